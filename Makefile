@@ -1,0 +1,128 @@
+# Folio: the whole build on one page. `make help` lists the targets.
+#
+#   make CC=clang            another compiler          make OPENMP=0        one thread
+#   make ISA=portable        portable kernels only     make SANITIZE=1      with sanitizers
+
+CC      = cc
+OPENMP  = 1
+ISA     = all
+SANITIZE = 0
+PYTHON  = python3
+
+WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wdouble-promotion -Wstrict-prototypes -Wmissing-prototypes
+CFLAGS  = -O3 -g
+# No contraction of a*b+c behind our back: the same source must give the same bytes.
+FIXED   = -std=c99 $(WARN) -ffp-contract=off
+LDLIBS  = -lm
+
+try     = $(shell printf 'int main(void){return 0;}' | $(CC) -x c $(1) - -o /dev/null 2>/dev/null && echo yes)
+
+# ---------------------------------------------------------------- OpenMP, if the compiler has it
+ifeq ($(OPENMP),1)
+  ifeq ($(call try,-fopenmp),yes)
+    OMPFLAGS := -fopenmp
+  else
+    BREW := $(shell brew --prefix libomp 2>/dev/null)
+    ifneq ($(BREW),)
+      OMPFLAGS := -Xpreprocessor -fopenmp -I$(BREW)/include
+      LDLIBS += -L$(BREW)/lib -lomp
+    else
+      $(info This compiler has no OpenMP, so one core will be used. For all: gcc, or on a Mac `brew install libomp`; with clang on Debian `apt-get install libomp-dev`.)
+    endif
+  endif
+endif
+
+# ---------------------------------------------------------------- instruction sets: their flags stand here and nowhere else
+TABLES  = portable avx2 avx512 neon
+ifeq ($(ISA),all)
+  flags_avx2   := $(if $(call try,-mavx2 -mfma),-mavx2 -mfma)
+  flags_avx512 := $(if $(call try,-mavx512f -mfma),-mavx512f -mfma)
+else
+  FIXED += -DFOLIO_PORTABLE_ONLY
+endif
+
+ifeq ($(SANITIZE),1)
+  CFLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+  BIN    = build/sanitize/
+else
+  BIN    =
+endif
+OBJ     = $(if $(BIN),$(BIN)o,build/o)
+
+# ---------------------------------------------------------------- what is built from what
+PROGRAMS = train sample eval inspect
+KERNELS  = kernels/kernels kernels/gemm $(TABLES:%=kernels/%)
+PARTS    = tokenizer corpus optimizer checkpoint $(KERNELS)
+TESTS    = test_text test_kernels test_model test_checkpoint test_cli test_optimizer test_gradients
+SCRIPTS  = cli run faults
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+all: $(PROGRAMS:%=$(BIN)%)
+
+COMPILE = $(CC) $(FIXED) $(CFLAGS) $(OMPFLAGS) -MMD -MP
+# Every object depends on a file that changes when the command line does.
+STAMP   = $(OBJ)/command
+$(shell mkdir -p $(OBJ) && printf '%s' '$(COMPILE) $(LDLIBS) $(flags_avx2) $(flags_avx512)' | cmp -s - $(STAMP) || printf '%s' '$(COMPILE) $(LDLIBS) $(flags_avx2) $(flags_avx512)' > $(STAMP))
+
+# One rule for each kind of object: plain, double precision (gradient tests), fault-injecting.
+define objects
+$(OBJ)/$(1)/%.o: %.c $(STAMP)
+	@mkdir -p $$(@D)
+	$(COMPILE) $(2) $$(flags_$$(notdir $$*)) -c $$< -o $$@
+endef
+$(eval $(call objects,float,))
+$(eval $(call objects,double,-DFOLIO_DOUBLE))
+$(eval $(call objects,faults,-DFAULTS))
+$(OBJ)/float/train.o $(OBJ)/faults/train.o: COMPILE += -DFOLIO_COMMIT='"$(COMMIT)"'
+
+$(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(PARTS:%=$(OBJ)/float/%.o)
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+
+$(OBJ)/test_gradients: $(OBJ)/double/tests/test_gradients.o $(KERNELS:%=$(OBJ)/double/%.o)
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/test_checkpoint.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+$(filter-out %/test_gradients %/test_checkpoint,$(TESTS:%=$(OBJ)/%)): $(OBJ)/%: $(OBJ)/float/tests/%.o $(PARTS:%=$(OBJ)/float/%.o)
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+$(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
+	@mkdir -p $(@D)
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+
+# ---------------------------------------------------------------- what people type
+run: all run.bin
+	./sample run.bin --prompt "First Citizen:" --length 500
+
+run.bin: | train
+	./train data/shakespeare.txt --preset quick --out run.bin --overwrite
+
+test: all $(TESTS:%=$(OBJ)/%) $(PROGRAMS:%=$(OBJ)/faulty/%)
+	@sh tests/run.sh $(OBJ) $(if $(BIN),$(BIN),./)
+
+sanitize:
+	$(MAKE) SANITIZE=1 test
+
+lint:
+	@sh tests/lint.sh
+
+bench: all $(OBJ)/bench
+	$(OBJ)/bench
+
+$(OBJ)/bench: $(OBJ)/float/bench/bench.o $(PARTS:%=$(OBJ)/float/%.o)
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+
+clean:
+	rm -rf build $(PROGRAMS)
+
+help:
+	@echo "make            build $(PROGRAMS)"
+	@echo "make run        train for about a minute (run.bin), then print a sample"
+	@echo "make test       every test that needs only the compiler"
+	@echo "make lint       the rules of the house"
+	@echo "make sanitize   the same tests with the address and undefined-behaviour sanitizers"
+	@echo "make bench      speed of this machine and of whole training steps"
+	@echo "make clean      remove what was built; checkpoints stay"
+	@echo "Variables: CC=clang  OPENMP=0  ISA=portable  CFLAGS='-O2'"
+
+.PHONY: all run test sanitize lint bench clean help
+.DELETE_ON_ERROR:
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)

@@ -1,0 +1,534 @@
+/* inspect.c: checkpoint -> what is inside.
+ *
+ * Prints the model's family and sizes, the state of its training and the losses on the way; on demand every
+ * tensor, the vocabulary, every evaluation, or which tensors are damaged.
+ *
+ *     ./inspect ckpt.bin --tensors
+ */
+#include "base.h"
+#include "checkpoint.h"
+#include "cli.h"
+#include "kernels/kernels.h"
+#include "tokenizer.h"
+#define MODEL_IMPLEMENTATION
+#include "model.h"
+
+enum {
+    LABEL = 13,             /* columns before the values of the summary */
+    SPARK_MAX = 60,         /* bars of the sparkline */
+    SHAPE_END = 48          /* columns of a tensor's name and shape; its four numbers need 8 each */
+};
+
+/* ---------------------------------------------------------------- options */
+
+typedef struct {
+    bool tensors, vocab, history, verify, json, help, version;
+    bool given[CLI_ROWS];
+} Options;
+
+#define AT(field) offsetof(Options, field)
+static const Option options[] = {
+    /* name, argument, kind, into, default, low, high, words, flags, help */
+    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "What is shown besides the summary" },
+    { "--tensors", NULL, OPT_SWITCH, AT(tensors), NULL, 0, 0, NULL, 0,
+      "every tensor: shape, mean, standard deviation, least and largest element" },
+    { "--vocab", NULL, OPT_SWITCH, AT(vocab), NULL, 0, 0, NULL, 0, "every symbol with its id" },
+    { "--history", NULL, OPT_SWITCH, AT(history), NULL, 0, 0, NULL, 0, "the losses of every evaluation" },
+    { "--verify", NULL, OPT_SWITCH, AT(verify), NULL, 0, 0, NULL, 0,
+      "read everything and name every damaged tensor" },
+    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Output" },
+    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0, "print all of it as one object instead" },
+    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
+    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    { 0 }
+};
+#undef AT
+
+static const Cli cli = {
+    "inspect", "CKPT", "Shows what a checkpoint holds.", options, NULL, offsetof(Options, given)
+};
+
+/* ---------------------------------------------------------------- helpers */
+
+/* A string from a file: what could move a terminal's cursor, or is not ASCII, becomes a question mark. */
+static const char *plain(const char *from, char *out, size_t room)
+{
+    size_t n = 0;
+    for (; from[n] != '\0' && n + 1 < room; n++) out[n] = from[n] >= ' ' && from[n] < 0x7f ? from[n] : '?';
+    out[n] = '\0';
+    return out;
+}
+
+static void print_label(Output *out, const char *label) { output_print(out, "%-*s", LABEL, label); }
+
+/* Adds to a string that snprintf has started. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static void append(char *text, size_t room, const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + used, room - used, format, args);
+    va_end(args);
+}
+
+/* ---------------------------------------------------------------- numbers of a tensor */
+
+typedef struct {
+    bool known;             /* the type is one that Folio writes, and there are elements */
+    double mean, deviation, least, largest;
+} Stats;
+
+/* Bytes of an element, 0 for a type that Folio does not write. */
+static size_t element_width(const StoredTensor *t)
+{
+    static const struct { const char *dtype; size_t width; } widths[] = {
+        { "F32", 4 }, { "F64", 8 }, { "U64", 8 }, { "U8", 1 }
+    };
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+        if (strcmp(t->dtype, widths[i].dtype) == 0) return widths[i].width;
+    return 0;
+}
+
+/* Element i, little-endian as the file holds it. */
+static double element(const StoredTensor *t, size_t i, size_t width)
+{
+    uint64_t bits = 0;
+    for (size_t b = width; b > 0; b--) bits = bits << 8 | (unsigned char)t->data[i * width + b - 1];
+    if (t->dtype[0] == 'U') return (double)bits;
+    if (width == 4) {
+        uint32_t half = (uint32_t)bits;
+        float x;
+        memcpy(&x, &half, sizeof x);
+        return (double)x;
+    }
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* mean = sum x / n,  deviation = sqrt(sum (x - mean)^2 / n) */
+static Stats tensor_stats(const StoredTensor *t)
+{
+    size_t width = element_width(t), count = width > 0 ? t->size / width : 0;
+    Stats s = { .known = count > 0, .least = HUGE_VAL, .largest = -HUGE_VAL };
+    for (size_t i = 0; i < count; i++) {
+        double x = element(t, i, width);
+        s.mean += x;
+        s.least = fmin(s.least, x);
+        s.largest = fmax(s.largest, x);
+    }
+    if (count == 0) return s;
+    s.mean /= (double)count;
+    for (size_t i = 0; i < count; i++) {
+        double d = element(t, i, width) - s.mean;
+        s.deviation += d * d;
+    }
+    s.deviation = sqrt(s.deviation / (double)count);
+    return s;
+}
+
+static void shape_text(const StoredTensor *t, const char *open, const char *close, char *out, size_t room)
+{
+    snprintf(out, room, "%s", open);
+    for (int i = 0; i < t->rank; i++)
+        append(out, room, "%s%llu", i > 0 ? "," : "", (unsigned long long)t->shape[i]);
+    append(out, room, "%s", close);
+}
+
+/* At most 8 columns. */
+static void print_short(Output *out, double x)
+{
+    double size = fabs(x);
+    if (size != 0.0 && (size < 1e-4 || size >= 999.0)) output_print(out, " %7.0e", x);
+    else output_print(out, size < 9.99 ? " %7.4f" : " %7.2f", x);
+}
+
+static void print_tensors(const Checkpoint *c, Output *out)
+{
+    output_print(out, "\ntensor%*s %7s %7s %7s %7s\n", SHAPE_END - 6, "shape", "mean", "dev", "min", "max");
+    for (int i = 0; i < c->stored_count; i++) {
+        const StoredTensor *t = &c->stored[i];
+        char name[CLI_WIDTH], shape[100];
+        shape_text(t, "", "", shape, sizeof shape);
+        plain(t->name, name, sizeof name);
+        int column = output_print(out, "%s", name);
+        if (column + 1 + (int)strlen(shape) > SHAPE_END) {
+            output_print(out, "\n");
+            column = 0;
+        }
+        output_print(out, "%*s", SHAPE_END - column, shape);
+        Stats s = tensor_stats(t);
+        if (s.known) {
+            print_short(out, s.mean);
+            print_short(out, s.deviation);
+            print_short(out, s.least);
+            print_short(out, s.largest);
+        }
+        output_print(out, "\n");
+    }
+}
+
+/* ---------------------------------------------------------------- summary */
+
+static void print_sizes(const Checkpoint *c, Output *out)
+{
+    char text[400] = "", value[SETTING_TEXT];
+    for (int i = 1; config_field(i) != NULL; i++) {             /* field 0 is the family */
+        config_get(&c->config, config_field(i), value, sizeof value);
+        append(text, sizeof text, "%s%s %.7s", i > 1 ? ", " : "", config_field(i)->name, value);
+    }
+    print_label(out, "sizes");
+    cli_wrap(out, text, LABEL, LABEL);
+    print_label(out, "parameters");
+    output_print(out, "%zu\n", model_parameters(&c->config));
+}
+
+/* How many symbols, and as many of them as fit on the line. */
+static void print_alphabet(const Checkpoint *c, Output *out)
+{
+    const Tokenizer *t = &c->tokenizer;
+    char name[40];
+    print_label(out, "vocabulary");
+    int column = LABEL + output_print(out, "%d %s:", t->count, t->bytes ? "bytes" : "code points");
+    for (int32_t id = 0; id < t->count; id++) {
+        tokenizer_name(t, id, name, sizeof name);
+        if (column + 1 + (int)strlen(name) > CLI_WIDTH - 4) {
+            output_print(out, " ...");
+            break;
+        }
+        column += output_print(out, " %s", name);
+    }
+    output_print(out, "\n");
+}
+
+static bool is_config_field(const char *name)
+{
+    for (int i = 0; config_field(i) != NULL; i++)
+        if (strcmp(config_field(i)->name, name) == 0) return true;
+    return false;
+}
+
+/* The settings of the run that are not sizes of the model. */
+static void print_settings(const Checkpoint *c, Output *out)
+{
+    char text[SETTINGS_MAX * (2 * SETTING_TEXT + 3)] = "", name[SETTING_TEXT], value[SETTING_TEXT];
+    for (int i = 0; i < c->setting_count; i++) {
+        const Setting *s = &c->settings[i];
+        if (is_config_field(s->name)) continue;
+        plain(s->value, value, sizeof value);
+        if (s->is_number) snprintf(value, sizeof value, "%.10g", strtod(s->value, NULL));
+        append(text, sizeof text, "%s%s=%s", text[0] ? " " : "", plain(s->name, name, sizeof name), value);
+    }
+    if (text[0] == '\0') return;
+    print_label(out, "settings");
+    cli_wrap(out, text, LABEL, LABEL);
+}
+
+static void print_training(const Checkpoint *c, Output *out)
+{
+    print_label(out, "training");
+    output_print(out, "step %llu; ", (unsigned long long)c->step);
+    if (!c->has_train) {
+        output_print(out, "weights only: to sample, evaluate or start from\n");
+        return;
+    }
+    output_print(out, "with all that resuming needs\n");
+    print_label(out, "");
+    output_print(out, "training loss %.4f", c->train.train_loss);
+    if (c->train.best_step > 0)
+        output_print(out, ", best validation loss %.4f at step %llu", c->train.best_loss,
+                     (unsigned long long)c->train.best_step);
+    output_print(out, "\n");
+}
+
+/* One bar a bucket of evaluations (its last one), from the least loss to the largest. */
+static void print_sparkline(const History *h, Output *out)
+{
+    static const char *const blocks[] = {
+        "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"
+    };
+    static const char *const ascii[] = { "_", ".", ":", "-", "=", "+", "*", "#" };
+    const char *const *bars = terminal_is_dumb() ? ascii : blocks;
+    size_t width = h->count < SPARK_MAX ? h->count : SPARK_MAX;
+    double least = HUGE_VAL, largest = -HUGE_VAL;
+    for (size_t i = 0; i < h->count; i++) {
+        if (!isfinite(h->val_loss[i])) continue;
+        least = fmin(least, h->val_loss[i]);
+        largest = fmax(largest, h->val_loss[i]);
+    }
+    print_label(out, "");
+    for (size_t i = 0; i < width; i++) {
+        double loss = h->val_loss[(i + 1) * h->count / width - 1];
+        double height = largest > least ? (loss - least) / (largest - least) : 0.0;
+        output_print(out, "%s", isfinite(loss) ? bars[(int)(height * 7.0 + 0.5)] : " ");
+    }
+    output_print(out, "\n");
+}
+
+static void print_loss(const History *h, size_t i, const char *before, Output *out)
+{
+    output_print(out, "%s%.4f at step %llu", before, h->val_loss[i], (unsigned long long)h->step[i]);
+}
+
+static void print_losses(const Checkpoint *c, Output *out)
+{
+    const History *h = &c->history;
+    if (h->count == 0) return;
+    size_t best = 0, last = h->count - 1;
+    for (size_t i = 1; i < h->count; i++)
+        if (h->val_loss[i] < h->val_loss[best]) best = i;
+    print_label(out, "val loss");
+    print_loss(h, 0, "", out);
+    print_loss(h, last, ", ", out);
+    print_loss(h, best, ", least ", out);
+    output_print(out, "\n");
+    print_sparkline(h, out);
+}
+
+static void print_summary(const Checkpoint *c, const char *path, Output *out)
+{
+    char family[SETTING_TEXT];
+    print_label(out, "checkpoint");
+    output_print(out, "%s\n", path);
+    print_label(out, "size");
+    output_print(out, "%zu bytes\n", c->size);
+    print_label(out, "family");
+    config_get(&c->config, config_field(0), family, sizeof family);
+    output_print(out, "%s\n", family);
+    print_sizes(c, out);
+    print_alphabet(c, out);
+    print_training(c, out);
+    print_settings(c, out);
+    print_label(out, "sha256");
+    output_print(out, "%s\n", c->sha256);
+    print_losses(c, out);
+    if (c->extra > 0) {
+        print_label(out, "note");
+        output_print(out, "%d tensors that Folio does not know are ignored\n", c->extra);
+    }
+}
+
+/* ---------------------------------------------------------------- vocabulary and history */
+
+static void print_vocab(const Checkpoint *c, Output *out)
+{
+    enum { CELL = 20 };
+    char name[40];
+    output_print(out, "\n");
+    for (int32_t id = 0; id < c->tokenizer.count; id++) {
+        bool end = id % (CLI_WIDTH / CELL) == CLI_WIDTH / CELL - 1 || id == c->tokenizer.count - 1;
+        tokenizer_name(&c->tokenizer, id, name, sizeof name);
+        output_print(out, end ? "%6d %s\n" : "%6d %-13s", (int)id, name);
+    }
+}
+
+static void print_history(const History *h, Output *out)
+{
+    output_print(out, "\n%12s %12s %12s\n", "step", "train loss", "val loss");
+    for (size_t i = 0; i < h->count; i++)
+        output_print(out, "%12llu %12.6f %12.6f\n", (unsigned long long)h->step[i], h->train_loss[i],
+                     h->val_loss[i]);
+}
+
+/* ---------------------------------------------------------------- JSON */
+
+/* A JSON string from bytes that may be anything. */
+static void json_string(Output *out, const char *text)
+{
+    size_t size = strlen(text);
+    bool utf8 = true;
+    for (size_t at = 0; at < size && utf8; ) {
+        uint32_t value;
+        int n = utf8_decode(text + at, size - at, &value);
+        utf8 = n > 0;
+        at += (size_t)n;
+    }
+    output_json(out, text, size, utf8);
+}
+
+/* "vocab" names the list of symbols here; their number is "symbols". */
+static void json_config(const Checkpoint *c, Output *out)
+{
+    char value[SETTING_TEXT];
+    for (int i = 0; config_field(i) != NULL; i++) {
+        const ConfigField *f = config_field(i);
+        const char *name = f->offset == offsetof(Config, vocab) ? "symbols" : f->name;
+        config_get(&c->config, f, value, sizeof value);
+        output_print(out, f->kind == FIELD_WORD ? ",\"%s\":\"%s\"" : ",\"%s\":%s", name, value);
+    }
+    output_print(out, ",\"parameters\":%zu,\"settings\":{", model_parameters(&c->config));
+    for (int i = 0; i < c->setting_count; i++) {
+        const Setting *s = &c->settings[i];
+        output_print(out, "%s", i > 0 ? "," : "");
+        json_string(out, s->name);
+        output_print(out, ":");
+        if (s->is_number) output_json_real(out, strtod(s->value, NULL));
+        else json_string(out, s->value);
+    }
+    output_print(out, "}");
+}
+
+static void json_train(const Checkpoint *c, Output *out)
+{
+    output_print(out, ",\"step\":%llu,\"sha256\":\"%s\",\"resumable\":%s", (unsigned long long)c->step,
+                 c->sha256, c->has_train ? "true" : "false");
+    if (!c->has_train) return;
+    output_print(out, ",\"train\":{\"attempt\":%llu,\"best_step\":%llu,\"best_loss\":",
+                 (unsigned long long)c->train.attempt, (unsigned long long)c->train.best_step);
+    output_json_real(out, c->train.best_loss);
+    output_print(out, ",\"train_loss\":");
+    output_json_real(out, c->train.train_loss);
+    output_print(out, "}");
+}
+
+static void json_vocab(const Tokenizer *t, Output *out)
+{
+    output_print(out, ",\"tokenizer\":\"%s\",\"vocab\":[", t->bytes ? "bytes" : "codepoints");
+    for (int32_t id = 0; id < t->count; id++) {
+        char bytes[UTF8_MAX];
+        int size = tokenizer_decode(t, id, bytes);
+        output_print(out, "%s", id > 0 ? "," : "");
+        if (t->separator && id == SEPARATOR_ID) output_print(out, "\"<|endoftext|>\"");
+        else output_json(out, bytes, (size_t)size, !t->bytes);
+    }
+    output_print(out, "]");
+}
+
+static void json_history(const History *h, Output *out)
+{
+    output_print(out, ",\"history\":[");
+    for (size_t i = 0; i < h->count; i++) {
+        output_print(out, "%s{\"step\":%llu", i > 0 ? "," : "", (unsigned long long)h->step[i]);
+        output_print(out, ",\"train_loss\":");
+        output_json_real(out, h->train_loss[i]);
+        output_print(out, ",\"val_loss\":");
+        output_json_real(out, h->val_loss[i]);
+        output_print(out, "}");
+    }
+    output_print(out, "]");
+}
+
+static void json_tensors(const Checkpoint *c, Output *out)
+{
+    static const char *const names[] = { "mean", "deviation", "min", "max" };
+    output_print(out, ",\"tensors\":[");
+    for (int i = 0; i < c->stored_count; i++) {
+        const StoredTensor *t = &c->stored[i];
+        char shape[100];
+        shape_text(t, "[", "]", shape, sizeof shape);
+        output_print(out, "%s{\"name\":", i > 0 ? "," : "");
+        json_string(out, t->name);
+        output_print(out, ",\"dtype\":");
+        json_string(out, t->dtype);
+        output_print(out, ",\"shape\":%s", shape);
+        Stats s = tensor_stats(t);
+        double values[] = { s.mean, s.deviation, s.least, s.largest };
+        for (int v = 0; v < 4 && s.known; v++) {
+            output_print(out, ",\"%s\":", names[v]);
+            output_json_real(out, values[v]);
+        }
+        output_print(out, "}");
+    }
+    output_print(out, "]");
+}
+
+static void print_json(const Checkpoint *c, const char *path, bool verified, Output *out)
+{
+    output_print(out, "{\"checkpoint\":");
+    json_string(out, path);
+    output_print(out, ",\"bytes\":%zu", c->size);
+    json_config(c, out);
+    json_train(c, out);
+    json_vocab(&c->tokenizer, out);
+    json_history(&c->history, out);
+    json_tensors(c, out);
+    output_print(out, "%s}\n", verified ? ",\"verify\":[]" : "");
+}
+
+/* ---------------------------------------------------------------- damage */
+
+typedef struct {
+    Output *out;
+    bool json;
+    int count;
+} Damage;
+
+static void report_damage(void *context, const char *tensor, const char *what)
+{
+    Damage *d = context;
+    if (d->json) {
+        output_print(d->out, "%s{\"tensor\":", d->count > 0 ? "," : "{\"verify\":[");
+        json_string(d->out, tensor);
+        output_print(d->out, ",\"what\":");
+        json_string(d->out, what);
+        output_print(d->out, "}");
+    } else {
+        char name[100], why[300];
+        output_print(d->out, "%s: %s\n", plain(tensor, name, sizeof name), plain(what, why, sizeof why));
+    }
+    d->count++;
+}
+
+/* Names every damaged tensor; EXIT_CHECKPOINT if there is one. */
+static int verify(const char *path, bool json, Output *out, Err *err)
+{
+    Damage damage = { out, json, 0 };
+    int found = checkpoint_verify(path, report_damage, &damage, err);
+    if (found == 0) return 0;
+    if (json && damage.count > 0) output_print(out, "]}\n");
+    if (found < 0) return -1;
+    return fail(err, EXIT_CHECKPOINT, "%s: %d damaged tensor%s", path, found, found == 1 ? "" : "s");
+}
+
+/* ---------------------------------------------------------------- the program */
+
+static int inspect(const Options *o, const char *path, Output *out, Err *err)
+{
+    Checkpoint c;
+    if (o->verify && verify(path, o->json, out, err)) return -1;
+    if (checkpoint_load(&c, path, err)) return -1;
+    if (o->json) {
+        print_json(&c, path, o->verify, out);
+    } else {
+        print_summary(&c, path, out);
+        if (o->verify) output_print(out, "%-*severy tensor is sound\n", LABEL, "verify");
+        if (o->vocab) print_vocab(&c, out);
+        if (o->history) print_history(&c.history, out);
+        if (o->tensors) print_tensors(&c, out);
+    }
+    checkpoint_close(&c);
+    return 0;
+}
+
+static int run(const Options *o, const Operands *operands, Output *out, Err *err)
+{
+    char built[200];
+    if (o->help) {
+        cli_help(&cli, out);
+    } else if (o->version) {
+        kernels_built(built, sizeof built);
+        cli_version(&cli, built, out);
+    } else if (operands->count != 1) {
+        return fail(err, EXIT_USAGE, "one checkpoint is wanted, %d were given; try --help", operands->count);
+    } else {
+        return inspect(o, operands->items[0], out, err);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    Err err = { 0 };
+    Options o = { 0 };
+    Operands operands = { 0 };
+    Output out = { stdout, 0 };
+    cli_streams();
+    int failed = cli_parse(&cli, argc, argv, &o, &operands, &err) || run(&o, &operands, &out, &err)
+        || output_close(&out, &err);
+    operands_close(&operands);
+    if (failed) fprintf(stderr, "inspect: %s\n", err.msg);
+    return failed ? err.status : 0;
+}

@@ -1,0 +1,373 @@
+/* body.h: every kernel, written once over the vector vocabulary of the file that includes it.
+ *
+ * The including file defines, before the include:
+ *   VLEN, MR, NV                     lanes of a vector; a tile is MR rows x NV vectors
+ *   vec, v_load v_store v_set v_add v_sub v_mul v_div v_max v_sqrt
+ *   v_fma(a, b, c) = a b + c         v_sum(a), the sum of the lanes in a fixed order
+ *   v_max(a, b) is NaN if b is
+ *   v_if_negative(x, a, b)           a where x < 0, else b
+ *   v_load_part, v_store_part        the first n lanes, 0 < n < VLEN; the others load as 0
+ *   vecu, u_set u_lanes u_add u_mul u_xor      lanes of uint32_t; u_lanes is 0, 1, 2, ...
+ *   u_shift_left u_shift_right(a, bits)
+ *   v_if_at_least(r, t, x)           x where r >= t (unsigned), else 0
+ *   v_two_to_the(z)                  2^n for z = 1.5 2^23 + n, n an integer in -126 .. 127
+ * or, instead of v_two_to_the, V_LIBM: exp, tanh and erf come from libm (the double build).
+ *
+ * A ragged end goes through the same vector arithmetic as the rest (v_get, v_put), so an element's value
+ * does not depend on where in an array it stands.
+ */
+
+enum { NR = NV * VLEN };
+
+static inline vec v_get(const real *p, int left) { return left >= VLEN ? v_load(p) : v_load_part(p, left); }
+
+static inline void v_put(real *p, vec v, int left)
+{
+    if (left >= VLEN) v_store(p, v);
+    else v_store_part(p, v, left);
+}
+
+static inline vec v_neg(vec x) { return v_sub(v_set(0), x); }
+
+/* ---------------------------------------------------------------- elementary functions */
+
+#ifdef V_LIBM
+
+static inline vec v_exp(vec x) { return exp(x); }
+
+/* cdf and pdf of the standard normal. */
+static inline vec v_normal(vec x, vec *pdf)
+{
+    *pdf = exp(-0.5 * x * x) * 0.3989422804014327;
+    return 0.5 * (1.0 + erf(x * 0.7071067811865476));
+}
+
+static inline vec v_tanh(vec x) { return tanh(x); }
+
+#else
+
+/* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln(2)/2, ln 2 subtracted in two parts (Cody and Waite 1980);
+ * e^r by the minimax polynomial of degree 6. Relative error below 2e-7 for x >= -87; smaller x count as -87
+ * (1.6e-38 instead of less), larger than 88 as 88; a NaN stays one (v_max returns its second operand then). */
+static inline vec v_exp(vec x)
+{
+    const vec magic = v_set(12582912.0f);                   /* 1.5 2^23: adding it rounds to an integer */
+    x = v_neg(v_max(v_set(-88.0f), v_neg(v_max(v_set(-87.0f), x))));
+    vec z = v_fma(x, v_set(1.44269504f), magic), n = v_sub(z, magic);
+    vec r = v_fma(n, v_set(-0.693359375f), x);
+    r = v_fma(n, v_set(2.12194440e-4f), r);
+    vec p = v_set(1.381453999e-3f);
+    p = v_fma(p, r, v_set(8.368745246e-3f));
+    p = v_fma(p, r, v_set(4.166839080e-2f));
+    p = v_fma(p, r, v_set(1.666652040e-1f));
+    p = v_fma(p, r, v_set(4.999999343e-1f));
+    p = v_fma(p, r, v_set(1.0f));
+    p = v_fma(p, r, v_set(1.0f));
+    return v_mul(p, v_two_to_the(z));
+}
+
+/* cdf and pdf of the standard normal. The upper tail is half of erfc(z) = t poly(t) e^(-z^2), t = 1 / (1 + 0.3275911 z)
+ * (Hastings; Abramowitz and Stegun 7.1.26, absolute error 1.5e-7), with z = |x| / sqrt 2. */
+static inline vec v_normal(vec x, vec *pdf)
+{
+    vec size = v_max(x, v_neg(x));
+    vec e = v_exp(v_mul(v_mul(x, x), v_set(-0.5f)));
+    vec t = v_div(v_set(1.0f), v_fma(size, v_set(0.3275911f * 0.70710678f), v_set(1.0f)));
+    vec p = v_set(1.061405429f);
+    p = v_fma(p, t, v_set(-1.453152027f));
+    p = v_fma(p, t, v_set(1.421413741f));
+    p = v_fma(p, t, v_set(-0.284496736f));
+    p = v_fma(p, t, v_set(0.254829592f));
+    vec tail = v_mul(v_mul(v_mul(p, t), e), v_set(0.5f));
+    *pdf = v_mul(e, v_set(0.39894228f));
+    return v_if_negative(x, tail, v_sub(v_set(1.0f), tail));
+}
+
+/* tanh x = 2 / (1 + e^(-2x)) - 1. Absolute error below 2e-7. */
+static inline vec v_tanh(vec x)
+{
+    vec e = v_exp(v_mul(x, v_set(-2.0f)));
+    return v_sub(v_div(v_set(2.0f), v_add(v_set(1.0f), e)), v_set(1.0f));
+}
+
+#endif
+
+/* ---------------------------------------------------------------- matrix product */
+
+static void pack_rows(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k)
+{
+    real *out = dst;
+    if (m < MR) memset(out, 0, (size_t)k * MR * sizeof *out);
+    if (rs == 1 && m == MR) {
+        for (int p = 0; p < k; p++, out += MR)
+            memcpy(out, src + p * cs, MR * sizeof *out);
+        return;
+    }
+    for (int i = 0; i < m; i++)
+        for (int p = 0; p < k; p++)
+            out[p * MR + i] = src[i * rs + p * cs];
+}
+
+static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n)
+{
+    real *out = dst;
+    if (n < NR) memset(out, 0, (size_t)k * NR * sizeof *out);
+    if (cs == 1 && n == NR) {
+        for (int p = 0; p < k; p++, out += NR)
+            memcpy(out, src + p * rs, NR * sizeof *out);
+        return;
+    }
+    for (int j = 0; j < n; j++)
+        for (int p = 0; p < k; p++)
+            out[p * NR + j] = src[p * rs + j * cs];
+}
+
+static void tile(real *c, ptrdiff_t ldc, const void *pa, const void *pb, int k, bool add)
+{
+    const real *a = pa, *b = pb;
+    vec acc[MR][NV];
+
+    for (int i = 0; i < MR; i++)
+        for (int j = 0; j < NV; j++)
+            acc[i][j] = add ? v_load(c + i * ldc + j * VLEN) : v_set(0);
+
+    for (; k > 0; k--, a += MR, b += NR)
+        for (int i = 0; i < MR; i++)
+            for (int j = 0; j < NV; j++)
+                acc[i][j] = v_fma(v_set(a[i]), v_load(b + j * VLEN), acc[i][j]);
+
+    for (int i = 0; i < MR; i++)
+        for (int j = 0; j < NV; j++)
+            v_store(c + i * ldc + j * VLEN, acc[i][j]);
+}
+
+/* ---------------------------------------------------------------- rows */
+
+/* x . y with four partial sums, so that one multiply-add need not wait for the last. */
+static inline real dot(const real *x, const real *y, int n)
+{
+    vec s0 = v_set(0), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
+    for (; i + 4 * VLEN <= n; i += 4 * VLEN) {
+        s0 = v_fma(v_load(x + i), v_load(y + i), s0);
+        s1 = v_fma(v_load(x + i + VLEN), v_load(y + i + VLEN), s1);
+        s2 = v_fma(v_load(x + i + 2 * VLEN), v_load(y + i + 2 * VLEN), s2);
+        s3 = v_fma(v_load(x + i + 3 * VLEN), v_load(y + i + 3 * VLEN), s3);
+    }
+    for (; i < n; i += VLEN)
+        s0 = v_fma(v_get(x + i, n - i), v_get(y + i, n - i), s0);
+    return v_sum(v_add(v_add(s0, s1), v_add(s2, s3)));
+}
+
+static void gemv(real *y, const real *w, ptrdiff_t ld, const real *x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++)
+        y[r] = dot(w + r * ld, x, n);
+}
+
+static void weighted_rows(real *y, const real *p, const real *v, ptrdiff_t ld, int rows, int n)
+{
+    for (int i = 0; i < n; i += VLEN) {
+        vec s = v_set(0);
+        for (int r = 0; r < rows; r++)
+            s = v_fma(v_set(p[r]), v_get(v + r * ld + i, n - i), s);
+        v_put(y + i, s, n - i);
+    }
+}
+
+static void add(real *y, const real *x, int n)
+{
+    for (int i = 0; i < n; i += VLEN)
+        v_put(y + i, v_add(v_get(y + i, n - i), v_get(x + i, n - i)), n - i);
+}
+
+static void sum_rows(real *sum, const real *x, ptrdiff_t ld, int rows, int n)
+{
+    for (int r = 0; r < rows; r++)
+        add(sum, x + r * ld, n);
+}
+
+static void sum_rows_product(real *sum, const real *x, const real *y, ptrdiff_t ld, int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += ld, y += ld)
+        for (int i = 0; i < n; i += VLEN) {
+            int left = n - i;
+            v_put(sum + i, v_fma(v_get(x + i, left), v_get(y + i, left), v_get(sum + i, left)), left);
+        }
+}
+
+static double sum_squares(const real *x, int n) { return (double)dot(x, x, n); }
+
+static real sum(const real *x, int n)
+{
+    vec s = v_set(0);
+    for (int i = 0; i < n; i += VLEN)
+        s = v_add(s, v_get(x + i, n - i));
+    return v_sum(s);
+}
+
+/* ---------------------------------------------------------------- layer norm */
+
+static real layernorm(real *y, real *xhat, const real *x, const real *w, const real *b, int n, real eps)
+{
+    vec mean = v_set(sum(x, n) / (real)n);
+    for (int i = 0; i < n; i += VLEN)
+        v_put(xhat + i, v_sub(v_get(x + i, n - i), mean), n - i);
+    real variance = dot(xhat, xhat, n) / (real)n;
+    vec rstd = v_div(v_set(1), v_sqrt(v_set(variance + eps)));
+    for (int i = 0; i < n; i += VLEN) {
+        vec h = v_mul(v_get(xhat + i, n - i), rstd);
+        v_put(xhat + i, h, n - i);
+        h = v_mul(h, v_get(w + i, n - i));
+        v_put(y + i, b != NULL ? v_add(h, v_get(b + i, n - i)) : h, n - i);
+    }
+    real out[VLEN];
+    v_store(out, rstd);
+    return out[0];
+}
+
+static void layernorm_back(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n)
+{
+    vec s = v_set(0), sx = v_set(0);
+    for (int i = 0; i < n; i += VLEN) {
+        vec d = v_mul(v_get(dy + i, n - i), v_get(w + i, n - i));
+        s = v_add(s, d);
+        sx = v_fma(d, v_get(xhat + i, n - i), sx);
+    }
+    vec mean = v_set(v_sum(s) / (real)n), meanx = v_set(v_sum(sx) / (real)n), scale = v_set(rstd);
+    for (int i = 0; i < n; i += VLEN) {
+        int left = n - i;
+        vec d = v_sub(v_mul(v_get(dy + i, left), v_get(w + i, left)), mean);
+        d = v_sub(d, v_mul(v_get(xhat + i, left), meanx));
+        v_put(dx + i, v_fma(d, scale, v_get(dx + i, left)), left);
+    }
+}
+
+/* ---------------------------------------------------------------- GELU (Hendrycks and Gimpel 2016) */
+
+/* Tanh form: y = x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3). Returns tanh u and du/dx. */
+static inline vec gelu_tanh(vec x, vec *slope)
+{
+    vec square = v_mul(x, x);
+    vec u = v_mul(v_mul(x, v_set((real)0.7978845608)), v_fma(square, v_set((real)0.044715), v_set(1)));
+    *slope = v_mul(v_set((real)0.7978845608), v_fma(square, v_set((real)(3 * 0.044715)), v_set(1)));
+    return v_tanh(u);
+}
+
+static void gelu(real *y, const real *x, int n, bool tanh_form)
+{
+    for (int i = 0; i < n; i += VLEN) {
+        vec v = v_get(x + i, n - i), unused;
+        vec cdf = tanh_form ? v_fma(gelu_tanh(v, &unused), v_set((real)0.5), v_set((real)0.5)) : v_normal(v, &unused);
+        v_put(y + i, v_mul(v, cdf), n - i);
+    }
+}
+
+/* gelu'(x) = cdf + x pdf;  tanh form: (1 + th)/2 + x/2 (1 - th^2) u'. */
+static void gelu_back(real *dx, const real *dy, const real *x, int n, bool tanh_form)
+{
+    const vec half = v_set((real)0.5);
+    for (int i = 0; i < n; i += VLEN) {
+        vec v = v_get(x + i, n - i), cdf, pdf;
+        if (tanh_form) {
+            vec slope, th = gelu_tanh(v, &slope);
+            cdf = v_fma(th, half, half);
+            pdf = v_mul(v_mul(half, slope), v_sub(v_set(1), v_mul(th, th)));
+        } else {
+            cdf = v_normal(v, &pdf);
+        }
+        v_put(dx + i, v_mul(v_get(dy + i, n - i), v_fma(v, pdf, cdf)), n - i);
+    }
+}
+
+/* ---------------------------------------------------------------- softmax */
+
+static void softmax_again(real *p, const real *s, int n, real scale, real lse)
+{
+    vec factor = v_set(scale), shift = v_set(-lse);
+    for (int i = 0; i < n; i += VLEN)
+        v_put(p + i, v_exp(v_fma(v_get(s + i, n - i), factor, shift)), n - i);
+}
+
+static real softmax(real *p, const real *s, int n, real scale)
+{
+    vec top = v_set(s[0]);
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN)
+        top = v_max(top, v_load(s + i));
+    real lanes[VLEN];
+    v_store(lanes, top);
+    real max = lanes[0];
+    for (int j = 1; j < VLEN; j++)
+        if (lanes[j] > max) max = lanes[j];
+    for (; i < n; i++)
+        if (s[i] > max) max = s[i];
+
+    softmax_again(p, s, n, scale, scale * max);
+    real total = sum(p, n);
+    vec inverse = v_set(1 / total);
+    for (i = 0; i < n; i += VLEN)
+        v_put(p + i, v_mul(v_get(p + i, n - i), inverse), n - i);
+    return scale * max + (real)log((double)total);
+}
+
+static void softmax_back(real *ds, const real *dp, const real *p, int n, real scale)
+{
+    vec mean = v_set(dot(dp, p, n)), factor = v_set(scale);
+    for (int i = 0; i < n; i += VLEN) {
+        vec d = v_mul(v_sub(v_get(dp + i, n - i), mean), factor);
+        v_put(ds + i, v_mul(v_get(p + i, n - i), d), n - i);
+    }
+}
+
+/* ---------------------------------------------------------------- dropout */
+
+/* The draw of element i: lowbias32, an integer hash (Wellons 2018), over the counter, with half of the row's key
+ * added before and half mixed in between, so that two rows never share a stretch of draws. */
+static inline vecu dropout_draw(vecu i, vecu low, vecu high)
+{
+    vecu h = u_add(u_mul(i, u_set(0x9e3779b1u)), low);
+    h = u_xor(h, u_shift_right(h, 16));
+    h = u_xor(u_mul(h, u_set(0x7feb352du)), high);
+    h = u_xor(h, u_shift_right(h, 15));
+    h = u_mul(h, u_set(0x846ca68bu));
+    return u_xor(h, u_shift_right(h, 16));
+}
+
+static void dropout(real *y, const real *x, int n, uint64_t row_key, Dropout d)
+{
+    vecu low = u_set((uint32_t)row_key), high = u_set((uint32_t)(row_key >> 32)), threshold = u_set(d.threshold);
+    vec scale = v_set(d.scale);
+    for (int i = 0; i < n; i += VLEN) {
+        vecu draw = dropout_draw(u_add(u_lanes(), u_set((uint32_t)i)), low, high);
+        v_put(y + i, v_if_at_least(draw, threshold, v_mul(v_get(x + i, n - i), scale)), n - i);
+    }
+}
+
+/* ---------------------------------------------------------------- AdamW */
+
+static void adamw(real *w, real *m, real *v, const real *g, int n, AdamW a)
+{
+    const vec beta1 = v_set(a.beta1), beta2 = v_set(a.beta2), keep = v_set(1 - a.lr * a.decay);
+    const vec rest1 = v_set(1 - a.beta1), rest2 = v_set(1 - a.beta2), eps = v_set(a.eps);
+    const vec rate = v_set(a.lr / a.correction1), spread = v_set(1 / a.sqrt_correction2);
+    for (int i = 0; i < n; i += VLEN) {
+        int left = n - i;
+        vec d = v_mul(v_get(g + i, left), v_set(a.grad_scale));
+        vec first = v_fma(beta1, v_get(m + i, left), v_mul(rest1, d));
+        vec second = v_fma(beta2, v_get(v + i, left), v_mul(rest2, v_mul(d, d)));
+        vec step = v_div(v_mul(rate, first), v_fma(v_sqrt(second), spread, eps));
+        v_put(m + i, first, left);
+        v_put(v + i, second, left);
+        v_put(w + i, v_sub(v_mul(v_get(w + i, left), keep), step), left);
+    }
+}
+
+#define KERNELS_TABLE(NAME) { \
+    .name = NAME, .mr = MR, .nr = NR, .packed = sizeof(real), \
+    .pack_rows = pack_rows, .pack_cols = pack_cols, .tile = tile, \
+    .gemv = gemv, .weighted_rows = weighted_rows, .add = add, \
+    .sum_rows = sum_rows, .sum_rows_product = sum_rows_product, .sum_squares = sum_squares, \
+    .layernorm = layernorm, .layernorm_back = layernorm_back, .gelu = gelu, .gelu_back = gelu_back, \
+    .softmax = softmax, .softmax_again = softmax_again, .softmax_back = softmax_back, \
+    .dropout = dropout, .adamw = adamw }

@@ -1,0 +1,1100 @@
+/* model.h: the GPT decoder in one file.
+ *
+ * A text x_1 .. x_n is modelled by the chain rule, p(x) = prod_t p(x_t | x_1 .. x_{t-1}), and one network, a decoder-only
+ * Transformer (Vaswani et al. 2017; Radford et al. 2019), computes every conditional. Training maximises the log-likelihood:
+ * the loss is -log p of each character, in nats, averaged. Sampling draws one character at a time.
+ *
+ * Owns: the configuration, the table of tensors, each layer forward and backward, the loss, one-token decoding.
+ * Define MODEL_IMPLEMENTATION in exactly one file of a program before including it.
+ *
+ *     Model m;                                                     allocates everything; nothing later does
+ *     model_open(&m, &config, kernels, MODEL_TRAIN, slice, &err);
+ *     model_init(&m, seed);
+ *     model_zero_grads(&m);                                        one step:
+ *     for (each slice s of the batch) model_train_slice(&m, &s, &loss_sum);
+ *     model_finish_grads(&m);                                      now m.grads is d(mean loss) / d(m.params)
+ *
+ *     Decoder d;                                                   one character at a time:
+ *     decoder_open(&d, &m, &err);
+ *     const real *logits = decoder_step(&d, id);                   p(next) = softmax(logits)
+ *
+ * Dimension letters, the same everywhere; every pointer's comment ends with its shape:
+ *     B sequences of a batch     n sequences of a slice     T positions     N = n T rows
+ *     L blocks     C channels     H heads     D = C / H     F = 4 C, the width of the MLP     V symbols
+ */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include "base.h"
+#include "kernels/kernels.h"
+
+typedef enum { FAMILY_GPT2 } Family;
+
+typedef struct {
+    int family;             /* Family */
+    int layers;             /* L */
+    int heads;              /* H */
+    int channels;           /* C, a multiple of H */
+    int context;            /* the largest T */
+    int vocab;              /* V */
+    int bias;               /* 1: linear layers and norms have biases */
+    int gelu_tanh;          /* 1: the tanh form of GELU */
+    double dropout;         /* probability, in training only */
+} Config;
+
+/* One line per field: its name in options, checkpoints and ./inspect, its range or its words. */
+typedef enum { FIELD_INT, FIELD_REAL, FIELD_WORD } FieldKind;
+
+typedef struct {
+    const char *name;
+    FieldKind kind;
+    size_t offset;          /* of an int, or of a double for FIELD_REAL */
+    double low, high;
+    const char *words[3];   /* word i stands for the value i; NULL after the last */
+} ConfigField;
+
+const ConfigField *config_field(int i);             /* field i; NULL after the last */
+void config_get(const Config *c, const ConfigField *f, char *out, size_t room);     /* "6", "on", "0.20000000000000001" */
+int config_set(Config *c, const ConfigField *f, const char *value);                 /* -1: not a value, or out of range */
+int config_check(const Config *c, Err *err);        /* EXIT_USAGE: ranges, C a multiple of H, a size that memory can hold */
+
+/* Fills out[] (NULL: only counts) with every tensor; returns how many. *size: elements of a flat array of all. */
+int model_tensors(const Config *c, Tensor *out, size_t *size);
+size_t model_parameters(const Config *c);
+
+/* 2 per multiply-add of one token's matrix products, forward and backward, the masked half of attention not counted. */
+double model_flops_per_token(const Config *c, int T);
+
+typedef struct {            /* one block's parameters, or their gradients */
+    real *ln1w, *ln1b;      /* (C)              */
+    real *qkvw, *qkvb;      /* (3C,C)  (3C)     */
+    real *projw, *projb;    /* (C,C)   (C)      */
+    real *ln2w, *ln2b;      /* (C)              */
+    real *fcw, *fcb;        /* (F,C)   (F)      */
+    real *outw, *outb;      /* (C,F)   (C)      */
+} Block;
+
+typedef struct {
+    real *wte;              /* (V,C) characters; also the head */
+    real *wpe;              /* (context,C) positions */
+    real *lnfw, *lnfb;      /* (C) */
+    Block *blocks;          /* (L) */
+} Weights;
+
+typedef struct {            /* what a layer norm's backward needs */
+    real *xhat;             /* (N,C) */
+    real *rstd;             /* (N) */
+} Normed;
+
+typedef struct {            /* what a block's backward needs */
+    Normed ln1, ln2;
+    real *n1, *n2;          /* (N,C) outputs of the norms */
+    real *qkv;              /* (N,3C) */
+    real *lse;              /* (n,H,T) log sum exp of the scores of each row */
+    real *att;              /* (N,C) heads' outputs */
+    real *pre, *hid;        /* (N,F) before and after GELU */
+} BlockActs;
+
+typedef struct {            /* one thread's memory for attention */
+    char *kt, *v, *vt, *k;  /* packed K^T (D,T), V (T,D), V^T (D,T), K (T,D) */
+    char *block;            /* packed rows of a block of queries (QUERIES,D) */
+    real *p, *pd, *dp;      /* (QUERIES,T) probabilities, after dropout, gradient */
+} HeadSpace;
+
+typedef struct {
+    BlockActs *blocks;      /* (L); all the same memory if nothing goes backward */
+    Normed lnf;
+    real *res;              /* (N,C) the residual stream */
+    real *branch;           /* (N,C) what a branch adds to it */
+    real *final;            /* (N,C) output of the last norm */
+    real *logits;           /* (head_rows,V) */
+    real *losses;           /* (N) */
+    real *dres, *dx;        /* (N,C) gradients */
+    real *dqkv;             /* (N,3C) */
+    real *dhid;             /* (N,F) */
+    HeadSpace *heads;       /* (threads) */
+} Acts;
+
+typedef enum { MODEL_EVAL, MODEL_TRAIN } ModelUse;
+
+typedef struct {
+    Config config;
+    ModelUse use;
+    int slice;              /* sequences of `context` characters worked on at once */
+    Gemm gemm;
+    Tensor *tensors;
+    int tensor_count;
+    size_t size;            /* elements of params and of grads */
+    real *params, *grads;
+    real *dwte_input;       /* (V,C) gradient of wte as the input; joined with the head's part at the end of a step */
+    Weights w, g;
+    Acts acts;
+    Arena weights, training, activations;
+} Model;
+
+/* Sequences to work on at once: as many as the last-level cache holds, but not fewer than make a matrix
+ * product efficient, nor more than the batch. Results do not depend on it. */
+int model_slice(const Config *c, size_t cache_bytes, int batch);
+/* Bytes that model_open would take (gradients included for MODEL_TRAIN). */
+size_t model_bytes(const Config *c, const Kernels *K, ModelUse use, int slice);
+
+int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err);
+void model_close(Model *m);
+
+/* Normal 0.02; the matrices whose outputs are summed into the residual stream 0.02 / sqrt(2 L); norms one, biases zero. */
+void model_init(Model *m, uint64_t seed);
+
+typedef struct {
+    const int32_t *x, *y;   /* (n,T) characters and the ones that follow them */
+    int n, T;               /* n <= m->slice, T <= context */
+    int first;              /* index of the first sequence within the batch */
+    int batch;              /* B */
+    uint64_t dropout_key;   /* of the step */
+} Slice;
+
+void model_zero_grads(Model *m);
+/* Adds the sum of the slice's losses to *sum and d(sum / (B T)) to m->grads. */
+void model_train_slice(Model *m, const Slice *s, double *sum);
+void model_finish_grads(Model *m);
+
+/* losses (n,T) = -log p(y | x up to there), nats; no dropout. */
+void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *losses);
+/* logits (T,V) of one sequence. */
+void model_logits(Model *m, const int32_t *x, int T, real *logits);
+
+typedef struct {
+    Model *m;
+    int pos;                /* characters seen since the start of the context */
+    int32_t *ids;           /* (context) those characters */
+    real *k, *v;            /* (L,H,context,D) */
+    real *x, *n, *att;      /* (C) */
+    real *qkv;              /* (3C) */
+    real *hid;              /* (F) */
+    real *scores;           /* (H,context) */
+    real *logits;           /* (V) */
+    Arena arena;
+} Decoder;
+
+int decoder_open(Decoder *d, Model *m, Err *err);
+void decoder_close(Decoder *d);
+void decoder_reset(Decoder *d);
+/* Feeds one character; returns the logits (V) of the next. When the context is full, its last half is kept and re-encoded from
+ * position 0. Equals the full forward within 1e-4. */
+const real *decoder_step(Decoder *d, int32_t id);
+
+#endif
+
+#if defined(MODEL_IMPLEMENTATION) && !defined(MODEL_IMPLEMENTED)
+#define MODEL_IMPLEMENTED
+
+/* ================================================================ configuration */
+
+enum { CONTEXT_MAX = 65536, VOCAB_MAX = 1 << 21 };
+
+#define AT(field) offsetof(Config, field)
+static const ConfigField config_fields[] = {
+    /* name       kind        where           low  high            words */
+    { "family",   FIELD_WORD, AT(family),     0,   0,              { "gpt2" } },
+    { "layers",   FIELD_INT,  AT(layers),     0,   1000,           { 0 } },
+    { "heads",    FIELD_INT,  AT(heads),      1,   1024,           { 0 } },
+    { "channels", FIELD_INT,  AT(channels),   1,   65536,          { 0 } },
+    { "context",  FIELD_INT,  AT(context),    1,   CONTEXT_MAX,    { 0 } },
+    { "vocab",    FIELD_INT,  AT(vocab),      1,   VOCAB_MAX,      { 0 } },
+    { "bias",     FIELD_WORD, AT(bias),       0,   0,              { "off", "on" } },
+    { "gelu",     FIELD_WORD, AT(gelu_tanh),  0,   0,              { "erf", "tanh" } },
+    { "dropout",  FIELD_REAL, AT(dropout),    0,   0.99,           { 0 } },
+};
+#undef AT
+
+enum { CONFIG_FIELDS = sizeof config_fields / sizeof config_fields[0] };
+
+const ConfigField *config_field(int i) { return i < CONFIG_FIELDS ? &config_fields[i] : NULL; }
+
+static int *config_int(const Config *c, const ConfigField *f) { return (int *)(void *)((char *)(uintptr_t)c + f->offset); }
+
+void config_get(const Config *c, const ConfigField *f, char *out, size_t room)
+{
+    if (f->kind == FIELD_REAL) snprintf(out, room, "%.17g", *(const double *)(const void *)((const char *)c + f->offset));
+    else if (f->kind == FIELD_INT) snprintf(out, room, "%d", *config_int(c, f));
+    else snprintf(out, room, "%s", f->words[*config_int(c, f)]);
+}
+
+int config_set(Config *c, const ConfigField *f, const char *value)
+{
+    if (f->kind == FIELD_WORD) {
+        for (int i = 0; i < 3 && f->words[i] != NULL; i++)
+            if (strcmp(value, f->words[i]) == 0) {
+                *config_int(c, f) = i;
+                return 0;
+            }
+        return -1;
+    }
+    char *end;
+    double x = strtod(value, &end);
+    if (end == value || *end != '\0' || !(x >= f->low && x <= f->high)) return -1;
+    if (f->kind == FIELD_REAL) {
+        *(double *)(void *)((char *)c + f->offset) = x;
+        return 0;
+    }
+    if (x != floor(x)) return -1;
+    *config_int(c, f) = (int)x;
+    return 0;
+}
+
+int config_check(const Config *c, Err *err)
+{
+    for (int i = 0; i < CONFIG_FIELDS; i++) {
+        const ConfigField *f = &config_fields[i];
+        double x = f->kind == FIELD_REAL ? c->dropout : *config_int(c, f);
+        int words = 0;
+        while (words < 3 && f->words[words] != NULL) words++;
+        double high = f->kind == FIELD_WORD ? words - 1 : f->high;
+        if (!(x >= f->low && x <= high))
+            return fail(err, EXIT_USAGE, "%s %g: must be %g to %g", f->name, x, f->low, high);
+    }
+    if (c->channels % c->heads != 0)
+        return fail(err, EXIT_USAGE, "channels %d: must be a multiple of heads %d", c->channels, c->heads);
+    double params = 12.0 * c->layers * c->channels * c->channels + ((double)c->vocab + c->context) * c->channels;
+    if (params * 8 > (double)(SIZE_MAX / 16))
+        return fail(err, EXIT_USAGE, "a model of %.0f million parameters is too large for this machine", params / 1e6);
+    return 0;
+}
+
+/* ================================================================ tensors */
+
+typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
+typedef enum { DIM_1, DIM_C, DIM_3C, DIM_F, DIM_V, DIM_T } Dim;
+
+/* The one table of tensors: layout, initialisation, decay, saving, inspecting and the gradient check follow from it. */
+typedef struct {
+    const char *name;       /* Hugging Face's; %d is the block */
+    size_t field;           /* of Weights, or of Block */
+    Dim rows, cols;         /* (rows, cols) row-major; y = x w^T + b for matrices */
+    Init init;
+    bool decay;             /* weight decay: everything with two dimensions, as nanoGPT does */
+    bool transposed;        /* Hugging Face's Conv1D stores (cols, rows) */
+    bool is_bias;           /* only there if config.bias */
+} TensorSpec;
+
+#define W(field) offsetof(Weights, field)
+#define K(field) offsetof(Block, field)
+static const TensorSpec first_tensors[] = {
+    /* name                                  field      rows    cols   init           decay  transp. bias */
+    { "transformer.wte.weight",              W(wte),    DIM_V,  DIM_C, INIT_NORMAL,   true,  false,  false },
+    { "transformer.wpe.weight",              W(wpe),    DIM_T,  DIM_C, INIT_NORMAL,   true,  false,  false },
+};
+static const TensorSpec block_tensors[] = {
+    { "transformer.h.%d.ln_1.weight",        K(ln1w),   DIM_1,  DIM_C, INIT_ONE,      false, false,  false },
+    { "transformer.h.%d.ln_1.bias",          K(ln1b),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+    { "transformer.h.%d.attn.c_attn.weight", K(qkvw),   DIM_3C, DIM_C, INIT_NORMAL,   true,  true,   false },
+    { "transformer.h.%d.attn.c_attn.bias",   K(qkvb),   DIM_1,  DIM_3C, INIT_ZERO,    false, false,  true  },
+    { "transformer.h.%d.attn.c_proj.weight", K(projw),  DIM_C,  DIM_C, INIT_RESIDUAL, true,  true,   false },
+    { "transformer.h.%d.attn.c_proj.bias",   K(projb),  DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+    { "transformer.h.%d.ln_2.weight",        K(ln2w),   DIM_1,  DIM_C, INIT_ONE,      false, false,  false },
+    { "transformer.h.%d.ln_2.bias",          K(ln2b),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+    { "transformer.h.%d.mlp.c_fc.weight",    K(fcw),    DIM_F,  DIM_C, INIT_NORMAL,   true,  true,   false },
+    { "transformer.h.%d.mlp.c_fc.bias",      K(fcb),    DIM_1,  DIM_F, INIT_ZERO,     false, false,  true  },
+    { "transformer.h.%d.mlp.c_proj.weight",  K(outw),   DIM_C,  DIM_F, INIT_RESIDUAL, true,  true,   false },
+    { "transformer.h.%d.mlp.c_proj.bias",    K(outb),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+};
+static const TensorSpec last_tensors[] = {
+    { "transformer.ln_f.weight",             W(lnfw),   DIM_1,  DIM_C, INIT_ONE,      false, false,  false },
+    { "transformer.ln_f.bias",               W(lnfb),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+};
+#undef W
+#undef K
+
+typedef struct {
+    const TensorSpec *rows;
+    int count;
+} TensorGroup;
+
+#define GROUP(table) { table, (int)(sizeof table / sizeof table[0]) }
+static const TensorGroup tensor_first = GROUP(first_tensors), tensor_block = GROUP(block_tensors),
+                         tensor_last = GROUP(last_tensors);
+#undef GROUP
+
+static int config_hidden(const Config *c) { return 4 * c->channels; }
+static int config_head_size(const Config *c) { return c->channels / c->heads; }
+
+static int config_dim(const Config *c, Dim d)
+{
+    switch (d) {
+    case DIM_C:  return c->channels;
+    case DIM_3C: return 3 * c->channels;
+    case DIM_F:  return config_hidden(c);
+    case DIM_V:  return c->vocab;
+    case DIM_T:  return c->context;
+    default:     return 1;
+    }
+}
+
+/* Walks the table of one group for block `layer`, calling each() for every tensor that the Config has. */
+typedef void TensorVisit(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count);
+
+static void tensors_walk_group(const Config *c, TensorGroup g, int layer, size_t *offset, TensorVisit *each,
+                               void *context)
+{
+    enum { LINE = CACHE_LINE / sizeof(float) };             /* every tensor starts on a cache line */
+    for (int i = 0; i < g.count; i++) {
+        const TensorSpec *spec = &g.rows[i];
+        if (spec->is_bias && !c->bias) continue;
+        size_t count = (size_t)config_dim(c, spec->rows) * (size_t)config_dim(c, spec->cols);
+        each(context, spec, layer, *offset, count);
+        *offset += (count + LINE - 1) / LINE * LINE;
+    }
+}
+
+/* Every tensor of a model, in the order of the flat arrays. Returns their length. */
+static size_t tensors_walk(const Config *c, TensorVisit *each, void *context)
+{
+    size_t offset = 0;
+    tensors_walk_group(c, tensor_first, 0, &offset, each, context);
+    for (int layer = 0; layer < c->layers; layer++)
+        tensors_walk_group(c, tensor_block, layer, &offset, each, context);
+    tensors_walk_group(c, tensor_last, 0, &offset, each, context);
+    return offset;
+}
+
+typedef struct {
+    const Config *config;
+    Tensor *out;
+    int count;
+    size_t parameters;
+} TensorList;
+
+static void tensor_list(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count)
+{
+    TensorList *l = context;
+    if (l->out != NULL) {
+        Tensor *t = &l->out[l->count];
+        *t = (Tensor){ .offset = offset, .decay = spec->decay, .stored_transposed = spec->transposed };
+        t->rows = config_dim(l->config, spec->rows);
+        t->cols = config_dim(l->config, spec->cols);
+        t->rank = spec->rows == DIM_1 ? 1 : 2;
+        const char *number = strstr(spec->name, "%d");
+        if (number == NULL) snprintf(t->name, sizeof t->name, "%s", spec->name);
+        else snprintf(t->name, sizeof t->name, "%.*s%d%s", (int)(number - spec->name), spec->name, layer, number + 2);
+    }
+    l->count++;
+    l->parameters += count;
+}
+
+int model_tensors(const Config *c, Tensor *out, size_t *size)
+{
+    TensorList l = { c, out, 0, 0 };
+    size_t total = tensors_walk(c, tensor_list, &l);
+    if (size != NULL) *size = total;
+    return l.count;
+}
+
+size_t model_parameters(const Config *c)
+{
+    TensorList l = { c, NULL, 0, 0 };
+    tensors_walk(c, tensor_list, &l);
+    return l.parameters;
+}
+
+double model_flops_per_token(const Config *c, int T)
+{
+    double C = c->channels, F = config_hidden(c);
+    double linear = 2 * (c->layers * (4 * C * C + 2 * C * F) + (double)c->vocab * C);
+    double attention = 2.0 * c->layers * C * (T + 1);       /* (T+1)/2 earlier positions on average, for scores and values */
+    return 3 * (linear + attention);
+}
+
+typedef struct {
+    Weights *w;
+    real *base;
+} TensorBinding;
+
+static void tensor_bind(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count)
+{
+    const TensorBinding *b = context;
+    bool in_block = spec >= block_tensors && spec < block_tensors + tensor_block.count;
+    char *owner = in_block ? (char *)&b->w->blocks[layer] : (char *)b->w;
+    *(real **)(void *)(owner + spec->field) = b->base + offset;
+    (void)count;
+}
+
+typedef struct {
+    Model *m;
+    uint64_t key;
+} TensorInit;
+
+static void tensor_init(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count)
+{
+    const TensorInit *t = context;
+    const Config *c = &t->m->config;
+    double deviation = spec->init == INIT_RESIDUAL ? 0.02 / sqrt(2.0 * c->layers) : 0.02;
+    real *p = t->m->params + offset;
+    for (size_t i = 0; i < count; i++)
+        p[i] = spec->init == INIT_ONE ? 1 : spec->init == INIT_ZERO ? 0 : (real)(deviation * rng_normal(t->key, offset + i));
+    (void)layer;
+}
+
+void model_init(Model *m, uint64_t seed)
+{
+    TensorInit t = { m, rng_key(seed, 0, 0, RNG_INIT) };
+    tensors_walk(&m->config, tensor_init, &t);
+}
+
+/* ================================================================ layers
+ *
+ * Each is a forward and a backward function, one below the other; the formulas stand above the pair.
+ * One rule for gradients: those of parameters accumulate, those of inputs are overwritten, except on the residual
+ * stream `dres`, which accumulates. Rows are independent, so threads share them; a sum over rows is one
+ * chain in the order of the rows, so threads share its columns instead. */
+
+typedef struct {            /* what every layer of one pass needs to know */
+    const Config *c;
+    const Gemm *g;
+    const Kernels *K;
+    int n, T, N;
+    int first;              /* index of the slice's first sequence within the batch */
+    uint64_t key;           /* of dropout */
+    Dropout dropout;
+    HeadSpace *heads;
+} Pass;
+
+enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };
+
+/* The key of one row's dropout: a function of the step, the place in the network and the row within the batch. */
+static uint64_t dropout_key(const Pass *s, int layer, int site, size_t row)
+{
+    return rng_bits(rng_bits(s->key, (uint64_t)(layer * SITES + site)), row);
+}
+
+static void dropout_rows(const Pass *s, real *x, int layer, int site)
+{
+    size_t first = (size_t)s->first * (size_t)s->T, C = (size_t)s->c->channels;
+    if (s->dropout.threshold == 0) return;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++)
+        s->K->dropout(x + (size_t)r * C, x + (size_t)r * C, (int)C, dropout_key(s, layer, site, first + (size_t)r), s->dropout);
+}
+
+enum { COLUMNS = 64 };      /* a thread's share when columns are summed over rows */
+
+static int min_dim(int a, int b) { return a < b ? a : b; }
+
+/* ---------------------------------------------------------------- embedding
+ * res_r = dropout(wte[id_r] + wpe[t_r])
+ * dwte[id_r] += dropout(dres_r),  dwpe[t_r] += dropout(dres_r) */
+
+static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_t *ids /* (N) */,
+                              const real *wte /* (V,C) */, const real *wpe /* (context,C) */)
+{
+    size_t C = (size_t)s->c->channels;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++) {
+        memcpy(res + (size_t)r * C, wte + (size_t)ids[r] * C, C * sizeof *res);
+        s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
+    }
+    dropout_rows(s, res, 0, SITE_EMBEDDING);
+}
+
+static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe /* (context,C) */,
+                               real *dres /* (N,C) */, const int32_t *ids /* (N) */)
+{
+    int C = s->c->channels;
+    dropout_rows(s, dres, 0, SITE_EMBEDDING);
+    OMP(parallel for schedule(static))
+    for (int j = 0; j < C; j += COLUMNS)
+        for (int r = 0; r < s->N; r++) {
+            const real *d = dres + (size_t)r * (size_t)C + j;
+            s->K->add(dwte + (size_t)ids[r] * (size_t)C + j, d, min_dim(COLUMNS, C - j));
+            s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, min_dim(COLUMNS, C - j));
+        }
+}
+
+/* ---------------------------------------------------------------- layer norm (Ba et al. 2016)
+ * xhat = (x - mean) rstd,  y = xhat w + b
+ * dx += rstd (d - mean(d) - xhat mean(d xhat)), d = dy w;   dw += sum dy xhat,  db += sum dy */
+
+static void layernorm_forward(const Pass *s, real *y /* (N,C) */, Normed *saved, const real *x /* (N,C) */,
+                              const real *w, const real *b /* (C) */)
+{
+    size_t C = (size_t)s->c->channels;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++) {
+        size_t at = (size_t)r * C;
+        saved->rstd[r] = s->K->layernorm(y + at, saved->xhat + at, x + at, w, b, (int)C, (real)1e-5);
+    }
+}
+
+static void layernorm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real *db /* (C) */,
+                               const real *dy /* (N,C) */, const Normed *saved, const real *w /* (C) */)
+{
+    int C = s->c->channels;
+    OMP(parallel for schedule(static))
+    for (int j = 0; j < C; j += COLUMNS) {
+        int count = min_dim(COLUMNS, C - j);
+        s->K->sum_rows_product(dw + j, dy + j, saved->xhat + j, C, s->N, count);
+        if (db != NULL) s->K->sum_rows(db + j, dy + j, C, s->N, count);
+    }
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++) {
+        size_t at = (size_t)r * (size_t)C;
+        s->K->layernorm_back(dx + at, dy + at, saved->xhat + at, w, saved->rstd[r], C);
+    }
+}
+
+/* ---------------------------------------------------------------- linear
+ * y (N,O) = x (N,I) w^T + b     w is (O,I), b is (O)
+ * dx = dy w      dw += dy^T x      db += column sums of dy */
+
+static void linear_forward(const Pass *s, real *y, const real *x, const real *w, const real *b, int N, int I, int O)
+{
+    gemm(s->g, y, O, view(x, N, I), transposed(view(w, O, I)), false);
+    if (b == NULL) return;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < N; r++)
+        s->K->add(y + (size_t)r * (size_t)O, b, O);
+}
+
+static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const real *dy, const real *x, const real *w,
+                            int N, int I, int O)
+{
+    gemm(s->g, dx, I, view(dy, N, O), view(w, O, I), false);
+    gemm(s->g, dw, I, transposed(view(dy, N, O)), view(x, N, I), true);
+    if (db == NULL) return;
+    OMP(parallel for schedule(static))
+    for (int j = 0; j < O; j += COLUMNS)
+        s->K->sum_rows(db + j, dy + j, O, N, min_dim(COLUMNS, O - j));
+}
+
+/* ---------------------------------------------------------------- causal self-attention (Vaswani et al. 2017), one head
+ * p_t = softmax(q_t . k_u / sqrt D over u <= t),   o_t = sum_{u <= t} dropout(p_t)_u v_u
+ * dv += dropout(p)^T do,   dp = dropout(do v^T),   ds = p (dp - sum p dp) / sqrt D,   dq = ds k,   dk += ds^T q
+ * Queries go in blocks of QUERIES, each against the keys up to its own end, so the masked half is skipped and
+ * no T x T matrix exists; dk and dv are one chain over the blocks. */
+
+enum { QUERIES = 48 };      /* a multiple of every table's tile */
+
+/* p (m, end) of the queries t0 .. t0+m-1 from their scores; zero above the diagonal. */
+static void attention_mask(real *p, int T, int t0, int m)
+{
+    for (int i = 0; i < m; i++)
+        memset(p + (size_t)i * (size_t)T + t0 + i + 1, 0, (size_t)(m - i - 1) * sizeof *p);
+}
+
+static void attention_dropout(const Pass *s, real *out, const real *p, int layer, size_t head, int t0, int m)
+{
+    for (int i = 0; i < m; i++) {
+        uint64_t key = dropout_key(s, layer, SITE_ATTENTION, head * (size_t)s->T + (size_t)(t0 + i));
+        s->K->dropout(out + (size_t)i * (size_t)s->T, p + (size_t)i * (size_t)s->T, t0 + i + 1, key, s->dropout);
+    }
+    if (out != p) attention_mask(out, s->T, t0, m);
+}
+
+static void head_forward(const Pass *s, real *o /* (T,D) in (N,C) */, real *lse /* (T) */, const real *qkv /* (T,D) in (N,3C) */,
+                         int layer, size_t head)
+{
+    HeadSpace *h = &s->heads[omp_get_thread_num()];
+    int T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    real scale = (real)(1.0 / sqrt((double)D));
+    Packed kt = gemm_pack(s->K, h->kt, transposed(view_ld(qkv + C, T, D, 3 * C)));
+    Packed v = gemm_pack(s->K, h->v, view_ld(qkv + 2 * C, T, D, 3 * C));
+    for (int t0 = 0; t0 < T; t0 += QUERIES) {
+        int m = min_dim(QUERIES, T - t0), end = t0 + m;
+        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)C, m, D, 3 * C), kt, end, false);
+        for (int i = 0; i < m; i++) {
+            real *row = h->p + (size_t)i * (size_t)T;
+            lse[t0 + i] = s->K->softmax(row, row, t0 + i + 1, scale);
+        }
+        attention_mask(h->p, T, t0, m);
+        if (s->dropout.threshold != 0) attention_dropout(s, h->p, h->p, layer, head, t0, m);
+        gemm_packed(s->g, o + (size_t)t0 * (size_t)C, C, view_ld(h->p, m, end, T), v, D, false);
+    }
+}
+
+static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3C) */, const real *dout /* (T,D) in (N,C) */,
+                          const real *lse /* (T) */, const real *qkv /* (T,D) in (N,3C) */, int layer, size_t head)
+{
+    HeadSpace *h = &s->heads[omp_get_thread_num()];
+    int T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    real scale = (real)(1.0 / sqrt((double)D));
+    View k = view_ld(qkv + C, T, D, 3 * C), v = view_ld(qkv + 2 * C, T, D, 3 * C);
+    Packed kt = gemm_pack(s->K, h->kt, transposed(k)), vt = gemm_pack(s->K, h->vt, transposed(v));
+    Packed keys = gemm_pack(s->K, h->k, k);
+    for (int t0 = 0; t0 < T; t0 += QUERIES) {
+        int m = min_dim(QUERIES, T - t0), end = t0 + m;
+        View q = view_ld(qkv + (size_t)t0 * 3 * (size_t)C, m, D, 3 * C), d = view_ld(dout + (size_t)t0 * (size_t)C, m, D, C);
+        real *dq = dqkv + (size_t)t0 * 3 * (size_t)C, *pd = h->p;
+
+        gemm_packed(s->g, h->p, T, q, kt, end, false);
+        for (int i = 0; i < m; i++)
+            s->K->softmax_again(h->p + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T, t0 + i + 1, scale, lse[t0 + i]);
+        attention_mask(h->p, T, t0, m);
+        if (s->dropout.threshold != 0) attention_dropout(s, pd = h->pd, h->p, layer, head, t0, m);
+        gemm_packed(s->g, dqkv + 2 * C, 3 * C, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, true);
+        gemm_packed(s->g, h->dp, T, d, vt, end, false);
+        if (s->dropout.threshold != 0) attention_dropout(s, h->dp, h->dp, layer, head, t0, m);
+        for (int i = 0; i < m; i++)
+            s->K->softmax_back(h->dp + (size_t)i * (size_t)T, h->dp + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T,
+                               t0 + i + 1, scale);
+        attention_mask(h->dp, T, t0, m);
+        gemm_packed(s->g, dq, 3 * C, view_ld(h->dp, m, end, T), keys, D, false);
+        gemm_packed(s->g, dqkv + C, 3 * C, transposed(view_ld(h->dp, m, end, T)), gemm_pack(s->K, h->block, q), D, true);
+    }
+}
+
+/* All heads of all sequences: qkv (N,3C) holds queries, keys and values side by side, head after head in each. */
+static void attention_forward(const Pass *s, real *att /* (N,C) */, real *lse /* (n,H,T) */, const real *qkv, int layer)
+{
+    int H = s->c->heads, T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    OMP(parallel for schedule(static) num_threads(s->g->threads))
+    for (int i = 0; i < s->n * H; i++) {
+        size_t row = (size_t)(i / H) * (size_t)T, at = (size_t)(i % H) * (size_t)D;
+        head_forward(s, att + row * (size_t)C + at, lse + (size_t)i * (size_t)T, qkv + row * 3 * (size_t)C + at, layer,
+                     (size_t)s->first * (size_t)H + (size_t)i);
+    }
+}
+
+static void attention_backward(const Pass *s, real *dqkv /* (N,3C) */, const real *datt /* (N,C) */, const real *lse,
+                               const real *qkv, int layer)
+{
+    int H = s->c->heads, T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    OMP(parallel for schedule(static) num_threads(s->g->threads))
+    for (int i = 0; i < s->n * H; i++) {
+        size_t row = (size_t)(i / H) * (size_t)T, at = (size_t)(i % H) * (size_t)D;
+        for (int t = 0; t < T; t++)                         /* dk and dv of this head start from zero */
+            for (int part = 1; part < 3; part++)
+                memset(dqkv + (row + (size_t)t) * 3 * (size_t)C + (size_t)(part * C) + at, 0, (size_t)D * sizeof *dqkv);
+        head_backward(s, dqkv + row * 3 * (size_t)C + at, datt + row * (size_t)C + at, lse + (size_t)i * (size_t)T,
+                      qkv + row * 3 * (size_t)C + at, layer, (size_t)s->first * (size_t)H + (size_t)i);
+    }
+}
+
+/* ---------------------------------------------------------------- GELU
+ * y = gelu(x)          dx = dy gelu'(x), in place */
+
+static void gelu_forward(const Pass *s, real *y /* (N,F) */, const real *x /* (N,F) */)
+{
+    int F = config_hidden(s->c);
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++)
+        s->K->gelu(y + (size_t)r * (size_t)F, x + (size_t)r * (size_t)F, F, s->c->gelu_tanh != 0);
+}
+
+static void gelu_backward(const Pass *s, real *d /* (N,F) */, const real *x /* (N,F) */)
+{
+    int F = config_hidden(s->c);
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++)
+        s->K->gelu_back(d + (size_t)r * (size_t)F, d + (size_t)r * (size_t)F, x + (size_t)r * (size_t)F, F, s->c->gelu_tanh != 0);
+}
+
+/* ---------------------------------------------------------------- residual
+ * res += dropout(branch)          dbranch = dropout(dres); dres itself goes on unchanged */
+
+static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch /* (N,C) */, int layer, int site)
+{
+    size_t C = (size_t)s->c->channels;
+    dropout_rows(s, branch, layer, site);
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++)
+        s->K->add(res + (size_t)r * C, branch + (size_t)r * C, (int)C);
+}
+
+static void residual_backward(const Pass *s, real *dbranch /* (N,C) */, const real *dres /* (N,C) */, int layer, int site)
+{
+    memcpy(dbranch, dres, (size_t)s->N * (size_t)s->c->channels * sizeof *dres);
+    dropout_rows(s, dbranch, layer, site);
+}
+
+/* ---------------------------------------------------------------- cross-entropy
+ * loss_r = log sum exp(logits_r) - logits_r[target_r],   p = softmax(logits), in place
+ * dlogits = (p - onehot(target)) / (B T), in place */
+
+static void cross_entropy_forward(const Pass *s, real *losses /* (rows) */, real *p /* (rows,V) */, const int32_t *targets,
+                                  int rows)
+{
+    size_t V = (size_t)s->c->vocab;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < rows; r++) {
+        real *row = p + (size_t)r * V, wanted = row[targets[r]];
+        losses[r] = s->K->softmax(row, row, (int)V, 1) - wanted;
+    }
+}
+
+static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const int32_t *targets, int rows, real scale)
+{
+    size_t V = (size_t)s->c->vocab;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < rows; r++) {
+        real *row = d + (size_t)r * V;
+        row[targets[r]] -= 1;
+        for (size_t i = 0; i < V; i++) row[i] *= scale;
+    }
+}
+
+/* ================================================================ the network */
+
+static void block_forward(const Pass *s, real *res, real *branch, const Block *w, BlockActs *a, int layer)
+{
+    int C = s->c->channels, F = config_hidden(s->c), N = s->N;
+    layernorm_forward(s, a->n1, &a->ln1, res, w->ln1w, w->ln1b);
+    linear_forward   (s, a->qkv, a->n1, w->qkvw, w->qkvb, N, C, 3 * C);
+    attention_forward(s, a->att, a->lse, a->qkv, layer);
+    linear_forward   (s, branch, a->att, w->projw, w->projb, N, C, C);
+    residual_forward (s, res, branch, layer, SITE_PROJECTION);
+    layernorm_forward(s, a->n2, &a->ln2, res, w->ln2w, w->ln2b);
+    linear_forward   (s, a->pre, a->n2, w->fcw, w->fcb, N, C, F);
+    gelu_forward     (s, a->hid, a->pre);
+    linear_forward   (s, branch, a->hid, w->outw, w->outb, N, F, C);
+    residual_forward (s, res, branch, layer, SITE_MLP);
+}
+
+/* The same ten lines from bottom to top. */
+static void block_backward(const Pass *s, const Acts *t, const Block *w, const Block *g, const BlockActs *a, int layer)
+{
+    int C = s->c->channels, F = config_hidden(s->c), N = s->N;
+    residual_backward (s, t->dx, t->dres, layer, SITE_MLP);
+    linear_backward   (s, t->dhid, g->outw, g->outb, t->dx, a->hid, w->outw, N, F, C);
+    gelu_backward     (s, t->dhid, a->pre);
+    linear_backward   (s, t->dx, g->fcw, g->fcb, t->dhid, a->n2, w->fcw, N, C, F);
+    layernorm_backward(s, t->dres, g->ln2w, g->ln2b, t->dx, &a->ln2, w->ln2w);
+    residual_backward (s, t->branch, t->dres, layer, SITE_PROJECTION);
+    linear_backward   (s, t->dx, g->projw, g->projb, t->branch, a->att, w->projw, N, C, C);
+    attention_backward(s, t->dqkv, t->dx, a->lse, a->qkv, layer);
+    linear_backward   (s, t->dx, g->qkvw, g->qkvb, t->dqkv, a->n1, w->qkvw, N, C, 3 * C);
+    layernorm_backward(s, t->dres, g->ln1w, g->ln1b, t->dx, &a->ln1, w->ln1w);
+}
+
+/* Embedding, blocks and last norm: m->acts.final (N,C). */
+static void network_forward(Model *m, const Pass *s, const int32_t *x /* (n,T) */)
+{
+    Acts *a = &m->acts;
+    embedding_forward(s, a->res, x, m->w.wte, m->w.wpe);
+    for (int l = 0; l < m->config.layers; l++)
+        block_forward(s, a->res, a->branch, &m->w.blocks[l], &a->blocks[l], l);
+    layernorm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
+}
+
+enum { LOGITS = 1 << 20 };  /* elements of the logits worked on at once, so that a large V takes no more memory */
+
+static int head_rows(const Config *c, int N)
+{
+    int rows = LOGITS / c->vocab;
+    return min_dim(N, rows < QUERIES ? QUERIES : rows);
+}
+
+/* Head and loss, a block of rows at a time: losses (N); when training also m->acts.dx = d(final) and the head's part of dwte. */
+static void head_loss(Model *m, const Pass *s, const int32_t *y /* (n,T) */, bool train, real scale)
+{
+    Acts *a = &m->acts;
+    int C = m->config.channels, V = m->config.vocab, step = head_rows(&m->config, s->N);
+    for (int r = 0; r < s->N; r += step) {
+        int rows = min_dim(step, s->N - r);
+        const real *final = a->final + (size_t)r * (size_t)C;
+        linear_forward(s, a->logits, final, m->w.wte, NULL, rows, C, V);
+        cross_entropy_forward(s, a->losses + r, a->logits, y + r, rows);
+        if (!train) continue;
+        cross_entropy_backward(s, a->logits, y + r, rows, scale);
+        linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.wte, NULL, a->logits, final, m->w.wte, rows, C, V);
+    }
+}
+
+static Pass pass_make(Model *m, int n, int T)
+{
+    return (Pass){ .c = &m->config, .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T, .N = n * T,
+                   .dropout = { 0, 1 }, .heads = m->acts.heads };
+}
+
+void model_zero_grads(Model *m)
+{
+    memset(m->grads, 0, m->size * sizeof(real));
+    memset(m->dwte_input, 0, (size_t)m->config.vocab * (size_t)m->config.channels * sizeof(real));
+}
+
+void model_train_slice(Model *m, const Slice *in, double *sum)
+{
+    Acts *a = &m->acts;
+    Pass s = pass_make(m, in->n, in->T);
+    s.first = in->first;
+    s.key = in->dropout_key;
+    if (m->config.dropout > 0)
+        s.dropout = (Dropout){ (uint32_t)(m->config.dropout * 4294967296.0), (real)(1 / (1 - m->config.dropout)) };
+
+    network_forward(m, &s, in->x);
+    head_loss(m, &s, in->y, true, (real)(1.0 / ((double)in->batch * in->T)));
+    for (int r = 0; r < s.N; r++) *sum += (double)a->losses[r];
+
+    memset(a->dres, 0, (size_t)s.N * (size_t)m->config.channels * sizeof(real));
+    layernorm_backward(&s, a->dres, m->g.lnfw, m->g.lnfb, a->dx, &a->lnf, m->w.lnfw);
+    for (int l = m->config.layers - 1; l >= 0; l--)
+        block_backward(&s, a, &m->w.blocks[l], &m->g.blocks[l], &a->blocks[l], l);
+    embedding_backward(&s, m->dwte_input, m->g.wpe, a->dres, in->x);
+}
+
+/* wte is both head and input. Each part is one chain over the batch; joining them per slice would make the sum
+ * depend on the slices. */
+void model_finish_grads(Model *m)
+{
+    for (int id = 0; id < m->config.vocab; id++) {
+        size_t at = (size_t)id * (size_t)m->config.channels;
+        m->gemm.K->add(m->g.wte + at, m->dwte_input + at, m->config.channels);
+    }
+}
+
+void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *losses)
+{
+    Pass s = pass_make(m, n, T);
+    network_forward(m, &s, x);
+    head_loss(m, &s, y, false, 0);
+    memcpy(losses, m->acts.losses, (size_t)s.N * sizeof *losses);
+}
+
+void model_logits(Model *m, const int32_t *x, int T, real *logits)
+{
+    Pass s = pass_make(m, 1, T);
+    network_forward(m, &s, x);
+    linear_forward(&s, logits, m->acts.final, m->w.wte, NULL, T, m->config.channels, m->config.vocab);
+}
+
+/* ================================================================ memory
+ * Each layout function runs twice: once to measure, once to hand out pointers. */
+
+static void layout_weights(Model *m, Arena *a)
+{
+    m->tensors = arena_take(a, (size_t)m->tensor_count, sizeof *m->tensors);
+    m->w.blocks = arena_take(a, (size_t)m->config.layers, sizeof(Block));
+    m->params = arena_reals(a, m->size);
+}
+
+static void layout_training(Model *m, Arena *a)
+{
+    m->g.blocks = arena_take(a, (size_t)m->config.layers, sizeof(Block));
+    m->grads = arena_reals(a, m->size);
+    m->dwte_input = arena_reals(a, (size_t)m->config.vocab * (size_t)m->config.channels);
+}
+
+static void layout_norm(Normed *n, Arena *a, size_t N, size_t C)
+{
+    n->xhat = arena_reals(a, N * C);
+    n->rstd = arena_reals(a, N);
+}
+
+static void layout_block(BlockActs *b, Arena *a, size_t N, size_t C, size_t F, size_t H)
+{
+    layout_norm(&b->ln1, a, N, C);
+    layout_norm(&b->ln2, a, N, C);
+    b->n1 = arena_reals(a, N * C);
+    b->n2 = arena_reals(a, N * C);
+    b->qkv = arena_reals(a, N * 3 * C);
+    b->lse = arena_reals(a, N * H);
+    b->att = arena_reals(a, N * C);
+    b->pre = arena_reals(a, N * F);
+    b->hid = arena_reals(a, N * F);
+}
+
+static void layout_head(HeadSpace *h, Arena *a, const Kernels *K, int T, int D)
+{
+    h->kt = arena_take(a, packed_bytes(K, D, T), 1);
+    h->v = arena_take(a, packed_bytes(K, T, D), 1);
+    h->vt = arena_take(a, packed_bytes(K, D, T), 1);
+    h->k = arena_take(a, packed_bytes(K, T, D), 1);
+    h->block = arena_take(a, packed_bytes(K, QUERIES, D), 1);
+    h->p = arena_reals(a, (size_t)QUERIES * (size_t)T);
+    h->pd = arena_reals(a, (size_t)QUERIES * (size_t)T);
+    h->dp = arena_reals(a, (size_t)QUERIES * (size_t)T);
+}
+
+static void layout_activations(Model *m, Arena *a, const Kernels *K)
+{
+    const Config *c = &m->config;
+    Acts *t = &m->acts;
+    size_t N = (size_t)m->slice * (size_t)c->context, C = (size_t)c->channels, F = (size_t)config_hidden(c);
+    int threads = omp_get_max_threads();
+    bool train = m->use == MODEL_TRAIN;
+
+    gemm_layout(&m->gemm, a, K, threads);
+    t->blocks = arena_take(a, (size_t)c->layers, sizeof(BlockActs));
+    t->heads = arena_take(a, (size_t)threads, sizeof(HeadSpace));
+    BlockActs one = { 0 };
+    HeadSpace head = { 0 };
+    for (int l = 0; l < c->layers; l++) {
+        if (train || l == 0) layout_block(&one, a, N, C, F, (size_t)c->heads);
+        if (a->base != NULL) t->blocks[l] = one;
+    }
+    for (int i = 0; i < threads; i++) {
+        layout_head(&head, a, K, c->context, config_head_size(c));
+        if (a->base != NULL) t->heads[i] = head;
+    }
+    layout_norm(&t->lnf, a, N, C);
+    t->res = arena_reals(a, N * C);
+    t->branch = arena_reals(a, N * C);
+    t->final = arena_reals(a, N * C);
+    t->logits = arena_reals(a, (size_t)head_rows(c, (int)N) * (size_t)c->vocab);
+    t->losses = arena_reals(a, N);
+    if (!train) return;
+    t->dres = arena_reals(a, N * C);
+    t->dx = arena_reals(a, N * C);
+    t->dqkv = arena_reals(a, N * 3 * C);
+    t->dhid = arena_reals(a, N * F);
+}
+
+/* Measures the model's arenas into m->weights, m->training and m->activations. */
+static void model_measure(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice)
+{
+    *m = (Model){ .config = *c, .use = use, .slice = slice };
+    m->tensor_count = model_tensors(c, NULL, &m->size);
+    layout_weights(m, &m->weights);
+    if (use == MODEL_TRAIN) layout_training(m, &m->training);
+    layout_activations(m, &m->activations, K);
+}
+
+size_t model_bytes(const Config *c, const Kernels *K, ModelUse use, int slice)
+{
+    Model m;
+    model_measure(&m, c, K, use, slice);
+    return m.weights.used + m.training.used + m.activations.used;
+}
+
+int model_slice(const Config *c, size_t cache_bytes, int batch)
+{
+    enum { ROWS = 1024 };                                   /* fewer, and packing the weights shows */
+    double kept = (double)c->layers * (11.0 * c->channels + 2.0 * config_hidden(c)) + 16.0 * c->channels;
+    double sequences = (double)cache_bytes / (kept * sizeof(real) * c->context);
+    double least = (double)((ROWS + c->context - 1) / c->context);
+    double n = sequences > least ? sequences : least;
+    return n < batch ? (int)n : batch;
+}
+
+int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err)
+{
+    if (config_check(c, err)) return -1;
+    model_measure(m, c, K, use, slice);
+    if (arena_open(&m->weights, "weights", err) ||
+        (use == MODEL_TRAIN && arena_open(&m->training, "gradients", err)) ||
+        arena_open(&m->activations, "activations", err)) {
+        model_close(m);
+        return -1;
+    }
+    layout_weights(m, &m->weights);
+    layout_activations(m, &m->activations, K);
+    model_tensors(c, m->tensors, NULL);
+    tensors_walk(c, tensor_bind, &(TensorBinding){ &m->w, m->params });
+    if (use == MODEL_TRAIN) {
+        layout_training(m, &m->training);
+        tensors_walk(c, tensor_bind, &(TensorBinding){ &m->g, m->grads });
+    }
+    return 0;
+}
+
+void model_close(Model *m)
+{
+    arena_close(&m->weights);
+    arena_close(&m->training);
+    arena_close(&m->activations);
+}
+
+/* ================================================================ decoding: one character, with a cache of keys and values */
+
+enum { SERIAL = 1 << 15 };  /* a matrix below this many elements is not worth waking the threads for */
+
+/* y (O) = [y +] w (O,I) x (I) + b */
+static void linear_one(const Model *m, real *y, const real *x, const real *w, const real *b, int I, int O)
+{
+    enum { ROWS = 16 };
+    OMP(parallel for schedule(static) if ((size_t)I * (size_t)O >= SERIAL))
+    for (int o = 0; o < O; o += ROWS)
+        m->gemm.K->gemv(y + o, w + (size_t)o * (size_t)I, I, x, min_dim(ROWS, O - o), I);
+    if (b != NULL) m->gemm.K->add(y, b, O);
+}
+
+/* Attention of the newest position over all cached ones. */
+static void attention_one(Decoder *d, int layer)
+{
+    const Config *c = &d->m->config;
+    const Kernels *K = d->m->gemm.K;
+    int H = c->heads, C = c->channels, D = config_head_size(c), T = c->context, seen = d->pos + 1;
+    for (int h = 0; h < H; h++) {
+        size_t cache = ((size_t)layer * (size_t)H + (size_t)h) * (size_t)T * (size_t)D;
+        real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + (size_t)h * (size_t)T;
+        memcpy(k + (size_t)d->pos * (size_t)D, d->qkv + C + h * D, (size_t)D * sizeof *k);
+        memcpy(v + (size_t)d->pos * (size_t)D, d->qkv + 2 * C + h * D, (size_t)D * sizeof *v);
+        K->gemv(scores, k, D, d->qkv + h * D, seen, D);
+        K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
+        K->weighted_rows(d->att + h * D, scores, v, D, seen, D);
+    }
+}
+
+/* block_forward for one row. */
+static void block_one(Decoder *d, const Block *w, int layer)
+{
+    const Config *c = &d->m->config;
+    const Kernels *K = d->m->gemm.K;
+    int C = c->channels, F = config_hidden(c);
+    K->layernorm(d->n, d->att, d->x, w->ln1w, w->ln1b, C, (real)1e-5);
+    linear_one(d->m, d->qkv, d->n, w->qkvw, w->qkvb, C, 3 * C);
+    attention_one(d, layer);
+    linear_one(d->m, d->n, d->att, w->projw, w->projb, C, C);
+    K->add(d->x, d->n, C);
+    K->layernorm(d->n, d->att, d->x, w->ln2w, w->ln2b, C, (real)1e-5);
+    linear_one(d->m, d->hid, d->n, w->fcw, w->fcb, C, F);
+    K->gelu(d->hid, d->hid, F, c->gelu_tanh != 0);
+    linear_one(d->m, d->n, d->hid, w->outw, w->outb, F, C);
+    K->add(d->x, d->n, C);
+}
+
+static void decoder_feed(Decoder *d, int32_t id)
+{
+    const Model *m = d->m;
+    const Kernels *K = m->gemm.K;
+    int C = m->config.channels;
+    memcpy(d->x, m->w.wte + (size_t)id * (size_t)C, (size_t)C * sizeof *d->x);
+    K->add(d->x, m->w.wpe + (size_t)d->pos * (size_t)C, C);
+    for (int l = 0; l < m->config.layers; l++)
+        block_one(d, &m->w.blocks[l], l);
+    d->ids[d->pos++] = id;
+}
+
+const real *decoder_step(Decoder *d, int32_t id)
+{
+    const Model *m = d->m;
+    int T = m->config.context, C = m->config.channels;
+    if (d->pos == T) {
+        int keep = T / 2;
+        decoder_reset(d);
+        for (int i = 0; i < keep; i++)                      /* ids[i] is overwritten only after ids[T - keep + i] is read */
+            decoder_feed(d, d->ids[T - keep + i]);
+    }
+    decoder_feed(d, id);
+    m->gemm.K->layernorm(d->n, d->att, d->x, m->w.lnfw, m->w.lnfb, C, (real)1e-5);
+    linear_one(m, d->logits, d->n, m->w.wte, NULL, C, m->config.vocab);
+    return d->logits;
+}
+
+void decoder_reset(Decoder *d) { d->pos = 0; }
+
+static void layout_decoder(Decoder *d, Arena *a)
+{
+    const Config *c = &d->m->config;
+    size_t C = (size_t)c->channels, T = (size_t)c->context, cache = (size_t)c->layers * T * C;
+    d->ids = arena_take(a, T, sizeof *d->ids);
+    d->k = arena_reals(a, cache);
+    d->v = arena_reals(a, cache);
+    d->x = arena_reals(a, C);
+    d->n = arena_reals(a, C);
+    d->att = arena_reals(a, C);
+    d->qkv = arena_reals(a, 3 * C);
+    d->hid = arena_reals(a, (size_t)config_hidden(c));
+    d->scores = arena_reals(a, (size_t)c->heads * T);
+    d->logits = arena_reals(a, (size_t)c->vocab);
+}
+
+int decoder_open(Decoder *d, Model *m, Err *err)
+{
+    *d = (Decoder){ .m = m };
+    layout_decoder(d, &d->arena);
+    if (arena_open(&d->arena, "decoder", err)) return -1;
+    layout_decoder(d, &d->arena);
+    return 0;
+}
+
+void decoder_close(Decoder *d) { arena_close(&d->arena); }
+
+#endif

@@ -1,0 +1,539 @@
+/* test_model.c: model.h in single precision, on every usable table.
+ *
+ * Gradients and logits are held against the second network of tiny.h in double precision, differentiated
+ * numerically element by element; the rest are invariants: what must not change a result, to the last bit or
+ * within rounding.
+ */
+#define MODEL_IMPLEMENTATION
+#include "model.h"
+#include "check.h"
+#include "tiny.h"
+
+enum { DROPOUT_KEY = 4711, THREADS_MAX = 7 };
+
+static const Config small = { FAMILY_GPT2, 2, 2, 8, 9, 11, 1, 0, 0 };
+
+/* Opens or ends the test: nothing can be said without a model. */
+static void open_model(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice)
+{
+    Err err = { 0 };
+    if (model_open(m, c, K, use, slice, &err) == 0) return;
+    printf("test_model: %s\n", err.msg);
+    exit(1);
+}
+
+static void *memory(size_t count, size_t size)
+{
+    void *p = calloc(count, size);
+    if (p != NULL) return p;
+    printf("test_model: not enough memory\n");
+    exit(1);
+}
+
+/* Mean loss of the batch x, y (B,T), in slices of at most n sequences; gradients end in m->grads. */
+static double run(Model *m, const int32_t *x, const int32_t *y, int B, int T, int n)
+{
+    double sum = 0;
+    model_zero_grads(m);
+    for (int first = 0; first < B; first += n) {
+        Slice s = { x + first * T, y + first * T, min_dim(n, B - first), T, first, B, DROPOUT_KEY };
+        model_train_slice(m, &s, &sum);
+    }
+    model_finish_grads(m);
+    return sum / B / T;
+}
+
+/* ---------------------------------------------------------------- against the second network */
+
+/* Gradients, one verdict per tensor: the largest difference against the tensor's largest gradient. */
+static void check_gradients(const Model *m, const double *want, const char *name)
+{
+    for (int i = 0; i < m->tensor_count; i++) {
+        const Tensor *t = &m->tensors[i];
+        double largest = 0, worst = 0;
+        for (size_t e = t->offset; e < t->offset + tensor_size(t); e++) {
+            double error = fabs((double)m->grads[e] - want[e]);
+            if (!(error <= worst)) worst = error;
+            largest = fmax(largest, fabs(want[e]));
+        }
+        CHECK(worst <= 1e-3 * largest, "%s %s: %s is off by %.3g of %.3g", m->gemm.K->name, name, t->name,
+              worst, largest);
+    }
+}
+
+static void check_against_tiny(const Config *c, int T, int B)
+{
+    const Kernels *K = kernels_usable(0);
+    int N = B * T, V = c->vocab;
+    int32_t *x = memory((size_t)N, sizeof *x), *y = memory((size_t)N, sizeof *y);
+    double *want = NULL, mean = 0;
+    real *logits = memory((size_t)T * (size_t)V, sizeof *logits);
+    char name[100];
+    snprintf(name, sizeof name, "L=%d C=%d T=%d bias=%d tanh=%d dropout=%g", c->layers, c->channels, T,
+             c->bias, c->gelu_tanh, c->dropout);
+    tiny_text(x, y, N, V, 2);
+    for (int k = 0; (K = kernels_usable(k)) != NULL; k++) {
+        Model m;
+        open_model(&m, c, K, MODEL_TRAIN, B);
+        tiny_fill(&m, 1);
+        Tiny *o = tiny_open(&m, DROPOUT_KEY);
+        if (o == NULL) exit(1);
+        if (want == NULL) {
+            want = memory(m.size, sizeof *want);
+            mean = tiny_mean_loss(o, x, y, B, T);
+            for (size_t i = 0; i < m.size; i++) {
+                const double h = 1e-5, kept = o->params[i];
+                o->params[i] = kept + h;
+                double above = tiny_mean_loss(o, x, y, B, T);
+                o->params[i] = kept - h;
+                want[i] = (above - tiny_mean_loss(o, x, y, B, T)) / (2 * h);
+                o->params[i] = kept;
+            }
+        }
+        CHECK_NEAR(run(&m, x, y, B, T, B), mean, 1e-5, 0, "%s %s: loss", K->name, name);
+        check_gradients(&m, want, name);
+
+        double worst = 0;
+        o->dropout = 0;
+        tiny_logits(o, x, T, 0);
+        model_logits(&m, x, T, logits);
+        for (int i = 0; i < T * V; i++)
+            worst = fmax(worst, fabs((double)logits[i] - o->logits[i / V][i % V]));
+        CHECK(worst < 1e-4, "%s %s: logits are off by %.3g", K->name, name, worst);
+        tiny_close(o);
+        model_close(&m);
+    }
+    free(want);
+    free(logits);
+    free(x);
+    free(y);
+}
+
+/* ---------------------------------------------------------------- invariants of the forward pass */
+
+/* A fresh model knows next to nothing: its loss is nearly that of equal probabilities. */
+static void check_initial_loss(const Kernels *K)
+{
+    enum { T = 32, V = 65 };
+    Config c = { FAMILY_GPT2, 4, 4, 64, T, V, 0, 0, 0.2 };
+    int32_t x[T], y[T];
+    real losses[T];
+    double sum = 0;
+    Model m;
+    open_model(&m, &c, K, MODEL_EVAL, 1);
+    model_init(&m, 3);
+    tiny_text(x, y, T, V, 4);
+    model_losses(&m, x, y, 1, T, losses);
+    for (int t = 0; t < T; t++) sum += (double)losses[t];
+    CHECK_NEAR(sum / T, log(V), 0, 0.1, "%s initial loss", K->name);
+    model_close(&m);
+}
+
+/* Changing character t changes no logit before t, to the last bit, and some logit at t. */
+static void check_causality(const Kernels *K)
+{
+    enum { T = 2 * QUERIES + 5, V = 11 };
+    Config c = { FAMILY_GPT2, 2, 2, 8, T, V, 1, 0, 0 };
+    static real before[T * V], after[T * V];
+    int32_t x[T], y[T];
+    Model m;
+    open_model(&m, &c, K, MODEL_EVAL, 1);
+    tiny_fill(&m, 1);
+    tiny_text(x, y, T, V, 2);
+    model_logits(&m, x, T, before);
+    for (int t = 0; t < T; t += 1 + t / 9) {
+        int32_t kept = x[t];
+        x[t] = (kept + 1) % V;
+        model_logits(&m, x, T, after);
+        x[t] = kept;
+        CHECK(memcmp(before, after, (size_t)(t * V) * sizeof *before) == 0,
+              "%s: character %d changes earlier logits", K->name, t);
+        CHECK(memcmp(before + t * V, after + t * V, V * sizeof *before) != 0,
+              "%s: character %d changes nothing", K->name, t);
+    }
+    model_close(&m);
+}
+
+/* Feeds 3 T characters one by one; every logit against the full forward over what the decoder should hold: when
+ * the context is full, its last half is kept. */
+static void check_decoder(const Kernels *K, const Config *c, int T)
+{
+    int V = c->vocab, held = 0;
+    Config config = *c;
+    config.context = T;
+    int32_t *window = memory((size_t)T, sizeof *window);
+    real *full = memory((size_t)T * (size_t)V, sizeof *full);
+    double worst = 0, again = 0;
+    Model m;
+    Decoder d;
+    Err err = { 0 };
+    open_model(&m, &config, K, MODEL_EVAL, 1);
+    tiny_fill(&m, 1);
+    CHECK(decoder_open(&d, &m, &err) == 0, "%s", err.msg);
+    if (err.status == 0) {
+        for (int i = 0; i < 3 * T + 2; i++) {
+            int32_t id = (int32_t)rng_below(9, (uint64_t)i, (uint64_t)V);
+            if (held == T) {
+                held = T / 2;
+                memmove(window, window + T - held, (size_t)held * sizeof *window);
+            }
+            window[held++] = id;
+            model_logits(&m, window, held, full);
+            const real *logits = decoder_step(&d, id);
+            const real *want = full + (held - 1) * V;
+            for (int v = 0; v < V; v++) worst = fmax(worst, fabs((double)(logits[v] - want[v])));
+        }
+        decoder_reset(&d);
+        model_logits(&m, window, 1, full);
+        const real *logits = decoder_step(&d, window[0]);
+        for (int v = 0; v < V; v++) again = fmax(again, fabs((double)(logits[v] - full[v])));
+        decoder_close(&d);
+    }
+    CHECK(worst < 1e-4, "%s: decoding with context %d, bias %d: logits are off by %.3g", K->name, T, c->bias,
+          worst);
+    CHECK(again < 1e-4, "%s: decoding after a reset, context %d: logits are off by %.3g", K->name, T, again);
+    model_close(&m);
+    free(window);
+    free(full);
+}
+
+/* ---------------------------------------------------------------- batches, slices, threads */
+
+/* A batch of two is two batches of one: the same losses to the last bit, and the mean of the gradients. */
+static void check_two_batches(const Kernels *K)
+{
+    enum { T = 9 };
+    int32_t x[2 * T], y[2 * T];
+    real both[2 * T], one[2 * T];
+    Model m;
+    open_model(&m, &small, K, MODEL_TRAIN, 2);
+    tiny_fill(&m, 1);
+    tiny_text(x, y, 2 * T, small.vocab, 2);
+    model_losses(&m, x, y, 2, T, both);
+    model_losses(&m, x, y, 1, T, one);
+    model_losses(&m, x + T, y + T, 1, T, one + T);
+    CHECK(memcmp(both, one, sizeof both) == 0, "%s: the losses of two sequences depend on each other",
+          K->name);
+
+    double *want = memory(m.size, sizeof *want);
+    for (int b = 0; b < 2; b++) {
+        run(&m, x + b * T, y + b * T, 1, T, 1);
+        for (size_t i = 0; i < m.size; i++) want[i] += 0.5 * (double)m.grads[i];
+    }
+    run(&m, x, y, 2, T, 2);
+    check_gradients(&m, want, "two batches of one");
+    free(want);
+    model_close(&m);
+}
+
+/* Loss and gradients are the same bytes for every number of threads and every slice. */
+static void check_same_bytes(const Kernels *K, const Config *c, int B, int T)
+{
+    static const int threads[] = { 1, 2, 3, THREADS_MAX };
+    int slices[] = { 1, 2, 3, B };
+    int32_t *x = memory((size_t)(B * T), sizeof *x), *y = memory((size_t)(B * T), sizeof *y);
+    real *grads = NULL;
+    double loss = 0;
+    tiny_text(x, y, B * T, c->vocab, 2);
+    for (int i = 0; i < 4; i++) {
+        omp_set_num_threads(threads[i]);
+        Model m;
+        open_model(&m, c, K, MODEL_TRAIN, B);
+        tiny_fill(&m, 1);
+        for (int j = 0; j < 4; j++) {
+            if (i > 0 && j != i && j != 3 - i) continue;    /* every pair would take too long */
+            double got = run(&m, x, y, B, T, slices[j]);
+            if (grads == NULL) {
+                grads = memory(m.size, sizeof *grads);
+                memcpy(grads, m.grads, m.size * sizeof *grads);
+                loss = got;
+            }
+            CHECK(got == loss && memcmp(grads, m.grads, m.size * sizeof *grads) == 0,
+                  "%s C=%d V=%d: %d threads and slices of %d give other bytes", K->name, c->channels, c->vocab,
+                  threads[i], slices[j]);
+        }
+        model_close(&m);
+    }
+    omp_set_num_threads(1);
+    free(grads);
+    free(x);
+    free(y);
+}
+
+/* The losses and logits do not depend on the number of threads either. */
+static void check_same_losses(const Kernels *K)
+{
+    enum { T = 70, B = 3, V = 70 };
+    Config c = { FAMILY_GPT2, 2, 4, COLUMNS + 16, T, V, 1, 1, 0 };
+    static real first[B * T], losses[B * T];
+    static int32_t x[B * T], y[B * T];
+    tiny_text(x, y, B * T, V, 2);
+    for (int threads = 1; threads <= THREADS_MAX; threads += 2) {
+        omp_set_num_threads(threads);
+        Model m;
+        open_model(&m, &c, K, MODEL_EVAL, B);
+        model_init(&m, 5);
+        model_losses(&m, x, y, B, T, threads == 1 ? first : losses);
+        CHECK(threads == 1 || memcmp(first, losses, sizeof first) == 0, "%s: %d threads give other losses",
+              K->name, threads);
+        model_close(&m);
+    }
+    omp_set_num_threads(1);
+}
+
+/* ---------------------------------------------------------------- learning, and odd sizes */
+
+/* One batch is learnt by heart: its loss falls to almost nothing. */
+static void check_overfit(const Kernels *K)
+{
+    enum { T = 16, B = 4, V = 17, STEPS = 150 };
+    Config c = { FAMILY_GPT2, 2, 2, 16, T, V, 1, 0, 0 };
+    int32_t x[B * T], y[B * T];
+    double loss = 0, start = 0;
+    Model m;
+    open_model(&m, &c, K, MODEL_TRAIN, B);
+    model_init(&m, 1);
+    tiny_text(x, y, B * T, V, 2);
+    for (int b = 0; b < B; b++) x[b * T] = b;               /* equal beginnings could not be told apart */
+    real *moments = memory(2 * m.size, sizeof *moments);
+    for (int step = 1; step <= STEPS; step++) {
+        loss = run(&m, x, y, B, T, B);
+        if (step == 1) start = loss;
+        AdamW a = { (real)1e-2, (real)0.9, (real)0.99, (real)1e-8, 0, (real)(1 - pow(0.9, step)),
+                    (real)sqrt(1 - pow(0.99, step)), 1 };
+        K->adamw(m.params, moments, moments + m.size, m.grads, (int)m.size, a);
+    }
+    CHECK(start > 2.5 && loss < 0.02, "%s: loss %.3g, and after %d steps %.3g", K->name, start, STEPS, loss);
+    free(moments);
+    model_close(&m);
+}
+
+/* Sizes at the edge of what a Config may say: everything stays finite. */
+static void check_odd_sizes(const Kernels *K)
+{
+    static const Config odd[] = {
+        { FAMILY_GPT2, 2, 2, 8, 5, 1, 1, 0, 0.1 },          /* V = 1 */
+        { FAMILY_GPT2, 2, 2, 8, 1, 5, 1, 0, 0.1 },          /* T = 1 */
+        { FAMILY_GPT2, 2, 1, 1, 5, 5, 1, 0, 0.1 },          /* C = 1 */
+        { FAMILY_GPT2, 2, 12, 12, 5, 5, 0, 1, 0.1 },        /* H = C */
+        { FAMILY_GPT2, 0, 1, 4, 5, 5, 1, 0, 0.1 },          /* L = 0 */
+        { FAMILY_GPT2, 1, 1, 1, 1, 1, 0, 0, 0 },
+        { FAMILY_GPT2, 1, 1, 2, 50, 70000, 0, 0, 0 },
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        const Config *c = &odd[i];
+        int32_t x[100], y[100];
+        Model m;
+        Decoder d;
+        Err err = { 0 };
+        open_model(&m, c, K, MODEL_TRAIN, 2);
+        model_init(&m, 1);
+        tiny_text(x, y, 2 * c->context, c->vocab, 2);
+        double loss = run(&m, x, y, 2, c->context, 2);
+        CHECK_NEAR(loss, log(c->vocab), 0, 0.05, "%s V=%d T=%d C=%d: loss", K->name, c->vocab, c->context,
+                   c->channels);
+        CHECK(isfinite(m.gemm.K->sum_squares(m.grads, (int)m.size)), "gradients are finite");
+        if (decoder_open(&d, &m, &err) == 0) {
+            for (int t = 0; t < 3; t++)
+                CHECK(isfinite(decoder_step(&d, x[t % c->context])[0]), "logits are finite");
+            decoder_close(&d);
+        }
+        CHECK(err.status == 0, "%s", err.msg);
+        model_close(&m);
+    }
+}
+
+/* ---------------------------------------------------------------- configuration, tensors, memory */
+
+static void check_config(void)
+{
+    Config c = { FAMILY_GPT2, 6, 6, 384, 256, 65, 0, 1, 0.2 }, back;
+    const ConfigField *f;
+    char text[64];
+    Err err = { 0 };
+    memset(&back, 0, sizeof back);
+    int fields = 0;
+    for (; (f = config_field(fields)) != NULL; fields++) {
+        config_get(&c, f, text, sizeof text);
+        CHECK(config_set(&back, f, text) == 0, "%s is %s", f->name, text);
+    }
+    CHECK(fields == 9 && memcmp(&c, &back, sizeof c) == 0, "%d fields come back", fields);
+    CHECK(config_check(&c, &err) == 0, "%s", err.msg);
+
+    static const struct { const char *field, *value; int result; } cases[] = {
+        { "layers", "0", 0 },       { "layers", "1000", 0 },        { "layers", "1001", -1 },
+        { "layers", "-1", -1 },     { "layers", "1.5", -1 },        { "layers", "", -1 },
+        { "layers", "6x", -1 },     { "layers", "nan", -1 },        { "layers", "9999999999999999999", -1 },
+        { "heads", "0", -1 },       { "channels", "0", -1 },        { "vocab", "0", -1 },
+        { "context", "0", -1 },     { "context", "65536", 0 },      { "context", "65537", -1 },
+        { "bias", "on", 0 },        { "bias", "off", 0 },           { "bias", "1", -1 },
+        { "bias", "", -1 },         { "gelu", "erf", 0 },           { "gelu", "tanh", 0 },
+        { "gelu", "TANH", -1 },     { "family", "gpt2", 0 },        { "family", "gpt3", -1 },
+        { "dropout", "0", 0 },      { "dropout", "0.99", 0 },       { "dropout", "1", -1 },
+        { "dropout", "-0.1", -1 },  { "dropout", "inf", -1 },       { "dropout", "0.2 ", -1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int j = 0; (f = config_field(j)) != NULL && strcmp(f->name, cases[i].field) != 0;) j++;
+        CHECK(f != NULL && config_set(&back, f, cases[i].value) == cases[i].result, "%s = \"%s\"",
+              cases[i].field, cases[i].value);
+    }
+
+    static const Config wrong[] = {
+        { FAMILY_GPT2, -1, 2, 8, 9, 11, 1, 0, 0 },      { FAMILY_GPT2, 1001, 2, 8, 9, 11, 1, 0, 0 },
+        { FAMILY_GPT2, 2, 0, 8, 9, 11, 1, 0, 0 },       { FAMILY_GPT2, 2, 3, 8, 9, 11, 1, 0, 0 },
+        { FAMILY_GPT2, 2, 2, 0, 9, 11, 1, 0, 0 },       { FAMILY_GPT2, 2, 2, 8, 0, 11, 1, 0, 0 },
+        { FAMILY_GPT2, 2, 2, 8, 65537, 11, 1, 0, 0 },   { FAMILY_GPT2, 2, 2, 8, 9, 0, 1, 0, 0 },
+        { FAMILY_GPT2, 2, 2, 8, 9, 1 << 22, 1, 0, 0 },  { FAMILY_GPT2, 2, 2, 8, 9, 11, 2, 0, 0 },
+        { FAMILY_GPT2, 2, 2, 8, 9, 11, 1, -1, 0 },      { FAMILY_GPT2, 2, 2, 8, 9, 11, 1, 0, 1.0 },
+        { FAMILY_GPT2, 2, 2, 8, 9, 11, 1, 0, -0.1 },    { FAMILY_GPT2, 2, 2, 8, 9, 11, 1, 0, (double)NAN },
+        { 7, 2, 2, 8, 9, 11, 1, 0, 0 },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        Model m;
+        err = (Err){ 0 };
+        CHECK(config_check(&wrong[i], &err) == -1 && err.status == EXIT_USAGE && err.msg[0] != '\0',
+              "wrong config %zu", i);
+        CHECK(model_open(&m, &wrong[i], kernels_usable(0), MODEL_EVAL, 1, &err) == -1,
+              "wrong config %zu opens", i);
+    }
+}
+
+/* Tensors: in order, apart, on cache lines, named once, and as many numbers as there should be. */
+static void check_tensors(const Config *c, size_t parameters, int decayed, int others)
+{
+    size_t size = 0, end = 0, sum = 0;
+    int count = model_tensors(c, NULL, &size), again = 0, decay = 0;
+    Tensor *t = memory((size_t)count, sizeof *t);
+    again = model_tensors(c, t, NULL);
+    CHECK(again == count && count == decayed + others, "%d tensors", count);
+    for (int i = 0; i < count; i++) {
+        CHECK(t[i].offset >= end && t[i].offset % (CACHE_LINE / sizeof(float)) == 0, "%s starts at %zu",
+              t[i].name, t[i].offset);
+        CHECK(t[i].rank == 2 || t[i].rows == 1, "%s: rank %d with %d rows", t[i].name, t[i].rank, t[i].rows);
+        end = t[i].offset + tensor_size(&t[i]);
+        sum += tensor_size(&t[i]);
+        decay += t[i].decay;
+        for (int j = 0; j < i; j++) CHECK(strcmp(t[i].name, t[j].name) != 0, "%s twice", t[i].name);
+    }
+    CHECK(end <= size, "the last tensor ends at %zu of %zu", end, size);
+    CHECK(sum == parameters && model_parameters(c) == parameters, "%zu parameters instead of %zu", sum,
+          parameters);
+    CHECK(decay == decayed, "%d tensors decay instead of %d", decay, decayed);
+    free(t);
+}
+
+/* The deviation of every tensor as model_init promises, and no seed like another. */
+static void check_init(const Kernels *K)
+{
+    Config c = { FAMILY_GPT2, 3, 2, 64, 64, 200, 1, 0, 0 };
+    Model m, other;
+    open_model(&m, &c, K, MODEL_EVAL, 1);
+    open_model(&other, &c, K, MODEL_EVAL, 1);
+    model_init(&m, 1);
+    model_init(&other, 2);
+    for (int i = 0; i < m.tensor_count; i++) {
+        const Tensor *t = &m.tensors[i];
+        size_t n = tensor_size(t), len = strlen(t->name), equal = 0;
+        double sum = 0, squares = 0;
+        for (size_t e = t->offset; e < t->offset + n; e++) {
+            sum += (double)m.params[e];
+            squares += (double)m.params[e] * (double)m.params[e];
+            equal += m.params[e] == other.params[e];
+        }
+        double mean = sum / (double)n, deviation = sqrt(fmax(0, squares / (double)n - mean * mean));
+        bool norm = strstr(t->name, ".ln_") != NULL, weight = strcmp(t->name + len - 7, ".weight") == 0;
+        double residual = strstr(t->name, "c_proj") != NULL ? 1 / sqrt(2.0 * c.layers) : 1;
+        double want = t->rank == 1 ? 0 : 0.02 * residual;
+        CHECK_NEAR(deviation, want, 5 / sqrt(2.0 * (double)n), 1e-12, "%s: deviation", t->name);
+        CHECK_NEAR(mean, norm && weight, 0, 5 * want / sqrt((double)n), "%s: mean", t->name);
+        CHECK(t->rank == 1 ? equal == n : equal < 2 + n / 1000,
+              "%s: %zu of %zu elements equal another seed's", t->name, equal, n);
+    }
+    model_init(&other, 1);
+    CHECK(memcmp(m.params, other.params, m.size * sizeof(real)) == 0, "the same seed gives the same weights");
+    model_close(&m);
+    model_close(&other);
+}
+
+/* From one sequence to the whole batch, never falling as the cache grows. */
+static void check_slice(void)
+{
+    static const Config configs[] = {
+        { FAMILY_GPT2, 6, 6, 384, 256, 65, 0, 0, 0.2 },  { FAMILY_GPT2, 0, 1, 1, 1, 1, 0, 0, 0 },
+        { FAMILY_GPT2, 12, 12, 768, 65536, 50257, 1, 1, 0 }, { FAMILY_GPT2, 4, 4, 128, 64, 65, 0, 0, 0 },
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++)
+        for (int batch = 1; batch < 2000; batch = 3 * batch) {
+            int last = 1;
+            for (size_t cache = 0; cache <= (size_t)1 << 36; cache = cache ? 4 * cache : 1) {
+                int n = model_slice(&configs[i], cache, batch);
+                CHECK(n >= last && n <= batch, "model_slice: %d of %d after %d", n, batch, last);
+                last = n;
+            }
+            CHECK(last == batch || configs[i].context == 65536, "a cache of 64 GB holds only %d of %d", last,
+                  batch);
+        }
+}
+
+/* A model that no machine holds is an error with a sentence. (The address sanitizer would end the program.) */
+static void check_memory(const Kernels *K)
+{
+    Config huge = { FAMILY_GPT2, 1000, 1, 65536, 65536, 1 << 21, 1, 0, 0 };
+    Err err = { 0 };
+    CHECK(config_check(&huge, &err) == 0, "%s", err.msg);
+    CHECK(model_bytes(&huge, K, MODEL_TRAIN, 1) > model_bytes(&huge, K, MODEL_EVAL, 1),
+          "training takes more memory");
+    CHECK(model_bytes(&huge, K, MODEL_EVAL, 2) > model_bytes(&huge, K, MODEL_EVAL, 1),
+          "a slice takes memory");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(NO_HUGE_MALLOC)
+    Model m;
+    CHECK(model_open(&m, &huge, K, MODEL_TRAIN, 1, &err) == -1 && err.status == EXIT_RUNTIME
+          && err.msg[0] != '\0', "a huge model");
+#endif
+}
+
+int main(void)
+{
+    const Kernels *K;
+    omp_set_num_threads(1);
+    for (int i = 0; i < 4; i++) {
+        Config c = small;
+        c.bias = i % 2;
+        c.gelu_tanh = i / 2;
+        c.dropout = i % 3 ? 0.3 : 0;
+        check_against_tiny(&c, 7, 3);
+    }
+    Config c = { FAMILY_GPT2, 1, 2, 4, QUERIES + 13, 5, 1, 0, 0.3 };
+    check_against_tiny(&c, c.context, 2);
+
+    for (int k = 0; (K = kernels_usable(k)) != NULL; k++) {
+        static const int contexts[] = { 1, 2, 5, 9, 64 };
+        check_initial_loss(K);
+        check_causality(K);
+        for (int i = 0; i < 5; i++) {
+            c = small;
+            c.bias = i % 2;
+            c.gelu_tanh = i / 2 % 2;
+            check_decoder(K, &c, contexts[i]);
+        }
+        check_two_batches(K);
+        Config mixed = { FAMILY_GPT2, 2, 4, COLUMNS + 16, QUERIES + 12, 70, 1, 0, 0.2 };
+        check_same_bytes(K, &mixed, 5, QUERIES + 12);       /* more rows than one block of a sum */
+        Config lexicon = { FAMILY_GPT2, 1, 1, 4, 40, 25000, 0, 0, 0 };
+        check_same_bytes(K, &lexicon, 3, 40);               /* logits in several blocks of rows */
+        check_same_losses(K);
+        check_overfit(K);
+        check_odd_sizes(K);
+        check_init(K);
+        check_memory(K);
+    }
+    check_config();
+    Config nanogpt = { FAMILY_GPT2, 6, 6, 384, 256, 65, 0, 0, 0.2 };
+    check_tensors(&nanogpt, 10745088, 26, 13);
+    nanogpt.bias = 1;   /* 11 C more a block: C + 3 C + C of attention, C + 4 C + C of the MLP; and C */
+    check_tensors(&nanogpt, 10745088 + 6 * 11 * 384 + 384, 26, 13 + 6 * 6 + 1);
+    nanogpt.layers = 0;
+    check_tensors(&nanogpt, 65 * 384 + 256 * 384 + 2 * 384, 2, 2);
+    check_slice();
+    return check_report("model");
+}

@@ -1,0 +1,944 @@
+/* train.c: text -> checkpoint.
+ *
+ * Each step draws a batch of windows from the training part, computes the mean of -log p(next character) and its
+ * gradient a slice of sequences at a time, clips, and takes one AdamW step. Two files result: NAME.bin holds the weights of
+ * the best evaluation, NAME.last.bin all that --resume needs.
+ *
+ *     ./train shakespeare.txt --preset nanogpt-cpu --out shakespeare.bin
+ */
+#include "base.h"
+#include "checkpoint.h"
+#include "cli.h"
+#include "corpus.h"
+#include "kernels/kernels.h"
+#include "machine.h"
+#include "optimizer.h"
+#include "sampling.h"
+#include "tokenizer.h"
+#define MODEL_IMPLEMENTATION
+#include "model.h"
+#include "protocol.h"
+
+#ifndef FOLIO_COMMIT
+#define FOLIO_COMMIT "unknown"
+#endif
+
+enum {
+    EVAL_CHARACTERS = 120000,   /* of the validation part, scored at each evaluation */
+    SAVE_SECONDS = 30,          /* a run that is killed loses this much work and one step, or what --save-every says */
+    SMALL_TEXT = 10000,         /* characters below which a model learns a text by heart */
+    STALE_EVALUATIONS = 5,      /* without improvement, before a line says so */
+    SAMPLE_LENGTH = 200,        /* characters of --sample-every */
+    LINE_SECONDS_TENTHS = 2     /* between two states of the live line */
+};
+
+/* ---------------------------------------------------------------- options */
+
+typedef struct {
+    const char *out, *preset, *log, *isa;
+    bool resume, overwrite, bytes, quiet, json, help, version;
+    int64_t layers, heads, channels, context, batch;
+    int bias, gelu, schedule, separator;
+    double dropout, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
+    int64_t steps, warmup, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
+    int64_t seed, threads, slice;
+    bool given[CLI_ROWS];
+} Options;
+
+#define AT(field) offsetof(Options, field)
+#define GROUP(title) { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, title }
+static const Option options[] = {
+    GROUP("Files"),
+    { "--out", "FILE", OPT_STRING, AT(out), "ckpt.bin", 0, 0, NULL, ON_RESUME,
+      "NAME.bin: what to use, the best evaluation; NAME.last.bin beside it: what --resume needs" },
+    { "--resume", NULL, OPT_SWITCH, AT(resume), NULL, 0, 0, NULL, ON_RESUME,
+      "go on from NAME.last.bin, with the same text; settings come from the file" },
+    { "--overwrite", NULL, OPT_SWITCH, AT(overwrite), NULL, 0, 0, NULL, ON_RESUME,
+      "replace existing files, at the first save" },
+    { "--log", "FILE", OPT_STRING, AT(log), NULL, 0, 0, NULL, ON_RESUME, "write a line of JSON for every step" },
+    GROUP("Model"),
+    { "--preset", "NAME", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "a list of settings, see below" },
+    { "--layers", "N", OPT_INT, AT(layers), "4", 0, 1000, NULL, STORED, "blocks" },
+    { "--heads", "N", OPT_INT, AT(heads), "4", 1, 1024, NULL, STORED, "attention heads of a block" },
+    { "--channels", "N", OPT_INT, AT(channels), "128", 1, 65536, NULL, STORED, "width; a multiple of the heads" },
+    { "--context", "N", OPT_INT, AT(context), "64", 1, 65536, NULL, STORED, "characters the model looks back at" },
+    { "--dropout", "X", OPT_REAL, AT(dropout), "0", 0, 0.99, NULL, STORED, "probability of dropping an activation" },
+    { "--bias", NULL, OPT_WORD, AT(bias), "off", 0, 0, "off|on", STORED, "biases in linear layers and norms" },
+    { "--gelu", NULL, OPT_WORD, AT(gelu), "erf", 0, 0, "erf|tanh", STORED, "exact GELU, or its tanh form" },
+    GROUP("Training"),
+    { "--steps", "N", OPT_INT, AT(steps), "2000", 1, 1e12, NULL, STORED,
+      "updates in all; may grow on --resume, which computes the schedule afresh" },
+    { "--batch", "N", OPT_INT, AT(batch), "12", 1, 1e6, NULL, STORED, "windows of the context in a step" },
+    { "--lr", "X", OPT_REAL, AT(lr), "1e-3", 0, 1e6, NULL, STORED, "peak learning rate" },
+    { "--min-lr", "X", OPT_REAL, AT(min_lr), "1e-4", 0, 1e6, NULL, STORED, "learning rate at the end" },
+    { "--warmup", "N", OPT_INT, AT(warmup), "100", 0, 1e12, NULL, STORED, "steps of rising rate" },
+    { "--schedule", NULL, OPT_WORD, AT(schedule), "cosine", 0, 0, "cosine|linear|constant", STORED,
+      "how the rate goes from --lr to --min-lr" },
+    { "--beta1", "X", OPT_REAL, AT(beta1), "0.9", 0, 0.9999999, NULL, STORED, "AdamW: memory of the gradient" },
+    { "--beta2", "X", OPT_REAL, AT(beta2), "0.99", 0, 0.9999999, NULL, STORED, "AdamW: memory of its square" },
+    { "--weight-decay", "X", OPT_REAL, AT(weight_decay), "0.1", 0, 1e6, NULL, STORED, "of matrices, times the rate" },
+    { "--clip", "X", OPT_REAL, AT(clip), "1", 0, 1e12, NULL, STORED, "largest norm of the gradient; 0: any" },
+    { "--seed", "N", OPT_INT, AT(seed), "1", 0, 9e15, NULL, STORED, "same seed, same bytes" },
+    GROUP("Text"),
+    { "--val-fraction", "X", OPT_REAL, AT(val_fraction), "0.1", 0, 0.99, NULL, STORED,
+      "the end of the text that is not trained on" },
+    { "--bytes", NULL, OPT_SWITCH, AT(bytes), NULL, 0, 0, NULL, STORED, "symbols are bytes, not characters of UTF-8" },
+    { "--separator", NULL, OPT_WORD, AT(separator), "on", 0, 0, "off|on", STORED,
+      "a symbol <|endoftext|> that stands between texts" },
+    GROUP("While it runs"),
+    { "--eval-every", "N", OPT_INT, AT(eval_every), "250", 1, 1e12, NULL, STORED, "steps between evaluations" },
+    { "--eval-batches", "N", OPT_INT, AT(eval_batches), "0", 0, 1e6, NULL, STORED,
+      "evaluate on N random batches; 0: on up to 120000 characters in even windows" },
+    { "--sample-every", "N", OPT_INT, AT(sample_every), "0", 0, 1e12, NULL, ON_RESUME,
+      "steps between samples; 0: none" },
+    { "--save-every", "N", OPT_INT, AT(save_every), "0", 0, 1e12, NULL, ON_RESUME,
+      "steps between saves; 0: at least twice a minute" },
+    { "--stop-at", "N", OPT_INT, AT(stop_at), "0", 0, 1e12, NULL, ON_RESUME,
+      "save and end after step N, with the schedule of --steps; 0: do not" },
+    { "--patience", "N", OPT_INT, AT(patience), "0", 0, 1e9, NULL, ON_RESUME,
+      "end after N evaluations without improvement; 0: never" },
+    GROUP("Machine and output"),
+    { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, ON_RESUME,
+      "threads (default: what the machine or container has); the result does not depend on it" },
+    { "--slice", "N", OPT_INT, AT(slice), "0", 0, 1e6, NULL, ON_RESUME,
+      "sequences worked on at once, which bounds memory; the result does not depend on it; 0: what suits the cache" },
+    { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, ON_RESUME,
+      "instruction set (default: the fastest); list shows them" },
+    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, ON_RESUME, "print the result as JSON" },
+    { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, ON_RESUME, "no messages but errors" },
+    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
+    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    { 0 }
+};
+#undef AT
+#undef GROUP
+
+static const Preset presets[] = {
+    { "quick", "about a minute on two cores",
+      { { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "16" },
+        { "--steps", "2000" }, { "--lr", "3e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--eval-every", "250" },
+        { NULL, NULL } } },
+    { "nanogpt-cpu", "nanoGPT's shakespeare_char for a CPU",
+      { { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "12" },
+        { "--dropout", "0" }, { "--steps", "2000" }, { "--lr", "1e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
+        { "--beta2", "0.99" }, { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
+        { "--eval-batches", "20" }, { "--separator", "off" }, { NULL, NULL } } },
+    { "nanogpt", "nanoGPT's shakespeare_char",
+      { { "--layers", "6" }, { "--heads", "6" }, { "--channels", "384" }, { "--context", "256" }, { "--batch", "64" },
+        { "--dropout", "0.2" }, { "--steps", "5000" }, { "--lr", "1e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
+        { "--beta2", "0.99" }, { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
+        { "--separator", "off" }, { NULL, NULL } } },
+    { 0 }
+};
+
+static const Cli cli = {
+    "train", "TEXT...", "Trains a character-level GPT on any text (- is standard input).", options, presets,
+    offsetof(Options, given)
+};
+
+/* ---------------------------------------------------------------- a run */
+
+typedef struct {
+    Options *o;
+    int argc;
+    char **argv;
+    const Operands *texts;
+    RunPaths paths;
+    int lock;
+    bool has_best;          /* NAME.bin is this run's */
+    bool resumed;
+    Checkpoint from;        /* what is resumed, until it is copied */
+    Tokenizer tokenizer;
+    Corpus corpus;
+    bool has_val;
+    Config config;
+    const Kernels *kernels;
+    Model model;
+    Optimizer optimizer;
+    TrainingPlan plan;
+    Scorer scorer;
+    Decoder decoder;
+    Chooser chooser;
+    int32_t *x, *y;         /* (batch, context) */
+    Setting settings[SETTINGS_MAX];
+    int setting_count;
+    int64_t step;           /* updates made */
+    TrainState state;
+    History history;
+    size_t history_room;
+    int log;                /* descriptor, or -1 */
+    bool log_failed, save_failed;
+    double started, saved;  /* clock */
+    double seconds_before;  /* of earlier starts, from the log */
+    double step_seconds;    /* of the last step */
+    double line_shown;      /* clock */
+    bool moving_line;       /* standard error is a terminal */
+} Run;
+
+/* Set by the first signal; the second ends the program. */
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number)
+{
+    if (stop_signal != 0) _exit(128 + number);
+    stop_signal = number;
+}
+
+static bool stop_wanted(void) { return stop_signal != 0; }
+
+static void catch_signals(void)
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction action, old;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = on_signal;
+        sigemptyset(&action.sa_mask);
+        action.sa_flags = SA_RESTART;
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(numbers[i], &action, NULL);
+    }
+}
+
+/* ---------------------------------------------------------------- what the user sees */
+
+static void clear_line(Run *r)
+{
+    if (r->moving_line && r->line_shown > 0) fprintf(stderr, "\r\033[K");
+}
+
+/* One line on standard error. */
+#define SAY(r, ...) \
+    do { \
+        if (!(r)->o->quiet) { \
+            clear_line(r); \
+            fprintf(stderr, __VA_ARGS__); \
+            fputc('\n', stderr); \
+        } \
+    } while (0)
+
+/* A complaint that does not end the run. */
+static void complain(Run *r, const char *what)
+{
+    clear_line(r);
+    fprintf(stderr, "train: %s\n", what);
+}
+
+static bool evaluated(const Run *r)
+{
+    return r->history.count > 0 && r->history.step[r->history.count - 1] == (uint64_t)r->step;
+}
+
+static bool evaluation_due(const Run *r)
+{
+    return r->has_val && (r->step % r->o->eval_every == 0 || r->step == r->o->steps) && !evaluated(r);
+}
+
+static double tokens_per_step(const Run *r) { return (double)r->o->batch * r->config.context; }
+
+static double run_seconds(const Run *r) { return r->seconds_before + clock_seconds() - r->started; }
+
+static void show_header(Run *r, double memory)
+{
+    const Config *c = &r->config;
+    Part val = corpus_part(&r->corpus, PART_VAL);
+    SAY(r, "text     %s", r->corpus.read);
+    SAY(r, "         %zu characters, %d symbols; training %zu, validation %zu", r->corpus.characters,
+        r->tokenizer.count, r->corpus.train_count, val.count);
+    SAY(r, "model    %s: %d layers, %d heads, %d channels, context %d, %.2fM parameters", config_field(0)->words[c->family],
+        c->layers, c->heads, c->channels, c->context, (double)model_parameters(c) / 1e6);
+    SAY(r, "training %lld steps of %lld x %d characters, %.2f MFLOP each; %.0f MB of memory", (long long)r->o->steps,
+        (long long)r->o->batch, c->context, model_flops_per_token(c, c->context) / 1e6, memory / 1e6);
+    SAY(r, "machine  %s, %d thread%s, %d sequence%s at once", r->kernels->name, r->model.gemm.threads,
+        r->model.gemm.threads == 1 ? "" : "s", r->model.slice, r->model.slice == 1 ? "" : "s");
+    if (r->corpus.characters < SMALL_TEXT)
+        SAY(r, "note: a text of %zu characters will be learnt by heart", r->corpus.characters);
+    if (!r->has_val) SAY(r, "note: no validation part; %s will hold the last weights, not the best", r->paths.best);
+    if (r->corpus.val_only > 0)
+        SAY(r, "note: the validation part has %zu symbols that the training part lacks", r->corpus.val_only);
+    if (r->o->warmup >= r->o->steps)
+        SAY(r, "note: the warm-up (%lld steps) lasts for the whole run", (long long)r->o->warmup);
+}
+
+static void format_left(char *out, size_t room, double seconds)
+{
+    int s = seconds < 359999 ? (int)(seconds + 0.5) : 359999;
+    if (s >= 3600) snprintf(out, room, "%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
+    else snprintf(out, room, "%d:%02d", s / 60, s % 60);
+}
+
+/* Step, losses, speed and time left, for both the live line and the lines that stay. */
+static void show_progress(Run *r, const char *loss)
+{
+    char left[24], step[48];
+    snprintf(step, sizeof step, "%lld/%lld", (long long)r->step, (long long)r->o->steps);
+    clear_line(r);
+    fprintf(stderr, "step %11s  %-28s", step, loss);
+    if (r->step_seconds <= 0) return;                       /* no step made yet */
+    double speed = tokens_per_step(r) / r->step_seconds;
+    format_left(left, sizeof left, (double)(r->o->steps - r->step) * r->step_seconds);
+    fprintf(stderr, " %6.0f chars/s %4.0f GFLOP/s %s", speed,
+            speed * model_flops_per_token(&r->config, r->config.context) / 1e9, left);
+}
+
+static void live_line(Run *r)
+{
+    double now = clock_seconds();
+    if (!r->moving_line || r->o->quiet || now - r->line_shown < LINE_SECONDS_TENTHS / 10.0) return;
+    char loss[40];
+    snprintf(loss, sizeof loss, "train %.4f", r->state.train_loss);
+    show_progress(r, loss);
+    fflush(stderr);
+    r->line_shown = now;
+}
+
+/* Writes a word so that a shell reads it back as one. */
+static void print_word(FILE *f, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
+    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+        fputs(word, f);
+        return;
+    }
+    fputc('\'', f);
+    for (; *word != '\0'; word++) {
+        if (*word == '\'') fputs("'\\''", f);
+        else fputc(*word, f);
+    }
+    fputc('\'', f);
+}
+
+/* The command that goes on: the texts, --resume, and what the checkpoint does not hold. */
+static void show_resume_command(Run *r)
+{
+    if (r->o->quiet) return;
+    clear_line(r);
+    fprintf(stderr, "go on with: ");
+    print_word(stderr, r->argv[0]);
+    for (int i = 0; i < r->texts->count; i++) {
+        fputc(' ', stderr);
+        print_word(stderr, r->texts->items[i]);
+    }
+    fprintf(stderr, " --resume");
+    for (int i = 0; options[i].kind != OPT_END; i++) {
+        const Option *row = &options[i];
+        char value[4300];
+        if (!r->o->given[i] || !(row->flags & ON_RESUME)) continue;
+        if (strcmp(row->name, "--resume") == 0 || strcmp(row->name, "--overwrite") == 0
+            || strcmp(row->name, "--stop-at") == 0) continue;
+        fprintf(stderr, " %s", row->name);
+        if (!cli_takes_value(row)) continue;
+        cli_get_text(row, r->o, value, sizeof value);
+        fputc(' ', stderr);
+        print_word(stderr, value);
+    }
+    fputc('\n', stderr);
+}
+
+/* ---------------------------------------------------------------- the log: one JSON object a line */
+
+static void log_write(Run *r, const char *text, size_t size)
+{
+    while (r->log >= 0 && size > 0) {
+        ssize_t n = write(r->log, text, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            char what[200];
+            snprintf(what, sizeof what, "the log cannot be written (%s); training goes on without it", strerror(errno));
+            complain(r, what);
+            close(r->log);
+            r->log = -1;
+            r->log_failed = true;
+            return;
+        }
+        text += n;
+        size -= (size_t)n;
+    }
+}
+
+/* The surroundings of this start: they stand here and nowhere in a checkpoint. */
+static int log_start(Run *r, Err *err)
+{
+    if (r->log < 0) return 0;
+    char *text = NULL;
+    size_t size = 0;
+    Output out = { open_memstream(&text, &size), 0 };
+    if (out.file == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the log");
+    char machine[MACHINE_LINE];
+    machine_name(machine);
+    output_print(&out, "{\"folio\":\"%s\",\"commit\":\"%s\",\"machine\":", FOLIO_VERSION, FOLIO_COMMIT);
+    output_json(&out, machine, strlen(machine), false);
+    output_print(&out, ",\"isa\":\"%s\",\"threads\":%d,\"slice\":%d,\"parameters\":%zu,\"from_step\":%lld,\"command\":[",
+                 r->kernels->name, r->model.gemm.threads, r->model.slice, model_parameters(&r->config), (long long)r->step);
+    for (int i = 0; i < r->argc; i++) {
+        output_print(&out, "%s", i > 0 ? "," : "");
+        output_json(&out, r->argv[i], strlen(r->argv[i]), false);
+    }
+    output_print(&out, "]}\n");
+    int failed = output_close(&out, err);
+    if (!failed) log_write(r, text, size);
+    free(text);
+    return failed;
+}
+
+/* The line of the last step made; val_loss only if it was evaluated, else NAN. */
+static void log_step(Run *r, double val_loss)
+{
+    char line[400];
+    if (r->log < 0) return;
+    int n = snprintf(line, sizeof line, "{\"step\":%lld,\"seconds\":%.3f,\"tokens\":%.0f,\"loss\":%.9g,\"lr\":%.9g,"
+                     "\"grad_norm\":%.9g,\"tokens_per_second\":%.1f", (long long)r->step, run_seconds(r),
+                     (double)r->step * tokens_per_step(r), r->state.train_loss, plan_lr(&r->plan, r->step - 1),
+                     r->state.grad_norm, r->step_seconds > 0 ? tokens_per_step(r) / r->step_seconds : 0);
+    if (isfinite(val_loss)) n += snprintf(line + n, sizeof line - (size_t)n, ",\"val_loss\":%.9g", val_loss);
+    n += snprintf(line + n, sizeof line - (size_t)n, "}\n");
+    log_write(r, line, (size_t)n);
+}
+
+/* The length of what an existing log keeps when training goes on from `step`: whole lines before the first one of a
+ * later step. *seconds: of the last step kept. */
+static size_t log_kept(const char *text, size_t size, int64_t step, double *seconds)
+{
+    size_t kept = 0;
+    while (kept < size) {
+        const char *line = text + kept, *end = memchr(line, '\n', size - kept);
+        long long at = 0;
+        double s = 0;
+        if (end == NULL) break;
+        if (sscanf(line, "{\"step\":%lld,\"seconds\":%lf", &at, &s) >= 1 && at > step) break;
+        if (s > 0) *seconds = s;
+        kept = (size_t)(end + 1 - text);
+    }
+    return kept;
+}
+
+static int log_open(Run *r, Err *err)
+{
+    const char *path = r->o->log;
+    r->log = -1;
+    if (path == NULL) return 0;
+    struct stat info;
+    bool exists = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+    if (exists && !r->o->resume && !r->o->overwrite)
+        return fail(err, EXIT_USAGE, "%s: the log exists; --resume goes on with it, --overwrite replaces it", path);
+    if (exists && r->resumed) {
+        char *text = NULL;
+        size_t size = 0;
+        if (read_file(path, &text, &size, err)) return -1;
+        size_t kept = log_kept(text, size, evaluation_due(r) ? r->step - 1 : r->step, &r->seconds_before);
+        free(text);
+        if (truncate(path, (off_t)kept) != 0)
+            return fail(err, EXIT_RUNTIME, "%s: the log cannot be cut back to step %lld: %s", path, (long long)r->step,
+                        strerror(errno));
+    }
+    r->log = open(path, O_WRONLY | O_CREAT | O_APPEND | (r->resumed ? 0 : O_TRUNC), 0666);
+    if (r->log < 0) return fail(err, EXIT_RUNTIME, "%s: the log cannot be opened: %s", path, strerror(errno));
+    return 0;
+}
+
+/* ---------------------------------------------------------------- saving */
+
+static int save_file(Run *r, const char *path, bool all, Err *err)
+{
+    Snapshot s = {
+        .config = &r->config, .tokenizer = &r->tokenizer, .settings = r->settings, .setting_count = r->setting_count,
+        .step = (uint64_t)r->step, .sha256 = r->corpus.sha256, .tensors = r->model.tensors,
+        .tensor_count = r->model.tensor_count, .params = r->model.params, .history = &r->history,
+    };
+    if (all) {
+        s.moment1 = r->optimizer.m;
+        s.moment2 = r->optimizer.v;
+        s.train = &r->state;
+    }
+    char *bytes = NULL;
+    size_t size = 0;
+    if (checkpoint_serialise(&s, &bytes, &size, err)) return -1;
+    int failed = checkpoint_write(path, r->paths.temp, bytes, size, err);
+    free(bytes);
+    return failed;
+}
+
+static int diverged(const Run *r, Err *err)
+{
+    return fail(err, EXIT_DIVERGED, "the loss is no longer a number after step %lld; %s; try a smaller --lr (now %g)",
+                (long long)r->step, r->has_best ? "the files of the last save are kept" : "nothing was saved yet", r->o->lr);
+}
+
+/* Saves NAME.last.bin, and NAME.bin where it should hold the same weights: `best`, or until this run has written it.
+ * A save that fails is one line, and the run goes on. Only a state that is not finite is an error. */
+static int save(Run *r, bool best, Err *err)
+{
+    Err why = { 0 };
+    if (!isfinite(optimizer_norm(&r->optimizer, r->kernels, r->model.params))) return diverged(r, err);
+    r->save_failed = (!best && save_file(r, r->paths.last, true, &why) != 0);
+    if (!r->save_failed && (best || !r->has_best || !r->has_val)) {
+        r->save_failed = save_file(r, r->paths.best, false, &why) != 0;
+        if (!r->save_failed) r->has_best = true;
+    }
+    if (r->save_failed) complain(r, why.msg);
+    if (!best) r->saved = clock_seconds();
+    return 0;
+}
+
+/* ---------------------------------------------------------------- evaluating */
+
+static int history_add(Run *r, double val_loss, Err *err)
+{
+    History *h = &r->history;
+    if (h->count == r->history_room) {
+        size_t room = 2 * r->history_room + 64;
+        uint64_t *step = realloc(h->step, room * sizeof *step);
+        if (step != NULL) h->step = step;
+        double *train = realloc(h->train_loss, room * sizeof *train);
+        if (train != NULL) h->train_loss = train;
+        double *val = realloc(h->val_loss, room * sizeof *val);
+        if (val != NULL) h->val_loss = val;
+        if (step == NULL || train == NULL || val == NULL)
+            return fail(err, EXIT_RUNTIME, "not enough memory for the history of the run");
+        r->history_room = room;
+    }
+    h->step[h->count] = (uint64_t)r->step;
+    h->train_loss[h->count] = r->step > 0 ? r->state.train_loss : val_loss;
+    h->val_loss[h->count++] = val_loss;
+    return 0;
+}
+
+/* Evaluations after the best one. */
+static int64_t stale_evaluations(const Run *r)
+{
+    int64_t n = 0;
+    for (size_t i = r->history.count; i > 0 && r->history.step[i - 1] > r->state.best_step; i--) n++;
+    return r->state.best_step > 0 ? n : 0;
+}
+
+/* Scores the validation part; *val_loss stays as it is if a signal came first. */
+static int evaluate(Run *r, double *val_loss, Err *err)
+{
+    Part val = corpus_part(&r->corpus, PART_VAL);
+    Score score = r->o->eval_batches > 0
+        ? evaluate_random(&r->scorer, val, rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_EVAL),
+                          (size_t)(r->o->eval_batches * r->o->batch), r->config.context)
+        : evaluate_full(&r->scorer, val, r->config.context, EVAL_CHARACTERS);
+    if (score.stopped) return 0;
+    *val_loss = score_mean(score);
+    if (!isfinite(*val_loss)) return diverged(r, err);
+    if (history_add(r, *val_loss, err)) return -1;
+
+    bool best = r->step > 0 && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
+    if (best) {
+        TrainState before = r->state;
+        r->state.best_loss = *val_loss;
+        r->state.best_step = (uint64_t)r->step;
+        if (save(r, true, err)) return -1;
+        if (r->save_failed) r->state = before;              /* best_step is what NAME.bin really holds */
+    }
+    char loss[60];
+    if (r->step == 0) snprintf(loss, sizeof loss, "              val %.4f", *val_loss);
+    else snprintf(loss, sizeof loss, "train %.4f  val %.4f%s", r->state.train_loss, *val_loss, best ? " *" : "");
+    if (!r->o->quiet) {
+        show_progress(r, loss);
+        fputc('\n', stderr);
+        r->line_shown = 0;
+    }
+    if (stale_evaluations(r) == STALE_EVALUATIONS)
+        SAY(r, "note: no improvement for %d evaluations; %s holds step %llu", STALE_EVALUATIONS, r->paths.best,
+            (unsigned long long)r->state.best_step);
+    return 0;
+}
+
+/* A sample of the model as it is, to standard error. */
+static void show_sample(Run *r)
+{
+    uint64_t key = rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_SAMPLE);
+    int32_t id = r->tokenizer.ids['\n'] >= 0 ? r->tokenizer.ids['\n'] : r->corpus.ids[0];
+    decoder_reset(&r->decoder);
+    clear_line(r);
+    for (uint64_t i = 0; i < SAMPLE_LENGTH && id >= 0; i++) {
+        char bytes[UTF8_MAX];
+        id = chooser_pick(&r->chooser, decoder_step(&r->decoder, id), key, i);
+        if (id >= 0) fwrite(bytes, 1, (size_t)tokenizer_decode(&r->tokenizer, id, bytes), stderr);
+    }
+    fputc('\n', stderr);
+}
+
+/* ---------------------------------------------------------------- training */
+
+/* One update. Returns 0, 1 if a signal came before it was complete (nothing has changed then), or -1. */
+static int train_step(Run *r, Err *err)
+{
+    double start = clock_seconds(), sum = 0;
+    int B = (int)r->o->batch, T = r->config.context;
+    uint64_t seed = (uint64_t)r->o->seed, step = (uint64_t)r->step;
+    corpus_random_windows(corpus_part(&r->corpus, PART_TRAIN), rng_key(seed, r->state.attempt, step, RNG_BATCH), B, T,
+                          r->x, r->y);
+    model_zero_grads(&r->model);
+    for (int first = 0; first < B; first += r->model.slice) {
+        if (stop_wanted()) return 1;
+        size_t at = (size_t)first * (size_t)T;
+        Slice s = { .x = r->x + at, .y = r->y + at, .T = T, .first = first, .batch = B };
+        s.n = B - first < r->model.slice ? B - first : r->model.slice;
+        s.dropout_key = rng_key(seed, r->state.attempt, step, RNG_DROPOUT);
+        model_train_slice(&r->model, &s, &sum);
+    }
+    if (stop_wanted()) return 1;
+    model_finish_grads(&r->model);
+    double norm = optimizer_norm(&r->optimizer, r->kernels, r->model.grads);
+    if (!isfinite(sum) || !isfinite(norm)) return diverged(r, err);
+    optimizer_step(&r->optimizer, r->kernels, &r->plan, r->step, norm, r->model.tensors, r->model.tensor_count,
+                   r->model.params, r->model.grads);
+    r->step++;
+    r->state.grad_norm = norm;
+    r->state.train_loss = sum / ((double)B * T);
+    r->step_seconds = clock_seconds() - start;
+    return 0;
+}
+
+static bool save_due(const Run *r)
+{
+    if (r->o->save_every > 0) return r->step % r->o->save_every == 0;
+    return clock_seconds() - r->saved >= SAVE_SECONDS;
+}
+
+/* Evaluates, samples, logs and saves what is due after r->step updates. `made`: the last of them was made just now. */
+static int after_step(Run *r, bool made, Err *err)
+{
+    double val_loss = (double)NAN;
+    bool due = evaluation_due(r);
+    if (due && evaluate(r, &val_loss, err)) return -1;
+    if (due && !evaluated(r)) return 0;                     /* the line of this step is written when it is evaluated */
+    if (r->step > 0 && (made || due)) log_step(r, val_loss);
+    if (r->step == 0 && isfinite(val_loss)) {
+        char line[80];
+        log_write(r, line, (size_t)snprintf(line, sizeof line, "{\"step\":0,\"val_loss\":%.9g}\n", val_loss));
+    }
+    if (r->o->sample_every > 0 && made && r->step % r->o->sample_every == 0 && !r->o->quiet) show_sample(r);
+    if (made && save_due(r) && save(r, false, err)) return -1;
+    live_line(r);
+    return 0;
+}
+
+/* Updates until the steps are made, --stop-at or --patience says so, or a signal comes. */
+static int train_loop(Run *r, Err *err)
+{
+    for (bool made = false;; made = true) {
+        if (after_step(r, made, err)) return -1;
+        if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step == r->o->stop_at)) return 0;
+        if (r->o->patience > 0 && stale_evaluations(r) >= r->o->patience) {
+            SAY(r, "note: ends after %lld evaluations without improvement", (long long)r->o->patience);
+            return 0;
+        }
+        int failed = train_step(r, err);
+        if (failed != 0) return failed < 0 ? -1 : 0;
+    }
+}
+
+static void print_result(const Run *r, Output *out)
+{
+    const History *h = &r->history;
+    output_print(out, "{\"steps\":%lld,\"seconds\":%.3f,\"train_loss\":", (long long)r->step, run_seconds(r));
+    output_json_real(out, r->step > 0 ? r->state.train_loss : (double)NAN);
+    output_print(out, ",\"val_loss\":");
+    output_json_real(out, h->count > 0 ? h->val_loss[h->count - 1] : (double)NAN);
+    output_print(out, ",\"best_step\":%llu,\"best_val_loss\":", (unsigned long long)r->state.best_step);
+    output_json_real(out, r->state.best_step > 0 ? r->state.best_loss : (double)NAN);
+    output_print(out, ",\"parameters\":%zu,\"checkpoint\":", model_parameters(&r->config));
+    output_json(out, r->paths.best, strlen(r->paths.best), false);
+    output_print(out, "}\n");
+}
+
+static int finish(Run *r, Output *out, Err *err)
+{
+    if (save(r, false, err)) return -1;
+    if (r->save_failed)
+        return fail(err, EXIT_RUNTIME, "the last save failed; free some space and go on with --resume");
+    if (stop_wanted()) {
+        SAY(r, "stopped after step %lld; %s is saved", (long long)r->step, r->paths.last);
+        show_resume_command(r);
+        return 0;
+    }
+    if (r->step < r->o->steps) show_resume_command(r);
+    SAY(r, "%s: step %llu%s", r->paths.best,
+        (unsigned long long)(r->state.best_step > 0 ? r->state.best_step : (uint64_t)r->step),
+        r->state.best_step > 0 ? ", the best evaluation" : "");
+    if (r->o->json) print_result(r, out);
+    if (r->log_failed) return fail(err, EXIT_RUNTIME, "%s: the log is incomplete", r->o->log);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- before the first step */
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+/* Checks a setting that is given again, and takes the stored one over. */
+static int take_setting(Run *r, int row, const char *stored, const Options *asked, bool was_asked, Err *err)
+{
+    char value[SETTING_TEXT];
+    const Option *option = &options[row];
+    cli_get_text(option, asked, value, sizeof value);
+    bool more_steps = strcmp(option->name, "--steps") == 0 && was_asked && r->o->steps > strtoll(stored, NULL, 10);
+    if (more_steps) return 0;
+    if (was_asked && strcmp(value, stored) != 0)
+        return fail(err, EXIT_USAGE, "%s %s: the run in %s has %s; leave the option out, or start anew with --overwrite",
+                    option->name, value, r->paths.last, stored);
+    return cli_set_text(option, r->o, stored, err);
+}
+
+/* Whether an explicitly given preset names the option. */
+static bool preset_names(const Run *r, const char *option)
+{
+    if (!cli_given(&cli, r->o, "--preset")) return false;
+    for (const PresetValue *v = cli_preset(&cli, r->o->preset)->values; v->name != NULL; v++)
+        if (strcmp(v->name, option) == 0) return true;
+    return false;
+}
+
+/* The stored text of an option: a field of the Config, or a setting. NULL: not stored. */
+static const char *stored_value(const Checkpoint *c, const char *name, char *out, size_t room)
+{
+    const ConfigField *f;
+    for (int i = 0; (f = config_field(i)) != NULL; i++)
+        if (strcmp(f->name, name) == 0) {
+            config_get(&c->config, f, out, room);
+            return out;
+        }
+    return checkpoint_setting(c, name);
+}
+
+static int take_settings(Run *r, Err *err)
+{
+    Options asked = *r->o;
+    for (int i = 0; options[i].kind != OPT_END; i++) {
+        char buffer[SETTING_TEXT];
+        if (!(options[i].flags & STORED)) continue;
+        const char *stored = stored_value(&r->from, options[i].name + 2, buffer, sizeof buffer);
+        if (stored == NULL)
+            return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", r->paths.last, options[i].name + 2);
+        if (take_setting(r, i, stored, &asked, asked.given[i] || preset_names(r, options[i].name), err)) return -1;
+    }
+    return 0;
+}
+
+/* Loads what --resume goes on from, or sees that nothing is in the way. */
+static int open_files(Run *r, Err *err)
+{
+    const RunPaths *p = &r->paths;
+    bool best = exists(p->best), last = exists(p->last);
+    if (!r->o->resume) {
+        if ((best || last) && !r->o->overwrite)
+            return fail(err, EXIT_USAGE, "%s%s%s: in the way; --resume goes on with them, --overwrite replaces them",
+                        best ? p->best : "", best && last ? " and " : "", last ? p->last : "");
+        return 0;
+    }
+    if (!last && best)
+        return fail(err, EXIT_USAGE, "%s is there but %s is not, and only that can be resumed; to train its weights "
+                    "further, start anew with --init-from %s --out OTHER", p->best, p->last, p->best);
+    if (!last) {
+        SAY(r, "note: there is no %s; starting at step 0", p->last);
+        return 0;
+    }
+    if (checkpoint_load(&r->from, p->last, err)) return -1;
+    if (!r->from.has_train)
+        return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed", p->last);
+    if (take_settings(r, err)) return -1;
+    r->resumed = true;
+    r->has_best = best;
+    r->tokenizer = r->from.tokenizer;
+    r->from.tokenizer = (Tokenizer){ 0 };
+    return 0;
+}
+
+static int open_text(Run *r, Err *err)
+{
+    CorpusOptions co = { .bytes = r->o->bytes, .separator = r->o->separator != 0, .unknown = UNKNOWN_FAILS,
+                         .val_fraction = r->o->val_fraction };
+    if (r->resumed) co.unknown = UNKNOWN_SKIPPED;           /* another text is found out by its digest */
+    if (corpus_open(&r->corpus, &r->tokenizer, &co, r->texts->items, r->texts->count, err)) return -1;
+    if (r->resumed && strcmp(r->corpus.sha256, r->from.sha256) != 0)
+        return fail(err, EXIT_USAGE, "%s: not the text that %s was trained on; to train its weights on another text, "
+                    "start anew with --init-from", r->corpus.read, r->paths.last);
+    Part train = corpus_part(&r->corpus, PART_TRAIN), val = corpus_part(&r->corpus, PART_VAL);
+    if (train.count < 2)
+        return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, and training needs at least 2",
+                    r->corpus.read, train.count);
+    for (size_t i = 1; i < val.count && !r->has_val; i++)
+        r->has_val = !r->tokenizer.separator || val.ids[i] != SEPARATOR_ID;
+    if ((size_t)r->o->context <= train.count - 1) return 0;
+    if (cli_given(&cli, r->o, "--context"))
+        return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, so --context can be at most %zu, not %lld",
+                    r->corpus.read, train.count, train.count - 1, (long long)r->o->context);
+    SAY(r, "note: context %lld reduced to %zu, because the training part has %zu characters", (long long)r->o->context,
+        train.count - 1, train.count);
+    r->o->context = (int64_t)(train.count - 1);
+    return 0;
+}
+
+/* Config and plan from the options; the settings that a checkpoint stores. */
+static int settle(Run *r, Err *err)
+{
+    const ConfigField *f;
+    for (int i = 0; (f = config_field(i)) != NULL; i++) {
+        char name[SETTING_TEXT], value[SETTING_TEXT];
+        snprintf(name, sizeof name, "--%s", f->name);
+        int row = cli_find(&cli, name, strlen(name));
+        if (row < 0) continue;
+        cli_get_text(&options[row], r->o, value, sizeof value);
+        if (config_set(&r->config, f, value)) return fail(err, EXIT_USAGE, "%s %s: out of range", name, value);
+    }
+    r->config.family = FAMILY_GPT2;
+    r->config.vocab = r->tokenizer.count;
+    if (config_check(&r->config, err)) return -1;
+
+    const Options *o = r->o;
+    r->plan = (TrainingPlan){ .schedule = o->schedule, .steps = o->steps, .warmup = o->warmup, .lr = o->lr,
+                              .min_lr = o->min_lr, .beta1 = o->beta1, .beta2 = o->beta2,
+                              .weight_decay = o->weight_decay, .clip = o->clip };
+    char buffer[SETTING_TEXT];
+    Checkpoint config_only = { .config = r->config };
+    for (int i = 0; options[i].kind != OPT_END; i++) {
+        Setting *s = &r->settings[r->setting_count];
+        const char *name = options[i].name != NULL ? options[i].name + 2 : "";
+        if (!(options[i].flags & STORED) || stored_value(&config_only, name, buffer, sizeof buffer) != NULL) continue;
+        snprintf(s->name, sizeof s->name, "%s", name);
+        cli_get_text(&options[i], o, s->value, sizeof s->value);
+        s->is_number = options[i].kind == OPT_INT || options[i].kind == OPT_REAL;
+        r->setting_count++;
+    }
+    Setting *s = &r->settings[r->setting_count++];          /* whether a sample may start from the separator */
+    snprintf(s->name, sizeof s->name, "separators");
+    snprintf(s->value, sizeof s->value, "%zu", r->corpus.train_separators);
+    s->is_number = true;
+    return 0;
+}
+
+/* Copies the state of the run that is resumed, and drops the file. */
+static int restore(Run *r, Err *err)
+{
+    Checkpoint *c = &r->from;
+    const Tensor *t = r->model.tensors;
+    int n = r->model.tensor_count;
+    if (checkpoint_copy(c, "", t, n, r->model.params, err) || checkpoint_copy(c, "optim.m.", t, n, r->optimizer.m, err)
+        || checkpoint_copy(c, "optim.v.", t, n, r->optimizer.v, err))
+        return -1;
+    r->state = c->train;
+    r->step = (int64_t)c->step;
+    r->history = c->history;
+    r->history_room = c->history.count;
+    c->history = (History){ 0 };
+    checkpoint_close(c);
+    return 0;
+}
+
+/* Everything that takes memory, after a check that it is there. */
+static int open_memory(Run *r, double *memory, Err *err)
+{
+    const Options *o = r->o;
+    const Config *c = &r->config;
+    size_t windows = (size_t)o->batch * (size_t)c->context, size = 0;
+    int slice = o->slice > 0 ? (int)(o->slice < o->batch ? o->slice : o->batch) : model_slice(c, cache_bytes(), (int)o->batch);
+    model_tensors(c, NULL, &size);
+    double saving = 3.0 * (double)size * sizeof(float);     /* the bytes of NAME.last.bin */
+    *memory = (double)model_bytes(c, r->kernels, MODEL_TRAIN, slice) + (double)optimizer_bytes(size) + saving
+            + (double)r->corpus.count * sizeof(int32_t) + 2.0 * (double)windows * sizeof(int32_t);
+    if (memory_check(*memory, err)) return -1;
+    if (model_open(&r->model, c, r->kernels, MODEL_TRAIN, slice, err)) return -1;
+    if (optimizer_open(&r->optimizer, r->model.size, err) || scorer_open(&r->scorer, &r->model, r->tokenizer.separator, err))
+        return -1;
+    r->scorer.stop = stop_wanted;
+    r->x = malloc(windows * sizeof *r->x);
+    r->y = malloc(windows * sizeof *r->y);
+    if (r->x == NULL || r->y == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
+    if (o->sample_every > 0 && (decoder_open(&r->decoder, &r->model, err) || chooser_open(&r->chooser, &r->tokenizer, err)))
+        return -1;
+    return 0;
+}
+
+static void close_run(Run *r)
+{
+    if (r->log >= 0) close(r->log);
+    free(r->x);
+    free(r->y);
+    free(r->history.step);
+    free(r->history.train_loss);
+    free(r->history.val_loss);
+    chooser_close(&r->chooser);
+    decoder_close(&r->decoder);
+    scorer_close(&r->scorer);
+    optimizer_close(&r->optimizer);
+    model_close(&r->model);
+    corpus_close(&r->corpus);
+    tokenizer_close(&r->tokenizer);
+    checkpoint_close(&r->from);
+    if (r->lock >= 0) run_unlock(&r->paths, r->lock);
+}
+
+static int run(Run *r, Output *out, Err *err)
+{
+    double memory = 0;
+    if (run_paths(&r->paths, r->o->out, err)) return -1;
+    r->lock = run_lock(&r->paths, err);
+    if (r->lock < 0 || open_files(r, err) || open_text(r, err) || settle(r, err) || open_memory(r, &memory, err)) return -1;
+    if (!r->resumed) model_init(&r->model, (uint64_t)r->o->seed);
+    else if (restore(r, err)) return -1;
+    if (log_open(r, err)) return -1;
+    show_header(r, memory);
+    r->started = r->saved = clock_seconds();
+    if (r->resumed) SAY(r, "resumed after step %lld", (long long)r->step);
+    if (r->resumed && r->step >= r->o->steps && !evaluation_due(r)) {
+        SAY(r, "the run is finished; a larger --steps makes it go on");
+        if (r->o->json) print_result(r, out);
+        return 0;
+    }
+    catch_signals();
+    if (log_start(r, err) || train_loop(r, err)) return -1;
+    return finish(r, out, err);
+}
+
+static int train(int argc, char **argv, Output *out, Err *err)
+{
+    Options o = { 0 };
+    Operands texts = { 0 };
+    if (cli_parse(&cli, argc, argv, &o, &texts, err)) return -1;
+    Run r = { .o = &o, .argc = argc, .argv = argv, .texts = &texts, .lock = -1, .log = -1 };
+    r.moving_line = terminal_moves(STDERR_FILENO);
+    int failed = 0;
+    if (o.help) {
+        cli_help(&cli, out);
+    } else if (o.version) {
+        char built[80];
+        kernels_built(built, sizeof built);
+        cli_version(&cli, built, out);
+    } else if (o.isa != NULL && strcmp(o.isa, "list") == 0) {
+        kernels_list(out->file);
+    } else if (texts.count == 0) {
+        failed = fail(err, EXIT_USAGE, "which text? for example: %s data/shakespeare.txt (--help lists the options)",
+                      argc > 0 ? argv[0] : "train");
+    } else {
+        r.kernels = kernels_pick(o.isa, err);
+        omp_set_num_threads(o.threads > 0 ? (int)o.threads : default_threads());
+        failed = r.kernels == NULL || run(&r, out, err);
+        close_run(&r);
+    }
+    operands_close(&texts);
+    return failed ? -1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    Err err = { 0 };
+    Output out = { stdout, 0 };
+    cli_streams();
+    int failed = train(argc, argv, &out, &err);
+    if (output_close(&out, failed ? &(Err){ 0 } : &err) != 0) failed = 1;
+    if (failed) {
+        fprintf(stderr, "train: %s\n", err.msg);
+        return err.status;
+    }
+    if (stop_signal != 0) {
+        signal((int)stop_signal, SIG_DFL);
+        raise((int)stop_signal);
+    }
+    return 0;
+}
