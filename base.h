@@ -197,6 +197,10 @@ typedef struct {
     int rank;               /* 1 or 2: what the checkpoint states */
     bool stored_transposed; /* the checkpoint holds (cols, rows), as Hugging Face's Conv1D does */
     bool decay;             /* weight decay applies */
+    real start;             /* initial value: start + deviation * normal */
+    double deviation;
+    int block;              /* the model's struct that points at it: block number, or -1 */
+    size_t field;           /* offset of that pointer */
 } Tensor;
 
 static inline size_t tensor_size(const Tensor *t) { return (size_t)t->rows * (size_t)t->cols; }

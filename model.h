@@ -304,16 +304,6 @@ static const TensorSpec last_tensors[] = {
 #undef W
 #undef K
 
-typedef struct {
-    const TensorSpec *rows;
-    int count;
-} TensorGroup;
-
-#define GROUP(table) { table, (int)(sizeof table / sizeof table[0]) }
-static const TensorGroup tensor_first = GROUP(first_tensors), tensor_block = GROUP(block_tensors),
-                         tensor_last = GROUP(last_tensors);
-#undef GROUP
-
 static int config_hidden(const Config *c) { return 4 * c->channels; }
 static int config_head_size(const Config *c) { return c->channels / c->heads; }
 
@@ -329,71 +319,54 @@ static int config_dim(const Config *c, Dim d)
     }
 }
 
-/* Walks the table of one group for block `layer`, calling each() for every tensor that the Config has. */
-typedef void TensorVisit(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count);
+/* Appends the tensors of one table that the Config has to *list; counts and measures without a list. */
+typedef struct {
+    Tensor *list;           /* NULL: only count */
+    int count;
+    size_t size, parameters;
+} TensorTable;
 
-static void tensors_walk_group(const Config *c, TensorGroup g, int layer, size_t *offset, TensorVisit *each,
-                               void *context)
+static void tensors_of(TensorTable *t, const Config *c, const TensorSpec *specs, size_t n, int block)
 {
     enum { LINE = CACHE_LINE / sizeof(float) };             /* every tensor starts on a cache line */
-    for (int i = 0; i < g.count; i++) {
-        const TensorSpec *spec = &g.rows[i];
-        if (spec->is_bias && !c->bias) continue;
-        size_t count = (size_t)config_dim(c, spec->rows) * (size_t)config_dim(c, spec->cols);
-        each(context, spec, layer, *offset, count);
-        *offset += (count + LINE - 1) / LINE * LINE;
+    for (const TensorSpec *s = specs; s < specs + n; s++) {
+        if (s->is_bias && !c->bias) continue;
+        Tensor one = { .offset = t->size, .rows = config_dim(c, s->rows), .cols = config_dim(c, s->cols),
+                       .rank = s->rows == DIM_1 ? 1 : 2, .stored_transposed = s->transposed, .decay = s->decay,
+                       .start = s->init == INIT_ONE ? 1 : 0, .block = block, .field = s->field };
+        if (s->init == INIT_NORMAL) one.deviation = 0.02;
+        if (s->init == INIT_RESIDUAL) one.deviation = 0.02 / sqrt(2.0 * c->layers);
+        size_t count = tensor_size(&one);
+        if (t->list != NULL) {
+            const char *number = strstr(s->name, "%d");
+            if (number == NULL) snprintf(one.name, sizeof one.name, "%s", s->name);
+            else snprintf(one.name, sizeof one.name, "%.*s%d%s", (int)(number - s->name), s->name, block, number + 2);
+            t->list[t->count] = one;
+        }
+        t->count++;
+        t->parameters += count;
+        t->size += (count + LINE - 1) / LINE * LINE;
     }
 }
 
-/* Every tensor of a model, in the order of the flat arrays. Returns their length. */
-static size_t tensors_walk(const Config *c, TensorVisit *each, void *context)
+static TensorTable tensor_table(const Config *c, Tensor *list)
 {
-    size_t offset = 0;
-    tensors_walk_group(c, tensor_first, 0, &offset, each, context);
-    for (int layer = 0; layer < c->layers; layer++)
-        tensors_walk_group(c, tensor_block, layer, &offset, each, context);
-    tensors_walk_group(c, tensor_last, 0, &offset, each, context);
-    return offset;
-}
-
-typedef struct {
-    const Config *config;
-    Tensor *out;
-    int count;
-    size_t parameters;
-} TensorList;
-
-static void tensor_list(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count)
-{
-    TensorList *l = context;
-    if (l->out != NULL) {
-        Tensor *t = &l->out[l->count];
-        *t = (Tensor){ .offset = offset, .decay = spec->decay, .stored_transposed = spec->transposed };
-        t->rows = config_dim(l->config, spec->rows);
-        t->cols = config_dim(l->config, spec->cols);
-        t->rank = spec->rows == DIM_1 ? 1 : 2;
-        const char *number = strstr(spec->name, "%d");
-        if (number == NULL) snprintf(t->name, sizeof t->name, "%s", spec->name);
-        else snprintf(t->name, sizeof t->name, "%.*s%d%s", (int)(number - spec->name), spec->name, layer, number + 2);
-    }
-    l->count++;
-    l->parameters += count;
+    TensorTable t = { .list = list };
+    tensors_of(&t, c, first_tensors, sizeof first_tensors / sizeof first_tensors[0], -1);
+    for (int block = 0; block < c->layers; block++)
+        tensors_of(&t, c, block_tensors, sizeof block_tensors / sizeof block_tensors[0], block);
+    tensors_of(&t, c, last_tensors, sizeof last_tensors / sizeof last_tensors[0], -1);
+    return t;
 }
 
 int model_tensors(const Config *c, Tensor *out, size_t *size)
 {
-    TensorList l = { c, out, 0, 0 };
-    size_t total = tensors_walk(c, tensor_list, &l);
-    if (size != NULL) *size = total;
-    return l.count;
+    TensorTable t = tensor_table(c, out);
+    if (size != NULL) *size = t.size;
+    return t.count;
 }
 
-size_t model_parameters(const Config *c)
-{
-    TensorList l = { c, NULL, 0, 0 };
-    tensors_walk(c, tensor_list, &l);
-    return l.parameters;
-}
+size_t model_parameters(const Config *c) { return tensor_table(c, NULL).parameters; }
 
 double model_flops_per_token(const Config *c, int T)
 {
@@ -403,40 +376,21 @@ double model_flops_per_token(const Config *c, int T)
     return 3 * (linear + attention);
 }
 
-typedef struct {
-    Weights *w;
-    real *base;
-} TensorBinding;
-
-static void tensor_bind(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count)
+/* Points the fields of w at their tensors within a flat array. */
+static void tensors_bind(const Model *m, Weights *w, real *flat)
 {
-    const TensorBinding *b = context;
-    bool in_block = spec >= block_tensors && spec < block_tensors + tensor_block.count;
-    char *owner = in_block ? (char *)&b->w->blocks[layer] : (char *)b->w;
-    *(real **)(void *)(owner + spec->field) = b->base + offset;
-    (void)count;
-}
-
-typedef struct {
-    Model *m;
-    uint64_t key;
-} TensorInit;
-
-static void tensor_init(void *context, const TensorSpec *spec, int layer, size_t offset, size_t count)
-{
-    const TensorInit *t = context;
-    const Config *c = &t->m->config;
-    double deviation = spec->init == INIT_RESIDUAL ? 0.02 / sqrt(2.0 * c->layers) : 0.02;
-    real *p = t->m->params + offset;
-    for (size_t i = 0; i < count; i++)
-        p[i] = spec->init == INIT_ONE ? 1 : spec->init == INIT_ZERO ? 0 : (real)(deviation * rng_normal(t->key, offset + i));
-    (void)layer;
+    for (const Tensor *t = m->tensors; t < m->tensors + m->tensor_count; t++) {
+        char *owner = t->block < 0 ? (char *)w : (char *)&w->blocks[t->block];
+        *(real **)(void *)(owner + t->field) = flat + t->offset;
+    }
 }
 
 void model_init(Model *m, uint64_t seed)
 {
-    TensorInit t = { m, rng_key(seed, 0, 0, RNG_INIT) };
-    tensors_walk(&m->config, tensor_init, &t);
+    uint64_t key = rng_key(seed, 0, 0, RNG_INIT);
+    for (const Tensor *t = m->tensors; t < m->tensors + m->tensor_count; t++)
+        for (size_t i = t->offset; i < t->offset + tensor_size(t); i++)
+            m->params[i] = t->start + (t->deviation > 0 ? (real)(t->deviation * rng_normal(key, i)) : 0);
 }
 
 /* ================================================================ layers
@@ -976,10 +930,10 @@ int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int sl
     layout_weights(m, &m->weights);
     layout_activations(m, &m->activations, K);
     model_tensors(c, m->tensors, NULL);
-    tensors_walk(c, tensor_bind, &(TensorBinding){ &m->w, m->params });
+    tensors_bind(m, &m->w, m->params);
     if (use == MODEL_TRAIN) {
         layout_training(m, &m->training);
-        tensors_walk(c, tensor_bind, &(TensorBinding){ &m->g, m->grads });
+        tensors_bind(m, &m->g, m->grads);
     }
     return 0;
 }
