@@ -272,11 +272,11 @@ static void show_progress(Run *r, const char *loss)
     char left[24], step[48];
     snprintf(step, sizeof step, "%lld/%lld", (long long)r->step, (long long)r->o->steps);
     clear_line(r);
-    fprintf(stderr, "step %11s  %-28s", step, loss);
+    fprintf(stderr, "step %11s  %-26s", step, loss);
     if (r->step_seconds <= 0) return;                       /* no step made yet */
     double speed = tokens_per_step(r) / r->step_seconds;
     format_left(left, sizeof left, (double)(r->o->steps - r->step) * r->step_seconds);
-    fprintf(stderr, " %6.0f chars/s %4.0f GFLOP/s %s", speed,
+    fprintf(stderr, "%7.0f chars/s%5.0f GFLOP/s %s", speed,
             speed * model_flops_per_token(&r->config, r->config.context) / 1e9, left);
 }
 
