@@ -196,7 +196,8 @@ typedef struct {
     int rows, cols;         /* rows x cols, row-major; a vector has rows == 1 and rank 1 */
     int rank;               /* 1 or 2: what the checkpoint states */
     bool stored_transposed; /* the checkpoint holds (cols, rows), as Hugging Face's Conv1D does */
-    bool decay;             /* weight decay applies */
+    bool decay;             /* weight decay applies: every matrix, as nanoGPT does */
+    bool hidden;            /* a matrix between two hidden layers: Muon's share */
     real start;             /* initial value: start + deviation * normal */
     double deviation;
     int block;              /* the model's struct that points at it: block number, or -1 */

@@ -933,10 +933,11 @@ static int read_config(Checkpoint *c, Err *err)
     const ConfigField *f;
     for (int i = 0; (f = config_field(i)) != NULL; i++) {
         const Setting *s = find_setting(c, f->name);
-        if (s == NULL || s->is_number != (f->kind != FIELD_WORD) || config_set(&c->config, f, s->value))
-            return unsound(err, "is not sound: `%s` of its configuration is %s%s", f->name,
-                        s ? "not possible: " : "missing", s ? s->value : "");
+        if (s == NULL) continue;                /* a field that is younger than the file has its default */
+        if (s->is_number != (f->kind != FIELD_WORD) || config_set(&c->config, f, s->value))
+            return unsound(err, "is not sound: `%s` of its configuration is not possible: %s", f->name, s->value);
     }
+    config_complete(&c->config);
     if (config_check(&c->config, &why))
         return unsound(err, "is not sound: its configuration does not fit together: %s", why.msg);
     if (c->config.vocab != c->tokenizer.count)

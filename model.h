@@ -19,8 +19,8 @@
  *     const real *logits = decoder_step(&d, id);                   p(next) = softmax(logits)
  *
  * Dimension letters, the same everywhere; every pointer's comment ends with its shape:
- *     B sequences of a batch     n sequences of a slice     T positions     N = n T rows
- *     L blocks     C channels     H heads     D = C / H     F = 4 C, the width of the MLP     V symbols
+ *     B sequences of a batch     n sequences of a slice     T positions     N = n T rows     V symbols
+ *     L blocks     C channels     H heads of size D     A = H D     F width of the MLP     G = F, or 2 F with a gate
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -28,17 +28,23 @@
 #include "base.h"
 #include "kernels/kernels.h"
 
-typedef enum { FAMILY_GPT2 } Family;
+/* gpt2: learned positions, layer norm, GELU; dropout on embeddings, attention and both branches. What nanoGPT trains.
+ * qwen3: rotary positions, RMS norm, RMS-normed queries and keys, SwiGLU; dropout on both branches. A dense Qwen3. */
+typedef enum { FAMILY_GPT2, FAMILY_QWEN3 } Family;
 
 typedef struct {
     int family;             /* Family */
     int layers;             /* L */
     int heads;              /* H */
-    int channels;           /* C, a multiple of H */
+    int channels;           /* C */
+    int hidden;             /* F */
+    int head_size;          /* D; gpt2: C / H, qwen3: any even number */
     int context;            /* the largest T */
     int vocab;              /* V */
-    int bias;               /* 1: linear layers and norms have biases */
-    int gelu_tanh;          /* 1: the tanh form of GELU */
+    int bias;               /* gpt2: 1: linear layers and norms have biases */
+    int gelu_tanh;          /* gpt2: 1: the tanh form of GELU */
+    int untied;             /* qwen3: 1: the head has a matrix of its own; 0: it is wte */
+    double rope_base;       /* qwen3: rotary angles are position / rope_base^(2 j / D) */
     double dropout;         /* probability, in training only */
 } Config;
 
@@ -56,7 +62,8 @@ typedef struct {
 const ConfigField *config_field(int i);             /* field i; NULL after the last */
 void config_get(const Config *c, const ConfigField *f, char *out, size_t room);     /* "6", "on", "0.20000000000000001" */
 int config_set(Config *c, const ConfigField *f, const char *value);                 /* -1: not a value, or out of range */
-int config_check(const Config *c, Err *err);        /* EXIT_USAGE: ranges, C a multiple of H, a size that memory can hold */
+void config_complete(Config *c);                    /* fills in what is 0: hidden, head_size, rope_base */
+int config_check(const Config *c, Err *err);        /* EXIT_USAGE: ranges, what the family allows, a size that memory can hold */
 
 /* Fills out[] (NULL: only counts) with every tensor; returns how many. *size: elements of a flat array of all. */
 int model_tensors(const Config *c, Tensor *out, size_t *size);
@@ -67,17 +74,19 @@ double model_flops_per_token(const Config *c, int T);
 
 typedef struct {            /* one block's parameters, or their gradients */
     real *ln1w, *ln1b;      /* (C)              */
-    real *qkvw, *qkvb;      /* (3C,C)  (3C)     */
-    real *projw, *projb;    /* (C,C)   (C)      */
+    real *qkvw, *qkvb;      /* (3A,C)  (3A)     */
+    real *qnw, *knw;        /* (D)              */
+    real *projw, *projb;    /* (C,A)   (C)      */
     real *ln2w, *ln2b;      /* (C)              */
-    real *fcw, *fcb;        /* (F,C)   (F)      */
+    real *fcw, *fcb;        /* (G,C)   (G)      */
     real *outw, *outb;      /* (C,F)   (C)      */
 } Block;
 
 typedef struct {
-    real *wte;              /* (V,C) characters; also the head */
-    real *wpe;              /* (context,C) positions */
+    real *wte;              /* (V,C) characters */
+    real *wpe;              /* (context,C) positions; NULL with rotary ones */
     real *lnfw, *lnfb;      /* (C) */
+    real *head;             /* (V,C); tied: wte itself */
     Block *blocks;          /* (L) */
 } Weights;
 
@@ -89,16 +98,19 @@ typedef struct {            /* what a layer norm's backward needs */
 typedef struct {            /* what a block's backward needs */
     Normed ln1, ln2;
     real *n1, *n2;          /* (N,C) outputs of the norms */
-    real *qkv;              /* (N,3C) */
+    real *qkv;              /* (N,3A) */
+    Normed qk;              /* (N,2A), (N,2H): queries and keys before their weight and rotation */
     real *lse;              /* (n,H,T) log sum exp of the scores of each row */
-    real *att;              /* (N,C) heads' outputs */
-    real *pre, *hid;        /* (N,F) before and after GELU */
+    real *att;              /* (N,A) heads' outputs */
+    real *pre;              /* (N,G) before GELU; gate and up */
+    real *hid;              /* (N,F) after GELU or SwiGLU */
 } BlockActs;
 
 typedef struct {            /* one thread's memory for attention */
     char *kt, *v, *vt, *k;  /* packed K^T (D,T), V (T,D), V^T (D,T), K (T,D) */
     char *block;            /* packed rows of a block of queries (QUERIES,D) */
     real *p, *pd, *dp;      /* (QUERIES,T) probabilities, after dropout, gradient */
+    real *row;              /* (D) */
 } HeadSpace;
 
 typedef struct {
@@ -110,8 +122,8 @@ typedef struct {
     real *logits;           /* (head_rows,V) */
     real *losses;           /* (N) */
     real *dres, *dx;        /* (N,C) gradients */
-    real *dqkv;             /* (N,3C) */
-    real *dhid;             /* (N,F) */
+    real *datt, *dqkv;      /* (N,A), (N,3A) */
+    real *dhid, *dpre;      /* (N,F), (N,G) */
     HeadSpace *heads;       /* (threads) */
 } Acts;
 
@@ -128,6 +140,7 @@ typedef struct {
     real *params, *grads;
     real *dwte_input;       /* (V,C) gradient of wte as the input; joined with the head's part at the end of a step */
     Weights w, g;
+    real *cosine, *sine;    /* (context,D/2) of the rotary angles */
     Acts acts;
     Arena weights, training, activations;
 } Model;
@@ -141,7 +154,8 @@ size_t model_bytes(const Config *c, const Kernels *K, ModelUse use, int slice);
 int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err);
 void model_close(Model *m);
 
-/* Normal 0.02; the matrices whose outputs are summed into the residual stream 0.02 / sqrt(2 L); norms one, biases zero. */
+/* gpt2: normal 0.02; the matrices whose outputs are summed into the residual stream 0.02 / sqrt(2 L); norms one, biases zero.
+ * qwen3: those matrices zero, the others normal 0.5 / sqrt(inputs); embedding and head normal 0.02; norms one. */
 void model_init(Model *m, uint64_t seed);
 
 typedef struct {
@@ -167,9 +181,10 @@ typedef struct {
     int pos;                /* characters seen since the start of the context */
     int32_t *ids;           /* (context) those characters */
     real *k, *v;            /* (L,H,context,D) */
-    real *x, *n, *att;      /* (C) */
-    real *qkv;              /* (3C) */
-    real *hid;              /* (F) */
+    real *x, *xhat, *n;     /* (C) */
+    real *qk, *rstd;        /* (2A), (2H) */
+    real *qkv, *att;        /* (3A), (A) */
+    real *pre, *hid;        /* (G), (F) */
     real *scores;           /* (H,context) */
     real *logits;           /* (V) */
     Arena arena;
@@ -194,15 +209,19 @@ enum { CONTEXT_MAX = 65536, VOCAB_MAX = 1 << 21 };
 #define AT(field) offsetof(Config, field)
 static const ConfigField config_fields[] = {
     /* name       kind        where           low  high            words */
-    { "family",   FIELD_WORD, AT(family),     0,   0,              { "gpt2" } },
-    { "layers",   FIELD_INT,  AT(layers),     0,   1000,           { 0 } },
-    { "heads",    FIELD_INT,  AT(heads),      1,   1024,           { 0 } },
-    { "channels", FIELD_INT,  AT(channels),   1,   65536,          { 0 } },
-    { "context",  FIELD_INT,  AT(context),    1,   CONTEXT_MAX,    { 0 } },
-    { "vocab",    FIELD_INT,  AT(vocab),      1,   VOCAB_MAX,      { 0 } },
-    { "bias",     FIELD_WORD, AT(bias),       0,   0,              { "off", "on" } },
-    { "gelu",     FIELD_WORD, AT(gelu_tanh),  0,   0,              { "erf", "tanh" } },
-    { "dropout",  FIELD_REAL, AT(dropout),    0,   0.99,           { 0 } },
+    { "family",    FIELD_WORD, AT(family),     0,   1,              { "gpt2", "qwen3" } },
+    { "layers",    FIELD_INT,  AT(layers),     0,   1000,           { 0 } },
+    { "heads",     FIELD_INT,  AT(heads),      1,   1024,           { 0 } },
+    { "channels",  FIELD_INT,  AT(channels),   1,   65536,          { 0 } },
+    { "hidden",    FIELD_INT,  AT(hidden),     0,   262144,         { 0 } },
+    { "head-size", FIELD_INT,  AT(head_size),  0,   65536,          { 0 } },
+    { "context",   FIELD_INT,  AT(context),    1,   CONTEXT_MAX,    { 0 } },
+    { "vocab",     FIELD_INT,  AT(vocab),      1,   VOCAB_MAX,      { 0 } },
+    { "bias",      FIELD_WORD, AT(bias),       0,   1,              { "off", "on" } },
+    { "gelu",      FIELD_WORD, AT(gelu_tanh),  0,   1,              { "erf", "tanh" } },
+    { "head",      FIELD_WORD, AT(untied),     0,   1,              { "tied", "untied" } },
+    { "rope-base", FIELD_REAL, AT(rope_base),  1,   1e12,           { 0 } },
+    { "dropout",   FIELD_REAL, AT(dropout),    0,   0.99,           { 0 } },
 };
 #undef AT
 
@@ -211,10 +230,11 @@ enum { CONFIG_FIELDS = sizeof config_fields / sizeof config_fields[0] };
 const ConfigField *config_field(int i) { return i < CONFIG_FIELDS ? &config_fields[i] : NULL; }
 
 static int *config_int(const Config *c, const ConfigField *f) { return (int *)(void *)((char *)(uintptr_t)c + f->offset); }
+static double *config_real(const Config *c, const ConfigField *f) { return (double *)(void *)((char *)(uintptr_t)c + f->offset); }
 
 void config_get(const Config *c, const ConfigField *f, char *out, size_t room)
 {
-    if (f->kind == FIELD_REAL) snprintf(out, room, "%.17g", *(const double *)(const void *)((const char *)c + f->offset));
+    if (f->kind == FIELD_REAL) snprintf(out, room, "%.17g", *config_real(c, f));
     else if (f->kind == FIELD_INT) snprintf(out, room, "%d", *config_int(c, f));
     else snprintf(out, room, "%s", f->words[*config_int(c, f)]);
 }
@@ -233,7 +253,7 @@ int config_set(Config *c, const ConfigField *f, const char *value)
     double x = strtod(value, &end);
     if (end == value || *end != '\0' || !(x >= f->low && x <= f->high)) return -1;
     if (f->kind == FIELD_REAL) {
-        *(double *)(void *)((char *)c + f->offset) = x;
+        *config_real(c, f) = x;
         return 0;
     }
     if (x != floor(x)) return -1;
@@ -241,20 +261,35 @@ int config_set(Config *c, const ConfigField *f, const char *value)
     return 0;
 }
 
+void config_complete(Config *c)
+{
+    bool gated = c->family == FAMILY_QWEN3;                 /* three matrices instead of two: 2/3 of the width */
+    if (c->hidden == 0) c->hidden = gated ? round_up((int)(8.0 / 3 * c->channels), 64) : 4 * c->channels;
+    if (c->head_size == 0 && c->heads > 0) c->head_size = c->channels / c->heads;
+    if (c->rope_base <= 0) c->rope_base = 10000;
+}
+
 int config_check(const Config *c, Err *err)
 {
     for (int i = 0; i < CONFIG_FIELDS; i++) {
         const ConfigField *f = &config_fields[i];
-        double x = f->kind == FIELD_REAL ? c->dropout : *config_int(c, f);
-        int words = 0;
-        while (words < 3 && f->words[words] != NULL) words++;
-        double high = f->kind == FIELD_WORD ? words - 1 : f->high;
-        if (!(x >= f->low && x <= high))
-            return fail(err, EXIT_USAGE, "%s %g: must be %g to %g", f->name, x, f->low, high);
+        double x = f->kind == FIELD_REAL ? *config_real(c, f) : *config_int(c, f);
+        if (!(x >= f->low && x <= f->high))
+            return fail(err, EXIT_USAGE, "%s %g: must be %g to %g", f->name, x, f->low, f->high);
     }
-    if (c->channels % c->heads != 0)
-        return fail(err, EXIT_USAGE, "channels %d: must be a multiple of heads %d", c->channels, c->heads);
-    double params = 12.0 * c->layers * c->channels * c->channels + ((double)c->vocab + c->context) * c->channels;
+    if (c->hidden < 1 || c->head_size < 1)
+        return fail(err, EXIT_USAGE, "hidden %d, head-size %d: must be 1 at least", c->hidden, c->head_size);
+    if (c->family == FAMILY_GPT2 && c->heads * c->head_size != c->channels)
+        return fail(err, EXIT_USAGE, "channels %d: must be heads %d times head-size %d in the gpt2 family", c->channels,
+                    c->heads, c->head_size);
+    if (c->family == FAMILY_GPT2 && c->untied)
+        return fail(err, EXIT_USAGE, "head untied: the gpt2 family has a tied head");
+    if (c->family == FAMILY_QWEN3 && c->head_size % 2 != 0)
+        return fail(err, EXIT_USAGE, "head-size %d: must be even in the qwen3 family", c->head_size);
+    if (c->family == FAMILY_QWEN3 && c->bias)
+        return fail(err, EXIT_USAGE, "bias on: the qwen3 family has no biases");
+    double params = c->layers * (4.0 * c->heads * c->head_size + 3.0 * c->hidden) * c->channels
+                  + (2.0 * c->vocab + c->context) * c->channels;
     if (params * 8 > (double)(SIZE_MAX / 16))
         return fail(err, EXIT_USAGE, "a model of %.0f million parameters is too large for this machine", params / 1e6);
     return 0;
@@ -262,60 +297,103 @@ int config_check(const Config *c, Err *err)
 
 /* ================================================================ tensors */
 
-typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
-typedef enum { DIM_1, DIM_C, DIM_3C, DIM_F, DIM_V, DIM_T } Dim;
+typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL, INIT_FAN_IN } Init;
+typedef enum { DIM_1, DIM_C, DIM_A, DIM_3A, DIM_D, DIM_F, DIM_V, DIM_T } Dim;
+typedef enum { ALWAYS, IF_BIAS, IF_UNTIED } Presence;
 
-/* The one table of tensors: layout, initialisation, decay, saving, inspecting and the gradient check follow from it. */
+/* The tables of tensors: layout, initialisation, decay, optimizer, saving, inspecting and the gradient check follow from them. */
 typedef struct {
     const char *name;       /* Hugging Face's; %d is the block */
-    size_t field;           /* of Weights, or of Block */
+    size_t field;           /* of Weights, or of Block; JOINED: follows the tensor above without a gap, as one matrix */
     Dim rows, cols;         /* (rows, cols) row-major; y = x w^T + b for matrices */
     Init init;
-    bool decay;             /* weight decay: everything with two dimensions, as nanoGPT does */
     bool transposed;        /* Hugging Face's Conv1D stores (cols, rows) */
-    bool is_bias;           /* only there if config.bias */
+    Presence when;
 } TensorSpec;
 
 #define W(field) offsetof(Weights, field)
 #define K(field) offsetof(Block, field)
-static const TensorSpec first_tensors[] = {
-    /* name                                  field      rows    cols   init           decay  transp. bias */
-    { "transformer.wte.weight",              W(wte),    DIM_V,  DIM_C, INIT_NORMAL,   true,  false,  false },
-    { "transformer.wpe.weight",              W(wpe),    DIM_T,  DIM_C, INIT_NORMAL,   true,  false,  false },
+#define JOINED SIZE_MAX
+static const TensorSpec gpt2_first[] = {
+    /* name                                  field      rows    cols    init           transp. when */
+    { "transformer.wte.weight",              W(wte),    DIM_V,  DIM_C,  INIT_NORMAL,   false,  ALWAYS },
+    { "transformer.wpe.weight",              W(wpe),    DIM_T,  DIM_C,  INIT_NORMAL,   false,  ALWAYS },
 };
-static const TensorSpec block_tensors[] = {
-    { "transformer.h.%d.ln_1.weight",        K(ln1w),   DIM_1,  DIM_C, INIT_ONE,      false, false,  false },
-    { "transformer.h.%d.ln_1.bias",          K(ln1b),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
-    { "transformer.h.%d.attn.c_attn.weight", K(qkvw),   DIM_3C, DIM_C, INIT_NORMAL,   true,  true,   false },
-    { "transformer.h.%d.attn.c_attn.bias",   K(qkvb),   DIM_1,  DIM_3C, INIT_ZERO,    false, false,  true  },
-    { "transformer.h.%d.attn.c_proj.weight", K(projw),  DIM_C,  DIM_C, INIT_RESIDUAL, true,  true,   false },
-    { "transformer.h.%d.attn.c_proj.bias",   K(projb),  DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
-    { "transformer.h.%d.ln_2.weight",        K(ln2w),   DIM_1,  DIM_C, INIT_ONE,      false, false,  false },
-    { "transformer.h.%d.ln_2.bias",          K(ln2b),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
-    { "transformer.h.%d.mlp.c_fc.weight",    K(fcw),    DIM_F,  DIM_C, INIT_NORMAL,   true,  true,   false },
-    { "transformer.h.%d.mlp.c_fc.bias",      K(fcb),    DIM_1,  DIM_F, INIT_ZERO,     false, false,  true  },
-    { "transformer.h.%d.mlp.c_proj.weight",  K(outw),   DIM_C,  DIM_F, INIT_RESIDUAL, true,  true,   false },
-    { "transformer.h.%d.mlp.c_proj.bias",    K(outb),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+static const TensorSpec gpt2_block[] = {
+    { "transformer.h.%d.ln_1.weight",        K(ln1w),   DIM_1,  DIM_C,  INIT_ONE,      false,  ALWAYS },
+    { "transformer.h.%d.ln_1.bias",          K(ln1b),   DIM_1,  DIM_C,  INIT_ZERO,     false,  IF_BIAS },
+    { "transformer.h.%d.attn.c_attn.weight", K(qkvw),   DIM_3A, DIM_C,  INIT_NORMAL,   true,   ALWAYS },
+    { "transformer.h.%d.attn.c_attn.bias",   K(qkvb),   DIM_1,  DIM_3A, INIT_ZERO,     false,  IF_BIAS },
+    { "transformer.h.%d.attn.c_proj.weight", K(projw),  DIM_C,  DIM_A,  INIT_RESIDUAL, true,   ALWAYS },
+    { "transformer.h.%d.attn.c_proj.bias",   K(projb),  DIM_1,  DIM_C,  INIT_ZERO,     false,  IF_BIAS },
+    { "transformer.h.%d.ln_2.weight",        K(ln2w),   DIM_1,  DIM_C,  INIT_ONE,      false,  ALWAYS },
+    { "transformer.h.%d.ln_2.bias",          K(ln2b),   DIM_1,  DIM_C,  INIT_ZERO,     false,  IF_BIAS },
+    { "transformer.h.%d.mlp.c_fc.weight",    K(fcw),    DIM_F,  DIM_C,  INIT_NORMAL,   true,   ALWAYS },
+    { "transformer.h.%d.mlp.c_fc.bias",      K(fcb),    DIM_1,  DIM_F,  INIT_ZERO,     false,  IF_BIAS },
+    { "transformer.h.%d.mlp.c_proj.weight",  K(outw),   DIM_C,  DIM_F,  INIT_RESIDUAL, true,   ALWAYS },
+    { "transformer.h.%d.mlp.c_proj.bias",    K(outb),   DIM_1,  DIM_C,  INIT_ZERO,     false,  IF_BIAS },
 };
-static const TensorSpec last_tensors[] = {
-    { "transformer.ln_f.weight",             W(lnfw),   DIM_1,  DIM_C, INIT_ONE,      false, false,  false },
-    { "transformer.ln_f.bias",               W(lnfb),   DIM_1,  DIM_C, INIT_ZERO,     false, false,  true  },
+static const TensorSpec gpt2_last[] = {
+    { "transformer.ln_f.weight",             W(lnfw),   DIM_1,  DIM_C,  INIT_ONE,      false,  ALWAYS },
+    { "transformer.ln_f.bias",               W(lnfb),   DIM_1,  DIM_C,  INIT_ZERO,     false,  IF_BIAS },
+};
+static const TensorSpec qwen3_first[] = {
+    { "model.embed_tokens.weight",           W(wte),    DIM_V,  DIM_C,  INIT_NORMAL,   false,  ALWAYS },
+};
+static const TensorSpec qwen3_block[] = {
+    { "model.layers.%d.input_layernorm.weight",          K(ln1w),  DIM_1, DIM_C, INIT_ONE,    false, ALWAYS },
+    { "model.layers.%d.self_attn.q_proj.weight",         K(qkvw),  DIM_A, DIM_C, INIT_FAN_IN, false, ALWAYS },
+    { "model.layers.%d.self_attn.k_proj.weight",         JOINED,   DIM_A, DIM_C, INIT_FAN_IN, false, ALWAYS },
+    { "model.layers.%d.self_attn.v_proj.weight",         JOINED,   DIM_A, DIM_C, INIT_FAN_IN, false, ALWAYS },
+    { "model.layers.%d.self_attn.q_norm.weight",         K(qnw),   DIM_1, DIM_D, INIT_ONE,    false, ALWAYS },
+    { "model.layers.%d.self_attn.k_norm.weight",         K(knw),   DIM_1, DIM_D, INIT_ONE,    false, ALWAYS },
+    { "model.layers.%d.self_attn.o_proj.weight",         K(projw), DIM_C, DIM_A, INIT_ZERO,   false, ALWAYS },
+    { "model.layers.%d.post_attention_layernorm.weight", K(ln2w),  DIM_1, DIM_C, INIT_ONE,    false, ALWAYS },
+    { "model.layers.%d.mlp.gate_proj.weight",            K(fcw),   DIM_F, DIM_C, INIT_FAN_IN, false, ALWAYS },
+    { "model.layers.%d.mlp.up_proj.weight",              JOINED,   DIM_F, DIM_C, INIT_FAN_IN, false, ALWAYS },
+    { "model.layers.%d.mlp.down_proj.weight",            K(outw),  DIM_C, DIM_F, INIT_ZERO,   false, ALWAYS },
+};
+static const TensorSpec qwen3_last[] = {
+    { "model.norm.weight",                   W(lnfw),   DIM_1,  DIM_C,  INIT_ONE,      false,  ALWAYS },
+    { "lm_head.weight",                      W(head),   DIM_V,  DIM_C,  INIT_NORMAL,   false,  IF_UNTIED },
 };
 #undef W
 #undef K
 
-static int config_hidden(const Config *c) { return 4 * c->channels; }
-static int config_head_size(const Config *c) { return c->channels / c->heads; }
+#define ROWS(table) { table, sizeof table / sizeof table[0] }
+static const struct {
+    struct { const TensorSpec *specs; size_t count; } first, block, last;
+} family_tensors[] = {      /* by Family */
+    { ROWS(gpt2_first), ROWS(gpt2_block), ROWS(gpt2_last) },
+    { ROWS(qwen3_first), ROWS(qwen3_block), ROWS(qwen3_last) },
+};
+#undef ROWS
+
+static bool config_gated(const Config *c) { return c->family == FAMILY_QWEN3; }
+static int config_attention(const Config *c) { return c->heads * c->head_size; }                       /* A */
+static int config_pre(const Config *c) { return config_gated(c) ? 2 * c->hidden : c->hidden; }         /* G */
 
 static int config_dim(const Config *c, Dim d)
 {
     switch (d) {
     case DIM_C:  return c->channels;
-    case DIM_3C: return 3 * c->channels;
-    case DIM_F:  return config_hidden(c);
+    case DIM_A:  return config_attention(c);
+    case DIM_3A: return 3 * config_attention(c);
+    case DIM_D:  return c->head_size;
+    case DIM_F:  return c->hidden;
     case DIM_V:  return c->vocab;
     case DIM_T:  return c->context;
     default:     return 1;
+    }
+}
+
+static double init_deviation(const Config *c, Init init, int cols)
+{
+    switch (init) {
+    case INIT_NORMAL:   return 0.02;
+    case INIT_RESIDUAL: return 0.02 / sqrt(2.0 * c->layers);
+    case INIT_FAN_IN:   return 0.5 / sqrt((double)cols);
+    default:            return 0;
     }
 }
 
@@ -328,14 +406,15 @@ typedef struct {
 
 static void tensors_of(TensorTable *t, const Config *c, const TensorSpec *specs, size_t n, int block)
 {
-    enum { LINE = CACHE_LINE / sizeof(float) };             /* every tensor starts on a cache line */
+    enum { LINE = CACHE_LINE / sizeof(float) };             /* every tensor that is not joined starts on a cache line */
     for (const TensorSpec *s = specs; s < specs + n; s++) {
-        if (s->is_bias && !c->bias) continue;
+        if ((s->when == IF_BIAS && !c->bias) || (s->when == IF_UNTIED && !c->untied)) continue;
+        if (s->field != JOINED) t->size = (t->size + LINE - 1) / LINE * LINE;
         Tensor one = { .offset = t->size, .rows = config_dim(c, s->rows), .cols = config_dim(c, s->cols),
-                       .rank = s->rows == DIM_1 ? 1 : 2, .stored_transposed = s->transposed, .decay = s->decay,
-                       .start = s->init == INIT_ONE ? 1 : 0, .block = block, .field = s->field };
-        if (s->init == INIT_NORMAL) one.deviation = 0.02;
-        if (s->init == INIT_RESIDUAL) one.deviation = 0.02 / sqrt(2.0 * c->layers);
+                       .rank = s->rows == DIM_1 ? 1 : 2, .stored_transposed = s->transposed, .decay = s->rows != DIM_1,
+                       .hidden = block >= 0 && s->rows != DIM_1, .start = s->init == INIT_ONE ? 1 : 0,
+                       .block = block, .field = s->field };
+        one.deviation = init_deviation(c, s->init, one.cols);
         size_t count = tensor_size(&one);
         if (t->list != NULL) {
             const char *number = strstr(s->name, "%d");
@@ -345,17 +424,17 @@ static void tensors_of(TensorTable *t, const Config *c, const TensorSpec *specs,
         }
         t->count++;
         t->parameters += count;
-        t->size += (count + LINE - 1) / LINE * LINE;
+        t->size += count;
     }
 }
 
 static TensorTable tensor_table(const Config *c, Tensor *list)
 {
     TensorTable t = { .list = list };
-    tensors_of(&t, c, first_tensors, sizeof first_tensors / sizeof first_tensors[0], -1);
+    tensors_of(&t, c, family_tensors[c->family].first.specs, family_tensors[c->family].first.count, -1);
     for (int block = 0; block < c->layers; block++)
-        tensors_of(&t, c, block_tensors, sizeof block_tensors / sizeof block_tensors[0], block);
-    tensors_of(&t, c, last_tensors, sizeof last_tensors / sizeof last_tensors[0], -1);
+        tensors_of(&t, c, family_tensors[c->family].block.specs, family_tensors[c->family].block.count, block);
+    tensors_of(&t, c, family_tensors[c->family].last.specs, family_tensors[c->family].last.count, -1);
     return t;
 }
 
@@ -370,9 +449,9 @@ size_t model_parameters(const Config *c) { return tensor_table(c, NULL).paramete
 
 double model_flops_per_token(const Config *c, int T)
 {
-    double C = c->channels, F = config_hidden(c);
-    double linear = 2 * (c->layers * (4 * C * C + 2 * C * F) + (double)c->vocab * C);
-    double attention = 2.0 * c->layers * C * (T + 1);       /* (T+1)/2 earlier positions on average, for scores and values */
+    double C = c->channels, A = config_attention(c), F = c->hidden;
+    double linear = 2 * (c->layers * C * (4 * A + F + config_pre(c)) + (double)c->vocab * C);
+    double attention = 2.0 * c->layers * A * (T + 1);       /* (T+1)/2 earlier positions on average, for scores and values */
     return 3 * (linear + attention);
 }
 
@@ -380,9 +459,11 @@ double model_flops_per_token(const Config *c, int T)
 static void tensors_bind(const Model *m, Weights *w, real *flat)
 {
     for (const Tensor *t = m->tensors; t < m->tensors + m->tensor_count; t++) {
+        if (t->field == JOINED) continue;
         char *owner = t->block < 0 ? (char *)w : (char *)&w->blocks[t->block];
         *(real **)(void *)(owner + t->field) = flat + t->offset;
     }
+    if (!m->config.untied) w->head = w->wte;
 }
 
 void model_init(Model *m, uint64_t seed)
@@ -409,6 +490,7 @@ typedef struct {            /* what every layer of one pass needs to know */
     uint64_t key;           /* of dropout */
     Dropout dropout;
     HeadSpace *heads;
+    const real *cosine, *sine;
 } Pass;
 
 enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };
@@ -433,7 +515,7 @@ enum { COLUMNS = 64 };      /* a thread's share when columns are summed over row
 static int min_dim(int a, int b) { return a < b ? a : b; }
 
 /* ---------------------------------------------------------------- embedding
- * res_r = dropout(wte[id_r] + wpe[t_r])
+ * res_r = dropout(wte[id_r] + wpe[t_r]);  qwen3: res_r = wte[id_r]
  * dwte[id_r] += dropout(dres_r),  dwpe[t_r] += dropout(dres_r) */
 
 static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_t *ids /* (N) */,
@@ -443,44 +525,58 @@ static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++) {
         memcpy(res + (size_t)r * C, wte + (size_t)ids[r] * C, C * sizeof *res);
-        s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
+        if (wpe != NULL) s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
     }
-    dropout_rows(s, res, 0, SITE_EMBEDDING);
+    if (wpe != NULL) dropout_rows(s, res, 0, SITE_EMBEDDING);
 }
 
 static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe /* (context,C) */,
                                real *dres /* (N,C) */, const int32_t *ids /* (N) */)
 {
     int C = s->c->channels;
-    dropout_rows(s, dres, 0, SITE_EMBEDDING);
+    if (dwpe != NULL) dropout_rows(s, dres, 0, SITE_EMBEDDING);
     OMP(parallel for schedule(static))
     for (int j = 0; j < C; j += COLUMNS)
         for (int r = 0; r < s->N; r++) {
             const real *d = dres + (size_t)r * (size_t)C + j;
             s->K->add(dwte + (size_t)ids[r] * (size_t)C + j, d, min_dim(COLUMNS, C - j));
-            s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, min_dim(COLUMNS, C - j));
+            if (dwpe != NULL) s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, min_dim(COLUMNS, C - j));
         }
 }
 
-/* ---------------------------------------------------------------- layer norm (Ba et al. 2016)
- * xhat = (x - mean) rstd,  y = xhat w + b
- * dx += rstd (d - mean(d) - xhat mean(d xhat)), d = dy w;   dw += sum dy xhat,  db += sum dy */
+/* ---------------------------------------------------------------- norm
+ * gpt2, layer norm (Ba et al. 2016):               xhat = (x - mean) rstd,  y = xhat w + b
+ *     dx += rstd (d - mean(d) - xhat mean(d xhat)),  d = dy w
+ * qwen3, RMS norm (Zhang and Sennrich 2019):       xhat = x rstd,  y = xhat w
+ *     dx += rstd (d - xhat mean(d xhat))
+ * dw += sum dy xhat,  db += sum dy */
 
-static void layernorm_forward(const Pass *s, real *y /* (N,C) */, Normed *saved, const real *x /* (N,C) */,
-                              const real *w, const real *b /* (C) */)
+static const double layernorm_eps = 1e-5, rmsnorm_eps = 1e-6;
+
+/* One row; returns rstd. */
+static real norm_row(const Config *c, const Kernels *K, real *y, real *xhat, const real *x, const real *w, const real *b)
+{
+    if (c->family == FAMILY_GPT2) return K->layernorm(y, xhat, x, w, b, c->channels, (real)layernorm_eps);
+    return K->rmsnorm(y, xhat, x, w, c->channels, (real)rmsnorm_eps);
+}
+
+static void norm_forward(const Pass *s, real *y /* (N,C) */, Normed *saved, const real *x /* (N,C) */,
+                         const real *w, const real *b /* (C) */)
 {
     size_t C = (size_t)s->c->channels;
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++) {
         size_t at = (size_t)r * C;
-        saved->rstd[r] = s->K->layernorm(y + at, saved->xhat + at, x + at, w, b, (int)C, (real)1e-5);
+        saved->rstd[r] = norm_row(s->c, s->K, y + at, saved->xhat + at, x + at, w, b);
     }
 }
 
-static void layernorm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real *db /* (C) */,
-                               const real *dy /* (N,C) */, const Normed *saved, const real *w /* (C) */)
+static void norm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real *db /* (C) */,
+                          const real *dy /* (N,C) */, const Normed *saved, const real *w /* (C) */)
 {
     int C = s->c->channels;
+    void (*row)(real *, const real *, const real *, const real *, real, int) =
+        s->c->family == FAMILY_GPT2 ? s->K->layernorm_back : s->K->rmsnorm_back;
     OMP(parallel for schedule(static))
     for (int j = 0; j < C; j += COLUMNS) {
         int count = min_dim(COLUMNS, C - j);
@@ -490,7 +586,7 @@ static void layernorm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw,
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++) {
         size_t at = (size_t)r * (size_t)C;
-        s->K->layernorm_back(dx + at, dy + at, saved->xhat + at, w, saved->rstd[r], C);
+        row(dx + at, dy + at, saved->xhat + at, w, saved->rstd[r], C);
     }
 }
 
@@ -518,6 +614,51 @@ static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const r
         s->K->sum_rows(db + j, dy + j, O, N, min_dim(COLUMNS, O - j));
 }
 
+/* ---------------------------------------------------------------- queries and keys of qwen3
+ * For each head: xhat = x rstd,  y = rotate(xhat w, angle of t), in place in qkv (Dehghani et al. 2023; Su et al. 2021)
+ * d = rotate(dy, - angle),  dw += sum d xhat,  dx = rstd (d w - xhat mean(d w xhat)), in place in dqkv */
+
+static void qk_forward(const Pass *s, real *qkv /* (N,3A) */, Normed *saved, const real *qnw, const real *knw /* (D) */)
+{
+    int H = s->c->heads, D = s->c->head_size;
+    size_t A = (size_t)config_attention(s->c), half = (size_t)D / 2;
+    if (qnw == NULL) return;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++)
+        for (int h = 0; h < 2 * H; h++) {
+            real *x = qkv + (size_t)r * 3 * A + h * D;
+            saved->rstd[r * 2 * H + h] = s->K->rmsnorm(x, saved->xhat + (size_t)r * 2 * A + h * D, x, h < H ? qnw : knw, D,
+                                                       (real)rmsnorm_eps);
+            s->K->rotate(x, s->cosine + (size_t)(r % s->T) * half, s->sine + (size_t)(r % s->T) * half, D, false);
+        }
+}
+
+static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real *dknw, const Normed *saved,
+                        const real *qnw, const real *knw)
+{
+    int H = s->c->heads, D = s->c->head_size;
+    size_t A = (size_t)config_attention(s->c), half = (size_t)D / 2;
+    if (qnw == NULL) return;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++)
+        for (int h = 0; h < 2 * H; h++)
+            s->K->rotate(dqkv + (size_t)r * 3 * A + h * D, s->cosine + (size_t)(r % s->T) * half,
+                         s->sine + (size_t)(r % s->T) * half, D, true);
+    for (int r = 0; r < s->N; r++) {
+        s->K->sum_rows_product(dqnw, dqkv + (size_t)r * 3 * A, saved->xhat + (size_t)r * 2 * A, D, H, D);
+        s->K->sum_rows_product(dknw, dqkv + (size_t)r * 3 * A + A, saved->xhat + (size_t)r * 2 * A + A, D, H, D);
+    }
+    OMP(parallel for schedule(static) num_threads(s->g->threads))
+    for (int r = 0; r < s->N; r++)
+        for (int h = 0; h < 2 * H; h++) {
+            real *dx = dqkv + (size_t)r * 3 * A + h * D, *dy = s->heads[omp_get_thread_num()].row;
+            memcpy(dy, dx, (size_t)D * sizeof *dy);
+            memset(dx, 0, (size_t)D * sizeof *dx);
+            s->K->rmsnorm_back(dx, dy, saved->xhat + (size_t)r * 2 * A + h * D, h < H ? qnw : knw,
+                               saved->rstd[r * 2 * H + h], D);
+        }
+}
+
 /* ---------------------------------------------------------------- causal self-attention (Vaswani et al. 2017), one head
  * p_t = softmax(q_t . k_u / sqrt D over u <= t),   o_t = sum_{u <= t} dropout(p_t)_u v_u
  * dv += dropout(p)^T do,   dp = dropout(do v^T),   ds = p (dp - sum p dp) / sqrt D,   dq = ds k,   dk += ds^T q
@@ -542,102 +683,113 @@ static void attention_dropout(const Pass *s, real *out, const real *p, int layer
     if (out != p) attention_mask(out, s->T, t0, m);
 }
 
-static void head_forward(const Pass *s, real *o /* (T,D) in (N,C) */, real *lse /* (T) */, const real *qkv /* (T,D) in (N,3C) */,
+static void head_forward(const Pass *s, real *o /* (T,D) in (N,A) */, real *lse /* (T) */, const real *qkv /* (T,D) in (N,3A) */,
                          int layer, size_t head)
 {
     HeadSpace *h = &s->heads[omp_get_thread_num()];
-    int T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    int T = s->T, A = config_attention(s->c), D = s->c->head_size;
     real scale = (real)(1.0 / sqrt((double)D));
-    Packed kt = gemm_pack(s->K, h->kt, transposed(view_ld(qkv + C, T, D, 3 * C)));
-    Packed v = gemm_pack(s->K, h->v, view_ld(qkv + 2 * C, T, D, 3 * C));
+    Packed kt = gemm_pack(s->K, h->kt, transposed(view_ld(qkv + A, T, D, 3 * A)));
+    Packed v = gemm_pack(s->K, h->v, view_ld(qkv + 2 * A, T, D, 3 * A));
     for (int t0 = 0; t0 < T; t0 += QUERIES) {
         int m = min_dim(QUERIES, T - t0), end = t0 + m;
-        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)C, m, D, 3 * C), kt, end, false);
+        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), kt, end, false);
         for (int i = 0; i < m; i++) {
             real *row = h->p + (size_t)i * (size_t)T;
             lse[t0 + i] = s->K->softmax(row, row, t0 + i + 1, scale);
         }
         attention_mask(h->p, T, t0, m);
         if (s->dropout.threshold != 0) attention_dropout(s, h->p, h->p, layer, head, t0, m);
-        gemm_packed(s->g, o + (size_t)t0 * (size_t)C, C, view_ld(h->p, m, end, T), v, D, false);
+        gemm_packed(s->g, o + (size_t)t0 * (size_t)A, A, view_ld(h->p, m, end, T), v, D, false);
     }
 }
 
-static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3C) */, const real *dout /* (T,D) in (N,C) */,
-                          const real *lse /* (T) */, const real *qkv /* (T,D) in (N,3C) */, int layer, size_t head)
+static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3A) */, const real *dout /* (T,D) in (N,A) */,
+                          const real *lse /* (T) */, const real *qkv /* (T,D) in (N,3A) */, int layer, size_t head)
 {
     HeadSpace *h = &s->heads[omp_get_thread_num()];
-    int T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    int T = s->T, A = config_attention(s->c), D = s->c->head_size;
     real scale = (real)(1.0 / sqrt((double)D));
-    View k = view_ld(qkv + C, T, D, 3 * C), v = view_ld(qkv + 2 * C, T, D, 3 * C);
+    View k = view_ld(qkv + A, T, D, 3 * A), v = view_ld(qkv + 2 * A, T, D, 3 * A);
     Packed kt = gemm_pack(s->K, h->kt, transposed(k)), vt = gemm_pack(s->K, h->vt, transposed(v));
     Packed keys = gemm_pack(s->K, h->k, k);
     for (int t0 = 0; t0 < T; t0 += QUERIES) {
         int m = min_dim(QUERIES, T - t0), end = t0 + m;
-        View q = view_ld(qkv + (size_t)t0 * 3 * (size_t)C, m, D, 3 * C), d = view_ld(dout + (size_t)t0 * (size_t)C, m, D, C);
-        real *dq = dqkv + (size_t)t0 * 3 * (size_t)C, *pd = h->p;
+        View q = view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), d = view_ld(dout + (size_t)t0 * (size_t)A, m, D, A);
+        real *dq = dqkv + (size_t)t0 * 3 * (size_t)A, *pd = h->p;
 
         gemm_packed(s->g, h->p, T, q, kt, end, false);
         for (int i = 0; i < m; i++)
             s->K->softmax_again(h->p + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T, t0 + i + 1, scale, lse[t0 + i]);
         attention_mask(h->p, T, t0, m);
         if (s->dropout.threshold != 0) attention_dropout(s, pd = h->pd, h->p, layer, head, t0, m);
-        gemm_packed(s->g, dqkv + 2 * C, 3 * C, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, true);
+        gemm_packed(s->g, dqkv + 2 * A, 3 * A, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, true);
         gemm_packed(s->g, h->dp, T, d, vt, end, false);
         if (s->dropout.threshold != 0) attention_dropout(s, h->dp, h->dp, layer, head, t0, m);
         for (int i = 0; i < m; i++)
             s->K->softmax_back(h->dp + (size_t)i * (size_t)T, h->dp + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T,
                                t0 + i + 1, scale);
         attention_mask(h->dp, T, t0, m);
-        gemm_packed(s->g, dq, 3 * C, view_ld(h->dp, m, end, T), keys, D, false);
-        gemm_packed(s->g, dqkv + C, 3 * C, transposed(view_ld(h->dp, m, end, T)), gemm_pack(s->K, h->block, q), D, true);
+        gemm_packed(s->g, dq, 3 * A, view_ld(h->dp, m, end, T), keys, D, false);
+        gemm_packed(s->g, dqkv + A, 3 * A, transposed(view_ld(h->dp, m, end, T)), gemm_pack(s->K, h->block, q), D, true);
     }
 }
 
-/* All heads of all sequences: qkv (N,3C) holds queries, keys and values side by side, head after head in each. */
-static void attention_forward(const Pass *s, real *att /* (N,C) */, real *lse /* (n,H,T) */, const real *qkv, int layer)
+/* All heads of all sequences: qkv (N,3A) holds queries, keys and values side by side, head after head in each. */
+static void attention_forward(const Pass *s, real *att /* (N,A) */, real *lse /* (n,H,T) */, const real *qkv, int layer)
 {
-    int H = s->c->heads, T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    int H = s->c->heads, T = s->T, A = config_attention(s->c), D = s->c->head_size;
     OMP(parallel for schedule(static) num_threads(s->g->threads))
     for (int i = 0; i < s->n * H; i++) {
         size_t row = (size_t)(i / H) * (size_t)T, at = (size_t)(i % H) * (size_t)D;
-        head_forward(s, att + row * (size_t)C + at, lse + (size_t)i * (size_t)T, qkv + row * 3 * (size_t)C + at, layer,
+        head_forward(s, att + row * (size_t)A + at, lse + (size_t)i * (size_t)T, qkv + row * 3 * (size_t)A + at, layer,
                      (size_t)s->first * (size_t)H + (size_t)i);
     }
 }
 
-static void attention_backward(const Pass *s, real *dqkv /* (N,3C) */, const real *datt /* (N,C) */, const real *lse,
+static void attention_backward(const Pass *s, real *dqkv /* (N,3A) */, const real *datt /* (N,A) */, const real *lse,
                                const real *qkv, int layer)
 {
-    int H = s->c->heads, T = s->T, C = s->c->channels, D = config_head_size(s->c);
+    int H = s->c->heads, T = s->T, A = config_attention(s->c), D = s->c->head_size;
     OMP(parallel for schedule(static) num_threads(s->g->threads))
     for (int i = 0; i < s->n * H; i++) {
         size_t row = (size_t)(i / H) * (size_t)T, at = (size_t)(i % H) * (size_t)D;
         for (int t = 0; t < T; t++)                         /* dk and dv of this head start from zero */
             for (int part = 1; part < 3; part++)
-                memset(dqkv + (row + (size_t)t) * 3 * (size_t)C + (size_t)(part * C) + at, 0, (size_t)D * sizeof *dqkv);
-        head_backward(s, dqkv + row * 3 * (size_t)C + at, datt + row * (size_t)C + at, lse + (size_t)i * (size_t)T,
-                      qkv + row * 3 * (size_t)C + at, layer, (size_t)s->first * (size_t)H + (size_t)i);
+                memset(dqkv + (row + (size_t)t) * 3 * (size_t)A + (size_t)(part * A) + at, 0, (size_t)D * sizeof *dqkv);
+        head_backward(s, dqkv + row * 3 * (size_t)A + at, datt + row * (size_t)A + at, lse + (size_t)i * (size_t)T,
+                      qkv + row * 3 * (size_t)A + at, layer, (size_t)s->first * (size_t)H + (size_t)i);
     }
 }
 
-/* ---------------------------------------------------------------- GELU
- * y = gelu(x)          dx = dy gelu'(x), in place */
+/* ---------------------------------------------------------------- activation of the MLP
+ * gpt2:   hid = gelu(pre)                         dpre = dhid gelu'(pre), may be dhid itself
+ * qwen3:  hid = silu(gate) up, pre = gate | up    dgate = dhid up silu'(gate),  dup = dhid silu(gate)  (Shazeer 2020) */
 
-static void gelu_forward(const Pass *s, real *y /* (N,F) */, const real *x /* (N,F) */)
+static void activation_row(const Config *c, const Kernels *K, real *hid, const real *pre)
 {
-    int F = config_hidden(s->c);
-    OMP(parallel for schedule(static))
-    for (int r = 0; r < s->N; r++)
-        s->K->gelu(y + (size_t)r * (size_t)F, x + (size_t)r * (size_t)F, F, s->c->gelu_tanh != 0);
+    if (config_gated(c)) K->swiglu(hid, pre, pre + c->hidden, c->hidden);
+    else K->gelu(hid, pre, c->hidden, c->gelu_tanh != 0);
 }
 
-static void gelu_backward(const Pass *s, real *d /* (N,F) */, const real *x /* (N,F) */)
+static void activation_forward(const Pass *s, real *hid /* (N,F) */, const real *pre /* (N,G) */)
 {
-    int F = config_hidden(s->c);
+    size_t F = (size_t)s->c->hidden, G = (size_t)config_pre(s->c);
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
-        s->K->gelu_back(d + (size_t)r * (size_t)F, d + (size_t)r * (size_t)F, x + (size_t)r * (size_t)F, F, s->c->gelu_tanh != 0);
+        activation_row(s->c, s->K, hid + (size_t)r * F, pre + (size_t)r * G);
+}
+
+static void activation_backward(const Pass *s, real *dpre /* (N,G) */, const real *dhid /* (N,F) */, const real *pre /* (N,G) */)
+{
+    size_t F = (size_t)s->c->hidden, G = (size_t)config_pre(s->c);
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < s->N; r++) {
+        const real *d = dhid + (size_t)r * F, *x = pre + (size_t)r * G;
+        real *out = dpre + (size_t)r * G;
+        if (config_gated(s->c)) s->K->swiglu_back(out, out + F, d, x, x + F, (int)F);
+        else s->K->gelu_back(out, d, x, (int)F, s->c->gelu_tanh != 0);
+    }
 }
 
 /* ---------------------------------------------------------------- residual
@@ -688,33 +840,35 @@ static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const 
 
 static void block_forward(const Pass *s, real *res, real *branch, const Block *w, BlockActs *a, int layer)
 {
-    int C = s->c->channels, F = config_hidden(s->c), N = s->N;
-    layernorm_forward(s, a->n1, &a->ln1, res, w->ln1w, w->ln1b);
-    linear_forward   (s, a->qkv, a->n1, w->qkvw, w->qkvb, N, C, 3 * C);
-    attention_forward(s, a->att, a->lse, a->qkv, layer);
-    linear_forward   (s, branch, a->att, w->projw, w->projb, N, C, C);
-    residual_forward (s, res, branch, layer, SITE_PROJECTION);
-    layernorm_forward(s, a->n2, &a->ln2, res, w->ln2w, w->ln2b);
-    linear_forward   (s, a->pre, a->n2, w->fcw, w->fcb, N, C, F);
-    gelu_forward     (s, a->hid, a->pre);
-    linear_forward   (s, branch, a->hid, w->outw, w->outb, N, F, C);
-    residual_forward (s, res, branch, layer, SITE_MLP);
+    int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c), N = s->N;
+    norm_forward      (s, a->n1, &a->ln1, res, w->ln1w, w->ln1b);
+    linear_forward    (s, a->qkv, a->n1, w->qkvw, w->qkvb, N, C, 3 * A);
+    qk_forward        (s, a->qkv, &a->qk, w->qnw, w->knw);
+    attention_forward (s, a->att, a->lse, a->qkv, layer);
+    linear_forward    (s, branch, a->att, w->projw, w->projb, N, A, C);
+    residual_forward  (s, res, branch, layer, SITE_PROJECTION);
+    norm_forward      (s, a->n2, &a->ln2, res, w->ln2w, w->ln2b);
+    linear_forward    (s, a->pre, a->n2, w->fcw, w->fcb, N, C, G);
+    activation_forward(s, a->hid, a->pre);
+    linear_forward    (s, branch, a->hid, w->outw, w->outb, N, F, C);
+    residual_forward  (s, res, branch, layer, SITE_MLP);
 }
 
-/* The same ten lines from bottom to top. */
+/* The same lines from bottom to top. */
 static void block_backward(const Pass *s, const Acts *t, const Block *w, const Block *g, const BlockActs *a, int layer)
 {
-    int C = s->c->channels, F = config_hidden(s->c), N = s->N;
-    residual_backward (s, t->dx, t->dres, layer, SITE_MLP);
-    linear_backward   (s, t->dhid, g->outw, g->outb, t->dx, a->hid, w->outw, N, F, C);
-    gelu_backward     (s, t->dhid, a->pre);
-    linear_backward   (s, t->dx, g->fcw, g->fcb, t->dhid, a->n2, w->fcw, N, C, F);
-    layernorm_backward(s, t->dres, g->ln2w, g->ln2b, t->dx, &a->ln2, w->ln2w);
-    residual_backward (s, t->branch, t->dres, layer, SITE_PROJECTION);
-    linear_backward   (s, t->dx, g->projw, g->projb, t->branch, a->att, w->projw, N, C, C);
-    attention_backward(s, t->dqkv, t->dx, a->lse, a->qkv, layer);
-    linear_backward   (s, t->dx, g->qkvw, g->qkvb, t->dqkv, a->n1, w->qkvw, N, C, 3 * C);
-    layernorm_backward(s, t->dres, g->ln1w, g->ln1b, t->dx, &a->ln1, w->ln1w);
+    int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c), N = s->N;
+    residual_backward  (s, t->branch, t->dres, layer, SITE_MLP);
+    linear_backward    (s, t->dhid, g->outw, g->outb, t->branch, a->hid, w->outw, N, F, C);
+    activation_backward(s, t->dpre, t->dhid, a->pre);
+    linear_backward    (s, t->dx, g->fcw, g->fcb, t->dpre, a->n2, w->fcw, N, C, G);
+    norm_backward      (s, t->dres, g->ln2w, g->ln2b, t->dx, &a->ln2, w->ln2w);
+    residual_backward  (s, t->branch, t->dres, layer, SITE_PROJECTION);
+    linear_backward    (s, t->datt, g->projw, g->projb, t->branch, a->att, w->projw, N, A, C);
+    attention_backward (s, t->dqkv, t->datt, a->lse, a->qkv, layer);
+    qk_backward        (s, t->dqkv, g->qnw, g->knw, &a->qk, w->qnw, w->knw);
+    linear_backward    (s, t->dx, g->qkvw, g->qkvb, t->dqkv, a->n1, w->qkvw, N, C, 3 * A);
+    norm_backward      (s, t->dres, g->ln1w, g->ln1b, t->dx, &a->ln1, w->ln1w);
 }
 
 /* Embedding, blocks and last norm: m->acts.final (N,C). */
@@ -724,7 +878,7 @@ static void network_forward(Model *m, const Pass *s, const int32_t *x /* (n,T) *
     embedding_forward(s, a->res, x, m->w.wte, m->w.wpe);
     for (int l = 0; l < m->config.layers; l++)
         block_forward(s, a->res, a->branch, &m->w.blocks[l], &a->blocks[l], l);
-    layernorm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
+    norm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
 }
 
 enum { LOGITS = 1 << 20 };  /* elements of the logits worked on at once, so that a large V takes no more memory */
@@ -735,7 +889,7 @@ static int head_rows(const Config *c, int N)
     return min_dim(N, rows < QUERIES ? QUERIES : rows);
 }
 
-/* Head and loss, a block of rows at a time: losses (N); when training also m->acts.dx = d(final) and the head's part of dwte. */
+/* Head and loss, a block of rows at a time: losses (N); when training also m->acts.dx = d(final) and d(head). */
 static void head_loss(Model *m, const Pass *s, const int32_t *y /* (n,T) */, bool train, real scale)
 {
     Acts *a = &m->acts;
@@ -743,18 +897,19 @@ static void head_loss(Model *m, const Pass *s, const int32_t *y /* (n,T) */, boo
     for (int r = 0; r < s->N; r += step) {
         int rows = min_dim(step, s->N - r);
         const real *final = a->final + (size_t)r * (size_t)C;
-        linear_forward(s, a->logits, final, m->w.wte, NULL, rows, C, V);
+        linear_forward(s, a->logits, final, m->w.head, NULL, rows, C, V);
         cross_entropy_forward(s, a->losses + r, a->logits, y + r, rows);
         if (!train) continue;
         cross_entropy_backward(s, a->logits, y + r, rows, scale);
-        linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.wte, NULL, a->logits, final, m->w.wte, rows, C, V);
+        linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.head, NULL, a->logits, final, m->w.head, rows, C, V);
     }
 }
 
 static Pass pass_make(Model *m, int n, int T)
 {
     return (Pass){ .c = &m->config, .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T, .N = n * T,
-                   .dropout = { 0, 1 }, .heads = m->acts.heads };
+                   .dropout = { 0, 1 }, .heads = m->acts.heads,
+                   .cosine = m->cosine, .sine = m->sine };
 }
 
 void model_zero_grads(Model *m)
@@ -777,13 +932,13 @@ void model_train_slice(Model *m, const Slice *in, double *sum)
     for (int r = 0; r < s.N; r++) *sum += (double)a->losses[r];
 
     memset(a->dres, 0, (size_t)s.N * (size_t)m->config.channels * sizeof(real));
-    layernorm_backward(&s, a->dres, m->g.lnfw, m->g.lnfb, a->dx, &a->lnf, m->w.lnfw);
+    norm_backward(&s, a->dres, m->g.lnfw, m->g.lnfb, a->dx, &a->lnf, m->w.lnfw);
     for (int l = m->config.layers - 1; l >= 0; l--)
         block_backward(&s, a, &m->w.blocks[l], &m->g.blocks[l], &a->blocks[l], l);
     embedding_backward(&s, m->dwte_input, m->g.wpe, a->dres, in->x);
 }
 
-/* wte is both head and input. Each part is one chain over the batch; joining them per slice would make the sum
+/* A tied wte is both head and input. Each part is one chain over the batch; joining them per slice would make the sum
  * depend on the slices. */
 void model_finish_grads(Model *m)
 {
@@ -805,7 +960,7 @@ void model_logits(Model *m, const int32_t *x, int T, real *logits)
 {
     Pass s = pass_make(m, 1, T);
     network_forward(m, &s, x);
-    linear_forward(&s, logits, m->acts.final, m->w.wte, NULL, T, m->config.channels, m->config.vocab);
+    linear_forward(&s, logits, m->acts.final, m->w.head, NULL, T, m->config.channels, m->config.vocab);
 }
 
 /* ================================================================ memory
@@ -816,6 +971,10 @@ static void layout_weights(Model *m, Arena *a)
     m->tensors = arena_take(a, (size_t)m->tensor_count, sizeof *m->tensors);
     m->w.blocks = arena_take(a, (size_t)m->config.layers, sizeof(Block));
     m->params = arena_reals(a, m->size);
+    if (m->config.family != FAMILY_QWEN3) return;
+    size_t angles = (size_t)m->config.context * (size_t)(m->config.head_size / 2);
+    m->cosine = arena_reals(a, angles);
+    m->sine = arena_reals(a, angles);
 }
 
 static void layout_training(Model *m, Arena *a)
@@ -831,17 +990,22 @@ static void layout_norm(Normed *n, Arena *a, size_t N, size_t C)
     n->rstd = arena_reals(a, N);
 }
 
-static void layout_block(BlockActs *b, Arena *a, size_t N, size_t C, size_t F, size_t H)
+static void layout_block(BlockActs *b, Arena *a, const Config *c, size_t N)
 {
+    size_t C = (size_t)c->channels, A = (size_t)config_attention(c), H = (size_t)c->heads;
     layout_norm(&b->ln1, a, N, C);
     layout_norm(&b->ln2, a, N, C);
     b->n1 = arena_reals(a, N * C);
     b->n2 = arena_reals(a, N * C);
-    b->qkv = arena_reals(a, N * 3 * C);
+    b->qkv = arena_reals(a, N * 3 * A);
+    if (c->family == FAMILY_QWEN3) {
+        b->qk.xhat = arena_reals(a, N * 2 * A);
+        b->qk.rstd = arena_reals(a, N * 2 * H);
+    }
     b->lse = arena_reals(a, N * H);
-    b->att = arena_reals(a, N * C);
-    b->pre = arena_reals(a, N * F);
-    b->hid = arena_reals(a, N * F);
+    b->att = arena_reals(a, N * A);
+    b->pre = arena_reals(a, N * (size_t)config_pre(c));
+    b->hid = arena_reals(a, N * (size_t)c->hidden);
 }
 
 static void layout_head(HeadSpace *h, Arena *a, const Kernels *K, int T, int D)
@@ -854,13 +1018,14 @@ static void layout_head(HeadSpace *h, Arena *a, const Kernels *K, int T, int D)
     h->p = arena_reals(a, (size_t)QUERIES * (size_t)T);
     h->pd = arena_reals(a, (size_t)QUERIES * (size_t)T);
     h->dp = arena_reals(a, (size_t)QUERIES * (size_t)T);
+    h->row = arena_reals(a, (size_t)D);
 }
 
 static void layout_activations(Model *m, Arena *a, const Kernels *K)
 {
     const Config *c = &m->config;
     Acts *t = &m->acts;
-    size_t N = (size_t)m->slice * (size_t)c->context, C = (size_t)c->channels, F = (size_t)config_hidden(c);
+    size_t N = (size_t)m->slice * (size_t)c->context, C = (size_t)c->channels, A = (size_t)config_attention(c);
     int threads = omp_get_max_threads();
     bool train = m->use == MODEL_TRAIN;
 
@@ -870,11 +1035,11 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
     BlockActs one = { 0 };
     HeadSpace head = { 0 };
     for (int l = 0; l < c->layers; l++) {
-        if (train || l == 0) layout_block(&one, a, N, C, F, (size_t)c->heads);
+        if (train || l == 0) layout_block(&one, a, c, N);
         if (a->base != NULL) t->blocks[l] = one;
     }
     for (int i = 0; i < threads; i++) {
-        layout_head(&head, a, K, c->context, config_head_size(c));
+        layout_head(&head, a, K, c->context, c->head_size);
         if (a->base != NULL) t->heads[i] = head;
     }
     layout_norm(&t->lnf, a, N, C);
@@ -886,8 +1051,10 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
     if (!train) return;
     t->dres = arena_reals(a, N * C);
     t->dx = arena_reals(a, N * C);
-    t->dqkv = arena_reals(a, N * 3 * C);
-    t->dhid = arena_reals(a, N * F);
+    t->datt = arena_reals(a, N * A);
+    t->dqkv = arena_reals(a, N * 3 * A);
+    t->dhid = arena_reals(a, N * (size_t)c->hidden);
+    t->dpre = config_gated(c) ? arena_reals(a, N * (size_t)config_pre(c)) : t->dhid;
 }
 
 /* Measures the model's arenas into m->weights, m->training and m->activations. */
@@ -910,11 +1077,24 @@ size_t model_bytes(const Config *c, const Kernels *K, ModelUse use, int slice)
 int model_slice(const Config *c, size_t cache_bytes, int batch)
 {
     enum { ROWS = 1024 };                                   /* fewer, and packing the weights shows */
-    double kept = (double)c->layers * (11.0 * c->channels + 2.0 * config_hidden(c)) + 16.0 * c->channels;
+    double block = 4.0 * c->channels + 4.0 * config_attention(c) + c->hidden + config_pre(c);
+    double kept = c->layers * block + 16.0 * c->channels;
     double sequences = (double)cache_bytes / (kept * sizeof(real) * c->context);
     double least = (double)((ROWS + c->context - 1) / c->context);
     double n = sequences > least ? sequences : least;
     return n < batch ? (int)n : batch;
+}
+
+/* cos and sin of t / rope_base^(2 j / D), for position t and pair j. */
+static void rotary_angles(Model *m)
+{
+    int half = m->config.head_size / 2;
+    for (int t = 0; m->cosine != NULL && t < m->config.context; t++)
+        for (int j = 0; j < half; j++) {
+            double angle = t * pow(m->config.rope_base, -(double)j / half);
+            m->cosine[t * half + j] = (real)cos(angle);
+            m->sine[t * half + j] = (real)sin(angle);
+        }
 }
 
 int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err)
@@ -931,6 +1111,7 @@ int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int sl
     layout_activations(m, &m->activations, K);
     model_tensors(c, m->tensors, NULL);
     tensors_bind(m, &m->w, m->params);
+    rotary_angles(m);
     if (use == MODEL_TRAIN) {
         layout_training(m, &m->training);
         tensors_bind(m, &m->g, m->grads);
@@ -964,12 +1145,12 @@ static void attention_one(Decoder *d, int layer)
 {
     const Config *c = &d->m->config;
     const Kernels *K = d->m->gemm.K;
-    int H = c->heads, C = c->channels, D = config_head_size(c), T = c->context, seen = d->pos + 1;
+    int H = c->heads, A = config_attention(c), D = c->head_size, T = c->context, seen = d->pos + 1;
     for (int h = 0; h < H; h++) {
         size_t cache = ((size_t)layer * (size_t)H + (size_t)h) * (size_t)T * (size_t)D;
         real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + (size_t)h * (size_t)T;
-        memcpy(k + (size_t)d->pos * (size_t)D, d->qkv + C + h * D, (size_t)D * sizeof *k);
-        memcpy(v + (size_t)d->pos * (size_t)D, d->qkv + 2 * C + h * D, (size_t)D * sizeof *v);
+        memcpy(k + (size_t)d->pos * (size_t)D, d->qkv + A + h * D, (size_t)D * sizeof *k);
+        memcpy(v + (size_t)d->pos * (size_t)D, d->qkv + 2 * A + h * D, (size_t)D * sizeof *v);
         K->gemv(scores, k, D, d->qkv + h * D, seen, D);
         K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
         K->weighted_rows(d->att + h * D, scores, v, D, seen, D);
@@ -977,39 +1158,44 @@ static void attention_one(Decoder *d, int layer)
 }
 
 /* block_forward for one row. */
-static void block_one(Decoder *d, const Block *w, int layer)
+static void block_one(Decoder *d, const Pass *s, const Block *w, int layer)
 {
-    const Config *c = &d->m->config;
-    const Kernels *K = d->m->gemm.K;
-    int C = c->channels, F = config_hidden(c);
-    K->layernorm(d->n, d->att, d->x, w->ln1w, w->ln1b, C, (real)1e-5);
-    linear_one(d->m, d->qkv, d->n, w->qkvw, w->qkvb, C, 3 * C);
+    const Config *c = s->c;
+    const Kernels *K = s->K;
+    int C = c->channels, A = config_attention(c), F = c->hidden, G = config_pre(c);
+    norm_row(c, K, d->n, d->xhat, d->x, w->ln1w, w->ln1b);
+    linear_one(d->m, d->qkv, d->n, w->qkvw, w->qkvb, C, 3 * A);
+    qk_forward(s, d->qkv, &(Normed){ d->qk, d->rstd }, w->qnw, w->knw);
     attention_one(d, layer);
-    linear_one(d->m, d->n, d->att, w->projw, w->projb, C, C);
+    linear_one(d->m, d->n, d->att, w->projw, w->projb, A, C);
     K->add(d->x, d->n, C);
-    K->layernorm(d->n, d->att, d->x, w->ln2w, w->ln2b, C, (real)1e-5);
-    linear_one(d->m, d->hid, d->n, w->fcw, w->fcb, C, F);
-    K->gelu(d->hid, d->hid, F, c->gelu_tanh != 0);
+    norm_row(c, K, d->n, d->xhat, d->x, w->ln2w, w->ln2b);
+    linear_one(d->m, d->pre, d->n, w->fcw, w->fcb, C, G);
+    activation_row(c, K, d->hid, d->pre);
     linear_one(d->m, d->n, d->hid, w->outw, w->outb, F, C);
     K->add(d->x, d->n, C);
 }
 
 static void decoder_feed(Decoder *d, int32_t id)
 {
-    const Model *m = d->m;
-    const Kernels *K = m->gemm.K;
-    int C = m->config.channels;
-    memcpy(d->x, m->w.wte + (size_t)id * (size_t)C, (size_t)C * sizeof *d->x);
-    K->add(d->x, m->w.wpe + (size_t)d->pos * (size_t)C, C);
+    Model *m = d->m;
+    size_t C = (size_t)m->config.channels, at = (size_t)d->pos * (size_t)(m->config.head_size / 2);
+    Pass s = pass_make(m, 1, 1);
+    if (m->cosine != NULL) {                                /* the one row of this pass stands at position pos */
+        s.cosine += at;
+        s.sine += at;
+    }
+    memcpy(d->x, m->w.wte + (size_t)id * C, C * sizeof *d->x);
+    if (m->w.wpe != NULL) s.K->add(d->x, m->w.wpe + (size_t)d->pos * C, (int)C);
     for (int l = 0; l < m->config.layers; l++)
-        block_one(d, &m->w.blocks[l], l);
+        block_one(d, &s, &m->w.blocks[l], l);
     d->ids[d->pos++] = id;
 }
 
 const real *decoder_step(Decoder *d, int32_t id)
 {
     const Model *m = d->m;
-    int T = m->config.context, C = m->config.channels;
+    int T = m->config.context;
     if (d->pos == T) {
         int keep = T / 2;
         decoder_reset(d);
@@ -1017,8 +1203,8 @@ const real *decoder_step(Decoder *d, int32_t id)
             decoder_feed(d, d->ids[T - keep + i]);
     }
     decoder_feed(d, id);
-    m->gemm.K->layernorm(d->n, d->att, d->x, m->w.lnfw, m->w.lnfb, C, (real)1e-5);
-    linear_one(m, d->logits, d->n, m->w.wte, NULL, C, m->config.vocab);
+    norm_row(&m->config, m->gemm.K, d->n, d->xhat, d->x, m->w.lnfw, m->w.lnfb);
+    linear_one(m, d->logits, d->n, m->w.head, NULL, m->config.channels, m->config.vocab);
     return d->logits;
 }
 
@@ -1027,15 +1213,19 @@ void decoder_reset(Decoder *d) { d->pos = 0; }
 static void layout_decoder(Decoder *d, Arena *a)
 {
     const Config *c = &d->m->config;
-    size_t C = (size_t)c->channels, T = (size_t)c->context, cache = (size_t)c->layers * T * C;
+    size_t C = (size_t)c->channels, A = (size_t)config_attention(c), T = (size_t)c->context, cache = (size_t)c->layers * T * A;
     d->ids = arena_take(a, T, sizeof *d->ids);
     d->k = arena_reals(a, cache);
     d->v = arena_reals(a, cache);
     d->x = arena_reals(a, C);
+    d->xhat = arena_reals(a, C);
     d->n = arena_reals(a, C);
-    d->att = arena_reals(a, C);
-    d->qkv = arena_reals(a, 3 * C);
-    d->hid = arena_reals(a, (size_t)config_hidden(c));
+    d->qk = arena_reals(a, 2 * A);
+    d->rstd = arena_reals(a, 2 * (size_t)c->heads);
+    d->qkv = arena_reals(a, 3 * A);
+    d->att = arena_reals(a, A);
+    d->pre = arena_reals(a, (size_t)config_pre(c));
+    d->hid = arena_reals(a, (size_t)c->hidden);
     d->scores = arena_reals(a, (size_t)c->heads * T);
     d->logits = arena_reals(a, (size_t)c->vocab);
 }

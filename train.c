@@ -37,9 +37,9 @@ enum {
 typedef struct {
     const char *out, *preset, *log, *isa;
     bool resume, overwrite, bytes, quiet, json, help, version;
-    int64_t layers, heads, channels, context, batch;
-    int bias, gelu, schedule, separator;
-    double dropout, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
+    int64_t layers, heads, channels, hidden, head_size, context, batch;
+    int family, bias, gelu, head, schedule, separator;
+    double dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
     int64_t steps, warmup, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int64_t seed, threads, slice;
     bool given[CLI_ROWS];
@@ -58,13 +58,21 @@ static const Option options[] = {
     { "--log", "FILE", OPT_STRING, AT(log), NULL, 0, 0, NULL, ON_RESUME, "write a line of JSON for every step" },
     GROUP("Model"),
     { "--preset", "NAME", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "a list of settings, see below" },
+    { "--family", NULL, OPT_WORD, AT(family), "gpt2", 0, 0, "gpt2|qwen3", STORED,
+      "gpt2: learned positions, layer norm, GELU; qwen3: rotary positions, RMS norm, SwiGLU" },
     { "--layers", "N", OPT_INT, AT(layers), "4", 0, 1000, NULL, STORED, "blocks" },
     { "--heads", "N", OPT_INT, AT(heads), "4", 1, 1024, NULL, STORED, "attention heads of a block" },
     { "--channels", "N", OPT_INT, AT(channels), "128", 1, 65536, NULL, STORED, "width; a multiple of the heads" },
+    { "--hidden", "N", OPT_INT, AT(hidden), "0", 0, 262144, NULL, STORED,
+      "width of the MLP; 0: 4 times the channels, with qwen3 8/3 times" },
+    { "--head-size", "N", OPT_INT, AT(head_size), "0", 0, 65536, NULL, STORED,
+      "channels of a head; 0: --channels / --heads" },
     { "--context", "N", OPT_INT, AT(context), "64", 1, 65536, NULL, STORED, "characters the model looks back at" },
     { "--dropout", "X", OPT_REAL, AT(dropout), "0", 0, 0.99, NULL, STORED, "probability of dropping an activation" },
     { "--bias", NULL, OPT_WORD, AT(bias), "off", 0, 0, "off|on", STORED, "biases in linear layers and norms" },
     { "--gelu", NULL, OPT_WORD, AT(gelu), "erf", 0, 0, "erf|tanh", STORED, "exact GELU, or its tanh form" },
+    { "--head", NULL, OPT_WORD, AT(head), "tied", 0, 0, "tied|untied", STORED, "qwen3: the head is the embedding, or its own" },
+    { "--rope-base", "X", OPT_REAL, AT(rope_base), "10000", 1, 1e12, NULL, STORED, "qwen3: base of the rotary angles" },
     GROUP("Training"),
     { "--steps", "N", OPT_INT, AT(steps), "2000", 1, 1e12, NULL, STORED,
       "updates in all; may grow on --resume, which computes the schedule afresh" },
@@ -787,8 +795,8 @@ static int settle(Run *r, Err *err)
         cli_get_text(&options[row], r->o, value, sizeof value);
         if (config_set(&r->config, f, value)) return fail(err, EXIT_USAGE, "%s %s: out of range", name, value);
     }
-    r->config.family = FAMILY_GPT2;
     r->config.vocab = r->tokenizer.count;
+    config_complete(&r->config);
     if (config_check(&r->config, err)) return -1;
 
     const Options *o = r->o;

@@ -243,6 +243,77 @@ static void layernorm_back(real *dx, const real *dy, const real *xhat, const rea
     }
 }
 
+/* ---------------------------------------------------------------- RMS norm (Zhang and Sennrich 2019) */
+
+static real rmsnorm(real *y, real *xhat, const real *x, const real *w, int n, real eps)
+{
+    vec rstd = v_div(v_set(1), v_sqrt(v_set(dot(x, x, n) / (real)n + eps)));
+    for (int i = 0; i < n; i += VLEN) {
+        vec h = v_mul(v_get(x + i, n - i), rstd);
+        if (xhat != NULL) v_put(xhat + i, h, n - i);
+        v_put(y + i, v_mul(h, v_get(w + i, n - i)), n - i);
+    }
+    real out[VLEN];
+    v_store(out, rstd);
+    return out[0];
+}
+
+static void rmsnorm_back(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n)
+{
+    vec sx = v_set(0);
+    for (int i = 0; i < n; i += VLEN) {
+        vec d = v_mul(v_get(dy + i, n - i), v_get(w + i, n - i));
+        sx = v_fma(d, v_get(xhat + i, n - i), sx);
+    }
+    vec meanx = v_set(v_sum(sx) / (real)n), scale = v_set(rstd);
+    for (int i = 0; i < n; i += VLEN) {
+        int left = n - i;
+        vec d = v_mul(v_get(dy + i, left), v_get(w + i, left));
+        d = v_sub(d, v_mul(v_get(xhat + i, left), meanx));
+        v_put(dx + i, v_fma(d, scale, v_get(dx + i, left)), left);
+    }
+}
+
+/* ---------------------------------------------------------------- rotary positions (Su et al. 2021) */
+
+static void rotate(real *x, const real *cosine, const real *sine, int n, bool back)
+{
+    int half = n / 2;
+    vec sign = v_set(back ? -1 : 1);
+    for (int i = 0; i < half; i += VLEN) {
+        int left = half - i;
+        vec a = v_get(x + i, left), b = v_get(x + half + i, left);
+        vec c = v_get(cosine + i, left), s = v_mul(v_get(sine + i, left), sign);
+        v_put(x + i, v_sub(v_mul(a, c), v_mul(b, s)), left);
+        v_put(x + half + i, v_fma(b, c, v_mul(a, s)), left);
+    }
+}
+
+/* ---------------------------------------------------------------- SwiGLU (Shazeer 2020) */
+
+/* 1 / (1 + e^-x) */
+static inline vec v_sigmoid(vec x) { return v_div(v_set(1), v_add(v_set(1), v_exp(v_neg(x)))); }
+
+static void swiglu(real *y, const real *gate, const real *up, int n)
+{
+    for (int i = 0; i < n; i += VLEN) {
+        vec g = v_get(gate + i, n - i);
+        v_put(y + i, v_mul(v_mul(g, v_sigmoid(g)), v_get(up + i, n - i)), n - i);
+    }
+}
+
+/* silu'(x) = s + x s (1 - s),  s = sigmoid(x) */
+static void swiglu_back(real *dgate, real *dup, const real *dy, const real *gate, const real *up, int n)
+{
+    for (int i = 0; i < n; i += VLEN) {
+        int left = n - i;
+        vec g = v_get(gate + i, left), u = v_get(up + i, left), d = v_get(dy + i, left), s = v_sigmoid(g);
+        vec silu = v_mul(g, s), slope = v_fma(silu, v_sub(v_set(1), s), s);
+        v_put(dgate + i, v_mul(v_mul(d, u), slope), left);
+        v_put(dup + i, v_mul(d, silu), left);
+    }
+}
+
 /* ---------------------------------------------------------------- GELU (Hendrycks and Gimpel 2016) */
 
 /* Tanh form: y = x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3). Returns tanh u and du/dx. */
@@ -368,6 +439,8 @@ static void adamw(real *w, real *m, real *v, const real *g, int n, AdamW a)
     .pack_rows = pack_rows, .pack_cols = pack_cols, .tile = tile, \
     .gemv = gemv, .weighted_rows = weighted_rows, .add = add, \
     .sum_rows = sum_rows, .sum_rows_product = sum_rows_product, .sum_squares = sum_squares, \
-    .layernorm = layernorm, .layernorm_back = layernorm_back, .gelu = gelu, .gelu_back = gelu_back, \
+    .layernorm = layernorm, .layernorm_back = layernorm_back, \
+    .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rotate = rotate, .swiglu = swiglu, .swiglu_back = swiglu_back, \
+    .gelu = gelu, .gelu_back = gelu_back, \
     .softmax = softmax, .softmax_again = softmax_again, .softmax_back = softmax_back, \
     .dropout = dropout, .adamw = adamw }
