@@ -62,7 +62,8 @@ typedef struct Kernels {
     /* dx += rstd (d - mean(d) - xhat mean(d xhat))  with  d = dy w */
     void (*layernorm_back)(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n);
 
-    /* y = gelu(x) = x cdf(x), cdf of the standard normal; or its tanh form. dx = dy gelu'(x), dx may be dy. */
+    /* y = gelu(x) = x cdf(x), cdf of the standard normal; or its tanh form; y may be x.
+     * dx = dy gelu'(x); dx may be dy. */
     void (*gelu)(real *y, const real *x, int n, bool tanh_form);
     void (*gelu_back)(real *dx, const real *dy, const real *x, int n, bool tanh_form);
 
