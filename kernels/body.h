@@ -250,7 +250,7 @@ static real rmsnorm(real *y, real *xhat, const real *x, const real *w, int n, re
     vec rstd = v_div(v_set(1), v_sqrt(v_set(dot(x, x, n) / (real)n + eps)));
     for (int i = 0; i < n; i += VLEN) {
         vec h = v_mul(v_get(x + i, n - i), rstd);
-        if (xhat != NULL) v_put(xhat + i, h, n - i);
+        v_put(xhat + i, h, n - i);
         v_put(y + i, v_mul(h, v_get(w + i, n - i)), n - i);
     }
     real out[VLEN];

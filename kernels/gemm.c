@@ -28,7 +28,8 @@ void gemm_layout(Gemm *g, Arena *a, const Kernels *K, int threads)
 static void edge_tile(const Kernels *K, real *c, ptrdiff_t ldc, const char *a, const char *b, int m, int n, int k,
                       bool add)
 {
-    real edge[EDGE] = { 0 };
+    real edge[EDGE];
+    if (add) memset(edge, 0, (size_t)(K->mr * K->nr) * sizeof *edge);
     for (int i = 0; i < m && add; i++)
         memcpy(edge + i * K->nr, c + i * ldc, (size_t)n * sizeof(real));
     K->tile(edge, K->nr, a, b, k, add);

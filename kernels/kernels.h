@@ -62,7 +62,7 @@ typedef struct Kernels {
     /* dx += rstd (d - mean(d) - xhat mean(d xhat))  with  d = dy w */
     void (*layernorm_back)(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n);
 
-    /* xhat = x rstd,  y = xhat w;  returns rstd = 1 / sqrt(mean(x^2) + eps). xhat may be x or NULL. */
+    /* xhat = x rstd,  y = xhat w;  returns rstd = 1 / sqrt(mean(x^2) + eps). y may be x. */
     real (*rmsnorm)(real *y, real *xhat, const real *x, const real *w, int n, real eps);
     /* dx += rstd (d - xhat mean(d xhat))  with  d = dy w */
     void (*rmsnorm_back)(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n);
@@ -76,7 +76,8 @@ typedef struct Kernels {
     /* dgate = dy up silu'(gate),  dup = dy silu(gate) */
     void (*swiglu_back)(real *dgate, real *dup, const real *dy, const real *gate, const real *up, int n);
 
-    /* y = gelu(x) = x cdf(x), cdf of the standard normal; or its tanh form. dx = dy gelu'(x), dx may be dy. */
+    /* y = gelu(x) = x cdf(x), cdf of the standard normal; or its tanh form; y may be x.
+     * dx = dy gelu'(x); dx may be dy. */
     void (*gelu)(real *y, const real *x, int n, bool tanh_form);
     void (*gelu_back)(real *dx, const real *dy, const real *x, int n, bool tanh_form);
 

@@ -18,7 +18,6 @@ static inline vec v_div(vec a, vec b) { return a / b; }
 static inline vec v_max(vec a, vec b) { return a > b ? a : b; }
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 static inline real v_sum(vec a) { return a; }
-static inline vec v_if_negative(vec x, vec a, vec b) { return x < 0 ? a : b; }
 static inline vec v_load_part(const real *p, int n) { return n > 0 ? *p : 0; }
 static inline void v_store_part(real *p, vec a, int n) { if (n > 0) *p = a; }
 
@@ -38,6 +37,7 @@ static inline vec v_sqrt(vec a) { return sqrt(a); }
 #else
 
 static inline vec v_sqrt(vec a) { return sqrtf(a); }
+static inline vec v_if_negative(vec x, vec a, vec b) { return x < 0 ? a : b; }
 
 static inline vec v_two_to_the(vec z)
 {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # mutate.sh: does the gradient test notice a wrong gradient? Each line of the table below breaks one thing in
-# a copy of the tree; test_gradients is rebuilt and must fail. A mutation that changes nothing, or that does not
-# compile, fails the script at once, so the table keeps up with the code.
+# a copy of the tree; test_gradients is rebuilt and must fail. A mutation that changes nothing, or that does
+# not compile, fails the script at once, so the table keeps up with the code.
 #
 #     sh tests/mutate.sh                      about two minutes; CC names the compiler
 set -u

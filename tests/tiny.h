@@ -28,6 +28,9 @@ typedef struct {
     double qkv[TINY_T][3 * TINY_C], hid[TINY_T][4 * TINY_C], p[TINY_T][TINY_T], logits[TINY_T][TINY_V];
 } Tiny;
 
+/* The larger of two errors; unlike fmax it keeps a NaN. */
+static inline double tiny_larger(double a, double b) { return isnan(a) || a >= b ? a : b; }
+
 /* ---------------------------------------------------------------- inputs */
 
 /* Every parameter random and large, so that no term of a gradient is too small to be seen. */
