@@ -179,6 +179,25 @@ static inline uint64_t rng_below(uint64_t key, uint64_t index, uint64_t n)
     return (r >> 32) * (n >> 32) + (mid >> 32) + (mid2 >> 32);
 }
 
+/* Element `index` of a random permutation of {0 .. n-1}, n <= 2^62: four rounds of a Feistel network on the smallest even
+ * number of bits that holds n (Luby and Rackoff 1988), applied again while the value is n or more. */
+static inline uint64_t rng_permute(uint64_t key, uint64_t index, uint64_t n)
+{
+    int half = 1;
+    while ((uint64_t)1 << 2 * half < n) half++;
+    uint64_t mask = ((uint64_t)1 << half) - 1;
+    do {
+        uint64_t left = index >> half, right = index & mask;
+        for (uint64_t round = 0; round < 4; round++) {
+            uint64_t next = left ^ (rng_bits(rng_bits(key, round), right) & mask);
+            left = right;
+            right = next;
+        }
+        index = left << half | right;
+    } while (index >= n);
+    return index;
+}
+
 /* Standard normal (Box and Muller 1958, the cosine branch). */
 static inline double rng_normal(uint64_t key, uint64_t index)
 {
@@ -198,6 +217,7 @@ typedef struct {
     bool stored_transposed; /* the checkpoint holds (cols, rows), as Hugging Face's Conv1D does */
     bool decay;             /* weight decay applies: every matrix, as nanoGPT does */
     bool hidden;            /* a matrix between two hidden layers: Muon's share */
+    bool by_symbol;         /* one row for each symbol of the vocabulary */
     real start;             /* initial value: start + deviation * normal */
     double deviation;
     int block;              /* the model's struct that points at it: block number, or -1 */

@@ -277,12 +277,13 @@ static int plan_file(Plan *p, const Snapshot *s, Err *err)
     static const History none;
     const History *h = s->history ? s->history : &none;
     *p = (Plan){ 0 };
-    p->items = calloc(3 * (size_t)s->tensor_count + TRAIN_FIELDS + 3, sizeof *p->items);
+    p->items = calloc(4 * (size_t)s->tensor_count + TRAIN_FIELDS + 3, sizeof *p->items);
     if (p->items == NULL) return no_memory(err, "to save a checkpoint");
     plan_reals(p, "", s, s->params);
     if (s->train) {
         plan_reals(p, "optim.m.", s, s->moment1);
         plan_reals(p, "optim.v.", s, s->moment2);
+        if (s->raw) plan_reals(p, "train.raw.", s, s->raw);
         for (int i = 0; i < TRAIN_FIELDS; i++)
             plan_words(p, train_fields[i].name, train_fields[i].dtype, 1,
                        (const char *)s->train + train_fields[i].offset);
@@ -933,7 +934,8 @@ static int read_config(Checkpoint *c, Err *err)
     const ConfigField *f;
     for (int i = 0; (f = config_field(i)) != NULL; i++) {
         const Setting *s = find_setting(c, f->name);
-        if (s == NULL) continue;                /* a field that is younger than the file has its default */
+        if (s == NULL && f->younger) continue;
+        if (s == NULL) return unsound(err, "is not sound: `%s` of its configuration is missing", f->name);
         if (s->is_number != (f->kind != FIELD_WORD) || config_set(&c->config, f, s->value))
             return unsound(err, "is not sound: `%s` of its configuration is not possible: %s", f->name, s->value);
     }
@@ -995,18 +997,19 @@ static const StoredTensor *expect_reals(const Checkpoint *c, const char *prefix,
 /* Every tensor of the configuration, and its moments in a file that has a training state. */
 static int check_reals(const Checkpoint *c, int *known, Err *err)
 {
-    static const char *const prefixes[] = { "", "optim.m.", "optim.v." };
+    static const char *const prefixes[] = { "", "optim.m.", "optim.v.", "train.raw." };
+    const int kinds = c->has_raw ? 4 : c->has_train ? 3 : 1;
     if (model_parameters(&c->config) > c->size / 4)
         return unsound(err, "is not sound: its model has more parameters than the file holds");
     int count = model_tensors(&c->config, NULL, NULL), status = 0;
     Tensor *tensors = malloc((size_t)count * sizeof *tensors);
     if (tensors == NULL) return no_memory(err, "for its table of tensors");
     model_tensors(&c->config, tensors, NULL);
-    for (int p = 0; status == 0 && p < (c->has_train ? 3 : 1); p++)
+    for (int p = 0; status == 0 && p < kinds; p++)
         for (int i = 0; status == 0 && i < count; i++)
             if (expect_reals(c, prefixes[p], tensors + i, err) == NULL) status = -1;
     free(tensors);
-    *known += count * (c->has_train ? 3 : 1);
+    *known += count * kinds;
     return status;
 }
 
@@ -1053,6 +1056,8 @@ static int read_tensors(Checkpoint *c, Err *err)
     for (int i = 0; i < c->stored_count; i++)
         if (strncmp(c->stored[i].name, "optim.", 6) == 0 || strncmp(c->stored[i].name, "train.", 6) == 0)
             c->has_train = true;
+    for (int i = 0; i < c->stored_count; i++)
+        if (strncmp(c->stored[i].name, "train.raw.", 10) == 0) c->has_raw = true;
     if (check_reals(c, &known, err) || read_history(c, &known, err)) return -1;
     if (c->has_train && read_train(c, &known, err)) return -1;
     c->extra = c->stored_count - known;

@@ -59,6 +59,7 @@ typedef struct {
     int tensor_count;
     const real *params;
     const real *moment1, *moment2;      /* saved as optim.m.<name>, optim.v.<name>, in the weight's layout */
+    const real *raw;        /* with an average in `params`: the weights themselves, saved as train.raw.<name>; or NULL */
     const TrainState *train;
     const History *history;
 } Snapshot;
@@ -87,6 +88,7 @@ typedef struct {
     uint64_t step;
     char sha256[65];
     bool has_train;         /* optim.* and train.* are there */
+    bool has_raw;           /* train.raw.* too: the weights without a prefix are an average */
     TrainState train;
     History history;
     int extra;              /* tensors that Folio does not know: ignored, worth a note */

@@ -45,6 +45,7 @@ typedef struct {
     FieldKind kind;
     size_t offset;          /* of an int, or of a double for FIELD_REAL */
     double low, high;
+    bool younger;           /* checkpoints of the first release lack it: 0, or what config_complete says */
     const char *words[3];   /* word i stands for the value i; NULL after the last */
 } ConfigField;
 
@@ -52,20 +53,20 @@ enum { CONTEXT_MAX = 65536, VOCAB_MAX = 1 << 21 };
 
 #define AT(field) offsetof(Config, field)
 static const ConfigField config_fields[] = {
-    /* name       kind        where           low  high            words */
-    { "family",    FIELD_WORD, AT(family),     0,   1,              { "gpt2", "qwen3" } },
-    { "layers",    FIELD_INT,  AT(layers),     0,   1000,           { 0 } },
-    { "heads",     FIELD_INT,  AT(heads),      1,   1024,           { 0 } },
-    { "channels",  FIELD_INT,  AT(channels),   1,   65536,          { 0 } },
-    { "hidden",    FIELD_INT,  AT(hidden),     0,   262144,         { 0 } },
-    { "head-size", FIELD_INT,  AT(head_size),  0,   65536,          { 0 } },
-    { "context",   FIELD_INT,  AT(context),    1,   CONTEXT_MAX,    { 0 } },
-    { "vocab",     FIELD_INT,  AT(vocab),      1,   VOCAB_MAX,      { 0 } },
-    { "bias",      FIELD_WORD, AT(bias),       0,   1,              { "off", "on" } },
-    { "gelu",      FIELD_WORD, AT(gelu_tanh),  0,   1,              { "erf", "tanh" } },
-    { "head",      FIELD_WORD, AT(untied),     0,   1,              { "tied", "untied" } },
-    { "rope-base", FIELD_REAL, AT(rope_base),  1,   1e12,           { 0 } },
-    { "dropout",   FIELD_REAL, AT(dropout),    0,   0.99,           { 0 } },
+    /* name        kind        where           low  high           younger words */
+    { "family",    FIELD_WORD, AT(family),     0,   1,             false,  { "gpt2", "qwen3" } },
+    { "layers",    FIELD_INT,  AT(layers),     0,   1000,          false,  { 0 } },
+    { "heads",     FIELD_INT,  AT(heads),      1,   1024,          false,  { 0 } },
+    { "channels",  FIELD_INT,  AT(channels),   1,   65536,         false,  { 0 } },
+    { "hidden",    FIELD_INT,  AT(hidden),     0,   262144,        true,   { 0 } },
+    { "head-size", FIELD_INT,  AT(head_size),  0,   65536,         true,   { 0 } },
+    { "context",   FIELD_INT,  AT(context),    1,   CONTEXT_MAX,   false,  { 0 } },
+    { "vocab",     FIELD_INT,  AT(vocab),      1,   VOCAB_MAX,     false,  { 0 } },
+    { "bias",      FIELD_WORD, AT(bias),       0,   1,             false,  { "off", "on" } },
+    { "gelu",      FIELD_WORD, AT(gelu_tanh),  0,   1,             false,  { "erf", "tanh" } },
+    { "head",      FIELD_WORD, AT(untied),     0,   1,             true,   { "tied", "untied" } },
+    { "rope-base", FIELD_REAL, AT(rope_base),  1,   1e12,          true,   { 0 } },
+    { "dropout",   FIELD_REAL, AT(dropout),    0,   0.99,          false,  { 0 } },
 };
 #undef AT
 
@@ -279,7 +280,8 @@ static inline void tensors_of(TensorTable *t, const Config *c, const TensorSpec 
         if (s->field != JOINED) t->size = (t->size + LINE - 1) / LINE * LINE;
         Tensor one = { .offset = t->size, .rows = config_dim(c, s->rows), .cols = config_dim(c, s->cols),
                        .rank = s->rows == DIM_1 ? 1 : 2, .stored_transposed = s->transposed, .decay = s->rows != DIM_1,
-                       .hidden = block >= 0 && s->rows != DIM_1, .start = s->init == INIT_ONE ? 1 : 0,
+                       .hidden = block >= 0 && s->rows != DIM_1, .by_symbol = s->rows == DIM_V,
+                       .start = s->init == INIT_ONE ? 1 : 0,
                        .block = block, .field = s->field };
         one.deviation = init_deviation(c, s->init, one.cols);
         size_t count = tensor_size(&one);

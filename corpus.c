@@ -264,12 +264,26 @@ Part corpus_part(const Corpus *c, PartName name)
     return (Part){ .ids = c->ids + first, .count = end - first };
 }
 
+static void copy_window(Part part, size_t start, size_t length, int32_t *x, int32_t *y)
+{
+    memcpy(x, part.ids + start, length * sizeof *x);
+    memcpy(y, part.ids + start + 1, length * sizeof *y);
+}
+
 void corpus_random_windows(Part part, uint64_t key, int batch, int context, int32_t *x, int32_t *y)
 {
     size_t length = (size_t)context;
+    for (int b = 0; b < batch; b++, x += length, y += length)
+        copy_window(part, (size_t)rng_below(key, (uint64_t)b, part.count - length), length, x, y);
+}
+
+void corpus_epoch_windows(Part part, uint64_t key, uint64_t first, int batch, int context, int32_t *x, int32_t *y)
+{
+    size_t length = (size_t)context, starts = part.count - length;
+    uint64_t windows = starts / length > 0 ? starts / length : 1, phases = starts < length ? starts : length;
     for (int b = 0; b < batch; b++, x += length, y += length) {
-        const int32_t *window = part.ids + rng_below(key, (uint64_t)b, part.count - length);
-        memcpy(x, window, length * sizeof *x);
-        memcpy(y, window + 1, length * sizeof *y);
+        uint64_t number = first + (uint64_t)b, epoch = rng_bits(key, number / windows);
+        uint64_t window = rng_permute(epoch, number % windows, windows);
+        copy_window(part, (size_t)(rng_below(epoch, 0, phases) + window * length), length, x, y);
     }
 }

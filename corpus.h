@@ -50,6 +50,10 @@ Part corpus_part(const Corpus *c, PartName name);
  * Needs 1 <= context <= count - 1. nanoGPT draws from the same distribution. */
 void corpus_random_windows(Part part, uint64_t key, int batch, int context, int32_t *x, int32_t *y);
 
+/* The same shapes, without replacement: windows first .. first + batch - 1 of an endless sequence of epochs. In an epoch the
+ * windows stand side by side from a random phase below the context, and each comes once, in random order. */
+void corpus_epoch_windows(Part part, uint64_t key, uint64_t first, int batch, int context, int32_t *x, int32_t *y);
+
 /* SHA-256 (FIPS 180-4) of size bytes as 64 lower-case hexadecimal digits and a NUL. */
 void sha256_hex(const void *bytes, size_t size, char out[65]);
 

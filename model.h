@@ -97,6 +97,9 @@ void model_close(Model *m);
  * qwen3: those matrices zero, the others normal 0.5 / sqrt(inputs); embedding and head normal 0.02; norms one. */
 void model_init(Model *m, uint64_t seed);
 
+/* Lets the model compute with another flat array of the same layout: an average of the weights, or m->params again. */
+void model_use(Model *m, real *flat);
+
 typedef struct {
     const int32_t *x, *y;   /* (n,T) characters and the ones that follow them */
     int n, T;               /* n <= m->slice, T <= context */
@@ -153,6 +156,8 @@ static void tensors_bind(const Model *m, Weights *w, real *flat)
     }
     if (!m->config.untied) w->head = w->wte;
 }
+
+void model_use(Model *m, real *flat) { tensors_bind(m, &m->w, flat); }
 
 void model_init(Model *m, uint64_t seed)
 {
@@ -311,12 +316,12 @@ static void qk_forward(const Pass *s, real *qkv /* (N,3A) */, Normed *saved, con
     int H = s->c->heads, D = s->c->head_size;
     size_t A = (size_t)config_attention(s->c), half = (size_t)D / 2;
     if (qnw == NULL) return;
-    OMP(parallel for schedule(static))
+    OMP(parallel for schedule(static) if (s->N > 1))
     for (int r = 0; r < s->N; r++)
         for (int h = 0; h < 2 * H; h++) {
             real *x = qkv + (size_t)r * 3 * A + h * D;
-            saved->rstd[r * 2 * H + h] = s->K->rmsnorm(x, saved->xhat + (size_t)r * 2 * A + h * D, x, h < H ? qnw : knw, D,
-                                                       (real)rmsnorm_eps);
+            saved->rstd[(size_t)r * 2 * (size_t)H + (size_t)h] =
+                s->K->rmsnorm(x, saved->xhat + (size_t)r * 2 * A + h * D, x, h < H ? qnw : knw, D, (real)rmsnorm_eps);
             s->K->rotate(x, s->cosine + (size_t)(r % s->T) * half, s->sine + (size_t)(r % s->T) * half, D, false);
         }
 }
@@ -343,7 +348,7 @@ static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real
             memcpy(dy, dx, (size_t)D * sizeof *dy);
             memset(dx, 0, (size_t)D * sizeof *dx);
             s->K->rmsnorm_back(dx, dy, saved->xhat + (size_t)r * 2 * A + h * D, h < H ? qnw : knw,
-                               saved->rstd[r * 2 * H + h], D);
+                               saved->rstd[(size_t)r * 2 * (size_t)H + (size_t)h], D);
         }
 }
 
@@ -361,6 +366,9 @@ static void attention_mask(real *p, int T, int t0, int m)
     for (int i = 0; i < m; i++)
         memset(p + (size_t)i * (size_t)T + t0 + i + 1, 0, (size_t)(m - i - 1) * sizeof *p);
 }
+
+/* qwen3 drops none of the probabilities. */
+static bool attention_drops(const Pass *s) { return s->dropout.threshold != 0 && s->c->family == FAMILY_GPT2; }
 
 static void attention_dropout(const Pass *s, real *out, const real *p, int layer, size_t head, int t0, int m)
 {
@@ -387,7 +395,7 @@ static void head_forward(const Pass *s, real *o /* (T,D) in (N,A) */, real *lse 
             lse[t0 + i] = s->K->softmax(row, row, t0 + i + 1, scale);
         }
         attention_mask(h->p, T, t0, m);
-        if (s->dropout.threshold != 0) attention_dropout(s, h->p, h->p, layer, head, t0, m);
+        if (attention_drops(s)) attention_dropout(s, h->p, h->p, layer, head, t0, m);
         gemm_packed(s->g, o + (size_t)t0 * (size_t)A, A, view_ld(h->p, m, end, T), v, D, false);
     }
 }
@@ -410,10 +418,10 @@ static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3A) */, const
         for (int i = 0; i < m; i++)
             s->K->softmax_again(h->p + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T, t0 + i + 1, scale, lse[t0 + i]);
         attention_mask(h->p, T, t0, m);
-        if (s->dropout.threshold != 0) attention_dropout(s, pd = h->pd, h->p, layer, head, t0, m);
+        if (attention_drops(s)) attention_dropout(s, pd = h->pd, h->p, layer, head, t0, m);
         gemm_packed(s->g, dqkv + 2 * A, 3 * A, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, true);
         gemm_packed(s->g, h->dp, T, d, vt, end, false);
-        if (s->dropout.threshold != 0) attention_dropout(s, h->dp, h->dp, layer, head, t0, m);
+        if (attention_drops(s)) attention_dropout(s, h->dp, h->dp, layer, head, t0, m);
         for (int i = 0; i < m; i++)
             s->K->softmax_back(h->dp + (size_t)i * (size_t)T, h->dp + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T,
                                t0 + i + 1, scale);
@@ -780,8 +788,8 @@ static void rotary_angles(Model *m)
     for (int t = 0; m->cosine != NULL && t < m->config.context; t++)
         for (int j = 0; j < half; j++) {
             double angle = t * pow(m->config.rope_base, -(double)j / half);
-            m->cosine[t * half + j] = (real)cos(angle);
-            m->sine[t * half + j] = (real)sin(angle);
+            m->cosine[(size_t)t * (size_t)half + (size_t)j] = (real)cos(angle);
+            m->sine[(size_t)t * (size_t)half + (size_t)j] = (real)sin(angle);
         }
 }
 

@@ -1,81 +1,166 @@
-/* optimizer.c: AdamW, clipping and schedules; see optimizer.h. */
+/* optimizer.c: AdamW, Muon, clipping, averaging and schedules; see optimizer.h. */
 #include "optimizer.h"
 
-enum { CHUNK = 4096 };      /* elements summed in one go; fixed, so that the norm does not depend on the threads */
+enum { CHUNK = 4096 };      /* elements worked on in one go; fixed, so that no sum depends on the threads */
+
+static const double muon_momentum = 0.95, adamw_share = 0.25;
 
 double plan_lr(const TrainingPlan *p, int64_t step)
 {
     if (step < p->warmup) return p->lr * (double)(step + 1) / (double)(p->warmup + 1);
     if (p->schedule == SCHEDULE_CONSTANT) return p->lr;
     if (step >= p->steps) return p->min_lr;
-    double done = (double)(step - p->warmup) / (double)(p->steps - p->warmup);
+    int64_t start = p->schedule == SCHEDULE_WSD ? p->steps - p->decay_steps : p->warmup;
+    if (start < p->warmup) start = p->warmup;
+    if (step < start) return p->lr;
+    double done = (double)(step - start) / (double)(p->steps - start);
     double left = p->schedule == SCHEDULE_COSINE ? 0.5 * (1 + cos(3.141592653589793 * done)) : 1 - done;
     return p->min_lr + left * (p->lr - p->min_lr);
 }
 
+/* ---------------------------------------------------------------- memory */
+
 static size_t chunks(size_t size) { return (size + CHUNK - 1) / CHUNK; }
 
-static void layout_optimizer(Optimizer *o, Arena *a, size_t size)
+static void layout_optimizer(Optimizer *o, Arena *a)
 {
-    o->size = size;
-    o->m = arena_reals(a, size);
-    o->v = arena_reals(a, size);
-    o->partial = arena_take(a, chunks(size), sizeof *o->partial);
+    size_t largest = 0, side = 0;
+    for (int i = 0; i < o->tensor_count; i++) {
+        const Tensor *t = &o->tensors[i];
+        size_t small = (size_t)(t->rows < t->cols ? t->rows : t->cols);
+        if (!t->hidden) continue;
+        if (tensor_size(t) > largest) largest = tensor_size(t);
+        if (small > side) side = small;
+    }
+    o->m = arena_reals(a, o->size);
+    o->v = arena_reals(a, o->size);
+    o->partial = arena_take(a, chunks(o->size), sizeof *o->partial);
+    if (o->plan.ema > 0) o->average = arena_reals(a, o->size);
+    if (o->plan.optimizer != OPTIMIZER_MUON) return;
+    o->x = arena_reals(a, largest);
+    o->y = arena_reals(a, largest);
+    o->gram = arena_reals(a, side * side);
+    o->poly = arena_reals(a, side * side);
+    gemm_layout(&o->gemm, a, o->K, omp_get_max_threads());
 }
 
-size_t optimizer_bytes(size_t size)
+static Optimizer optimizer_measure(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size)
 {
-    Optimizer o;
-    Arena a = { 0 };
-    layout_optimizer(&o, &a, size);
-    return a.used;
+    Optimizer o = { .plan = *p, .K = K, .tensors = tensors, .tensor_count = n, .size = size };
+    layout_optimizer(&o, &o.arena);
+    return o;
 }
 
-int optimizer_open(Optimizer *o, size_t size, Err *err)
+size_t optimizer_bytes(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size)
 {
-    *o = (Optimizer){ 0 };
-    layout_optimizer(o, &o->arena, size);
+    return optimizer_measure(p, K, tensors, n, size).arena.used;
+}
+
+int optimizer_open(Optimizer *o, const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size,
+                   Err *err)
+{
+    *o = optimizer_measure(p, K, tensors, n, size);
     if (arena_open(&o->arena, "optimizer", err)) return -1;
-    layout_optimizer(o, &o->arena, size);
+    layout_optimizer(o, &o->arena);
     return 0;
 }
 
 void optimizer_close(Optimizer *o) { arena_close(&o->arena); }
 
-static int chunk_length(size_t size, size_t chunk)
+/* ---------------------------------------------------------------- one step */
+
+static int chunk_length(size_t size, ptrdiff_t chunk)
 {
-    size_t left = size - chunk * CHUNK;
+    size_t left = size - (size_t)chunk * CHUNK;
     return left < CHUNK ? (int)left : CHUNK;
 }
 
-double optimizer_norm(Optimizer *o, const Kernels *K, const real *grads)
+static double norm_of(const Optimizer *o, const real *x, size_t size)
 {
-    ptrdiff_t count = (ptrdiff_t)chunks(o->size);
+    ptrdiff_t count = (ptrdiff_t)chunks(size);
     OMP(parallel for schedule(static))
     for (ptrdiff_t i = 0; i < count; i++)
-        o->partial[i] = K->sum_squares(grads + i * CHUNK, chunk_length(o->size, (size_t)i));
+        o->partial[i] = o->K->sum_squares(x + i * CHUNK, chunk_length(size, i));
     double sum = 0;
     for (ptrdiff_t i = 0; i < count; i++) sum += o->partial[i];
     return sqrt(sum);
 }
 
-void optimizer_step(Optimizer *o, const Kernels *K, const TrainingPlan *p, int64_t step, double norm, const Tensor *tensors,
-                    int n, real *params, const real *grads)
+double optimizer_norm(Optimizer *o, const real *x) { return norm_of(o, x, o->size); }
+
+/* y = a x + b z over a whole tensor */
+static void blend(const Optimizer *o, real *y, double a, const real *x, double b, const real *z, size_t size)
 {
-    double clip = p->clip > 0 ? p->clip / (norm + 1e-6) : 1, t = (double)(step + 1);
-    AdamW a = {
-        .lr = (real)plan_lr(p, step), .beta1 = (real)p->beta1, .beta2 = (real)p->beta2, .eps = (real)1e-8,
-        .correction1 = (real)(1 - pow(p->beta1, t)), .sqrt_correction2 = (real)sqrt(1 - pow(p->beta2, t)),
-        .grad_scale = (real)(clip < 1 ? clip : 1),
-    };
-    for (int i = 0; i < n; i++) {
-        size_t size = tensor_size(&tensors[i]), offset = tensors[i].offset;
-        ptrdiff_t count = (ptrdiff_t)chunks(size);
-        a.decay = tensors[i].decay ? (real)p->weight_decay : 0;
-        OMP(parallel for schedule(static))
-        for (ptrdiff_t c = 0; c < count; c++) {
-            size_t at = offset + (size_t)c * CHUNK;
-            K->adamw(params + at, o->m + at, o->v + at, grads + at, chunk_length(size, (size_t)c), a);
-        }
+    ptrdiff_t count = (ptrdiff_t)chunks(size);
+    OMP(parallel for schedule(static))
+    for (ptrdiff_t i = 0; i < count; i++)
+        o->K->blend(y + i * CHUNK, (real)a, x + i * CHUNK, (real)b, z + i * CHUNK, chunk_length(size, i));
+}
+
+/* x (rows,cols) <- ortho(x), in o->x or o->y; returns where. The products are taken on the smaller side. */
+static const real *orthogonalise(Optimizer *o, int rows, int cols)
+{
+    enum { STEPS = 5 };
+    const double a = 3.4445, b = -4.7750, c = 2.0315;
+    size_t size = (size_t)rows * (size_t)cols;
+    int r = rows < cols ? rows : cols;
+    double scale = 1 / (norm_of(o, o->x, size) + 1e-7);
+    real *x = o->x, *y = o->y;
+    blend(o, x, scale, x, 0, x, size);
+    for (int i = 0; i < STEPS; i++) {
+        View v = view(x, rows, cols), gram = view(o->gram, r, r);
+        if (rows <= cols) gemm(&o->gemm, o->gram, r, v, transposed(v), false);
+        else gemm(&o->gemm, o->gram, r, transposed(v), v, false);
+        gemm(&o->gemm, o->poly, r, gram, gram, false);
+        blend(o, o->poly, c, o->poly, b, o->gram, (size_t)r * (size_t)r);
+        blend(o, y, a, x, 0, x, size);
+        if (rows <= cols) gemm(&o->gemm, y, cols, view(o->poly, r, r), v, true);
+        else gemm(&o->gemm, y, cols, v, view(o->poly, r, r), true);
+        real *swap = x;
+        x = y;
+        y = swap;
     }
+    return x;
+}
+
+static void muon_step(Optimizer *o, const Tensor *t, double lr, double scale, real *params, const real *grads)
+{
+    size_t size = tensor_size(t);
+    real *w = params + t->offset, *m = o->m + t->offset;
+    const real *g = grads + t->offset;
+    blend(o, m, muon_momentum, m, scale, g, size);
+    blend(o, o->x, muon_momentum, m, scale, g, size);
+    const real *direction = orthogonalise(o, t->rows, t->cols);
+    double shape = t->rows > t->cols ? sqrt((double)t->rows / t->cols) : 1;
+    blend(o, w, 1 - lr * (t->decay ? o->plan.weight_decay : 0), w, -lr * shape, direction, size);
+}
+
+static void adamw_step(Optimizer *o, const Tensor *t, AdamW a, real *params, const real *grads)
+{
+    size_t size = tensor_size(t);
+    ptrdiff_t count = (ptrdiff_t)chunks(size);
+    a.decay = t->decay ? (real)o->plan.weight_decay : 0;
+    OMP(parallel for schedule(static))
+    for (ptrdiff_t i = 0; i < count; i++) {
+        size_t at = t->offset + (size_t)i * CHUNK;
+        o->K->adamw(params + at, o->m + at, o->v + at, grads + at, chunk_length(size, i), a);
+    }
+}
+
+void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const real *grads)
+{
+    const TrainingPlan *p = &o->plan;
+    bool muon = p->optimizer == OPTIMIZER_MUON;
+    double clip = p->clip > 0 ? p->clip / (norm + 1e-6) : 1, scale = clip < 1 ? clip : 1;
+    double t = (double)(step + 1), lr = plan_lr(p, step);
+    AdamW a = {
+        .lr = (real)(muon ? lr * adamw_share : lr), .beta1 = (real)p->beta1, .beta2 = (real)p->beta2, .eps = (real)1e-8,
+        .correction1 = (real)(1 - pow(p->beta1, t)), .sqrt_correction2 = (real)sqrt(1 - pow(p->beta2, t)),
+        .grad_scale = (real)scale,
+    };
+    for (int i = 0; i < o->tensor_count; i++) {
+        if (muon && o->tensors[i].hidden) muon_step(o, &o->tensors[i], lr, scale, params, grads);
+        else adamw_step(o, &o->tensors[i], a, params, grads);
+    }
+    if (o->average != NULL) blend(o, o->average, p->ema, o->average, 1 - p->ema, params, o->size);
 }

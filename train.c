@@ -34,13 +34,15 @@ enum {
 
 /* ---------------------------------------------------------------- options */
 
+enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
+
 typedef struct {
-    const char *out, *preset, *log, *isa;
+    const char *out, *preset, *init_from, *log, *isa;
     bool resume, overwrite, bytes, quiet, json, help, version;
     int64_t layers, heads, channels, hidden, head_size, context, batch;
-    int family, bias, gelu, head, schedule, separator;
-    double dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
-    int64_t steps, warmup, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
+    int family, bias, gelu, head, optimizer, schedule, sampling, separator;
+    double ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
+    int64_t steps, warmup, decay_steps, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int64_t seed, threads, slice;
     bool given[CLI_ROWS];
 } Options;
@@ -55,6 +57,9 @@ static const Option options[] = {
       "go on from NAME.last.bin, with the same text; settings come from the file" },
     { "--overwrite", NULL, OPT_SWITCH, AT(overwrite), NULL, 0, 0, NULL, ON_RESUME,
       "replace existing files, at the first save" },
+    { "--init-from", "FILE", OPT_STRING, AT(init_from), NULL, 0, 0, NULL, 0,
+      "start from the weights of this checkpoint, perhaps on another text: its sizes are taken over, characters "
+      "are matched, new ones start at random" },
     { "--log", "FILE", OPT_STRING, AT(log), NULL, 0, 0, NULL, ON_RESUME, "write a line of JSON for every step" },
     GROUP("Model"),
     { "--preset", "NAME", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "a list of settings, see below" },
@@ -77,11 +82,18 @@ static const Option options[] = {
     { "--steps", "N", OPT_INT, AT(steps), "2000", 1, 1e12, NULL, STORED,
       "updates in all; may grow on --resume, which computes the schedule afresh" },
     { "--batch", "N", OPT_INT, AT(batch), "12", 1, 1e6, NULL, STORED, "windows of the context in a step" },
+    { "--optimizer", NULL, OPT_WORD, AT(optimizer), "adamw", 0, 0, "adamw|muon", STORED,
+      "muon: for the matrices of the blocks, and AdamW at a quarter of the rate for the rest" },
     { "--lr", "X", OPT_REAL, AT(lr), "1e-3", 0, 1e6, NULL, STORED, "peak learning rate" },
     { "--min-lr", "X", OPT_REAL, AT(min_lr), "1e-4", 0, 1e6, NULL, STORED, "learning rate at the end" },
     { "--warmup", "N", OPT_INT, AT(warmup), "100", 0, 1e12, NULL, STORED, "steps of rising rate" },
-    { "--schedule", NULL, OPT_WORD, AT(schedule), "cosine", 0, 0, "cosine|linear|constant", STORED,
-      "how the rate goes from --lr to --min-lr" },
+    { "--schedule", NULL, OPT_WORD, AT(schedule), "cosine", 0, 0, "cosine|linear|constant|wsd", STORED,
+      "how the rate goes from --lr to --min-lr; wsd: along a line over the last --decay-steps" },
+    { "--decay-steps", "N", OPT_INT, AT(decay_steps), "0", 0, 1e12, NULL, STORED, "of wsd; 0: half of the steps" },
+    { "--ema", "X", OPT_REAL, AT(ema), "0", 0, 0.999999, NULL, STORED,
+      "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: none" },
+    { "--sampling", NULL, OPT_WORD, AT(sampling), "random", 0, 0, "random|epoch", STORED,
+      "windows anywhere with replacement, or each once an epoch" },
     { "--beta1", "X", OPT_REAL, AT(beta1), "0.9", 0, 0.9999999, NULL, STORED, "AdamW: memory of the gradient" },
     { "--beta2", "X", OPT_REAL, AT(beta2), "0.99", 0, 0.9999999, NULL, STORED, "AdamW: memory of its square" },
     { "--weight-decay", "X", OPT_REAL, AT(weight_decay), "0.1", 0, 1e6, NULL, STORED, "of matrices, times the rate" },
@@ -154,6 +166,8 @@ typedef struct {
     RunPaths paths;
     int lock;
     bool has_best;          /* NAME.bin is this run's */
+    bool best_due;          /* NAME.bin should hold the weights of this step, and does not yet */
+    TrainState held;        /* what it holds until then */
     bool resumed;
     Checkpoint from;        /* what is resumed, until it is copied */
     Tokenizer tokenizer;
@@ -323,8 +337,10 @@ static void show_resume_command(Run *r)
     fprintf(stderr, "go on with: ");
     print_word(stderr, r->argv[0]);
     for (int i = 0; i < r->texts->count; i++) {
+        const char *text = r->texts->items[i];
         fputc(' ', stderr);
-        print_word(stderr, r->texts->items[i]);
+        if (text[0] == '-' && text[1] != '\0') fputs("./", stderr);
+        print_word(stderr, text);
     }
     fprintf(stderr, " --resume");
     for (int i = 0; options[i].kind != OPT_END; i++) {
@@ -409,10 +425,12 @@ static size_t log_kept(const char *text, size_t size, int64_t step, double *seco
     size_t kept = 0;
     while (kept < size) {
         const char *line = text + kept, *end = memchr(line, '\n', size - kept);
+        char start[80];
         long long at = 0;
         double s = 0;
         if (end == NULL) break;
-        if (sscanf(line, "{\"step\":%lld,\"seconds\":%lf", &at, &s) >= 1 && at > step) break;
+        snprintf(start, sizeof start, "%.79s", line);       /* sscanf looks for the end of all that is behind */
+        if (sscanf(start, "{\"step\":%lld,\"seconds\":%lf", &at, &s) >= 1 && at > step) break;
         if (s > 0) *seconds = s;
         kept = (size_t)(end + 1 - text);
     }
@@ -445,17 +463,21 @@ static int log_open(Run *r, Err *err)
 
 /* ---------------------------------------------------------------- saving */
 
+/* What is evaluated and kept: the average, or the weights themselves. */
+static real *best_weights(const Run *r) { return r->optimizer.average != NULL ? r->optimizer.average : r->model.params; }
+
 static int save_file(Run *r, const char *path, bool all, Err *err)
 {
     Snapshot s = {
         .config = &r->config, .tokenizer = &r->tokenizer, .settings = r->settings, .setting_count = r->setting_count,
         .step = (uint64_t)r->step, .sha256 = r->corpus.sha256, .tensors = r->model.tensors,
-        .tensor_count = r->model.tensor_count, .params = r->model.params, .history = &r->history,
+        .tensor_count = r->model.tensor_count, .params = best_weights(r), .history = &r->history,
     };
     if (all) {
         s.moment1 = r->optimizer.m;
         s.moment2 = r->optimizer.v;
         s.train = &r->state;
+        if (r->optimizer.average != NULL) s.raw = r->model.params;
     }
     char *bytes = NULL;
     size_t size = 0;
@@ -471,19 +493,23 @@ static int diverged(const Run *r, Err *err)
                 (long long)r->step, r->has_best ? "the files of the last save are kept" : "nothing was saved yet", r->o->lr);
 }
 
-/* Saves NAME.last.bin, and NAME.bin where it should hold the same weights: `best`, or until this run has written it.
- * A save that fails is one line, and the run goes on. Only a state that is not finite is an error. */
-static int save(Run *r, bool best, Err *err)
+/* Saves NAME.last.bin (`all`, and in the first save of a run) and NAME.bin where it should hold the same weights: of the
+ * best evaluation, or until this run has written it. In this order, so that NAME.bin never stands alone, and a run that is
+ * killed between the two knows from its state that NAME.bin is due. A save that fails is one line, and the run goes on.
+ * Only a state that is not finite is an error. */
+static int save(Run *r, bool all, Err *err)
 {
     Err why = { 0 };
-    if (!isfinite(optimizer_norm(&r->optimizer, r->kernels, r->model.params))) return diverged(r, err);
-    r->save_failed = (!best && save_file(r, r->paths.last, true, &why) != 0);
-    if (!r->save_failed && (best || !r->has_best || !r->has_val)) {
+    if (!isfinite(optimizer_norm(&r->optimizer, r->model.params))) return diverged(r, err);
+    all = all || !r->has_best;
+    r->save_failed = all && save_file(r, r->paths.last, true, &why) != 0;
+    if (!r->save_failed && (r->best_due || !r->has_best || !r->has_val)) {
         r->save_failed = save_file(r, r->paths.best, false, &why) != 0;
         if (!r->save_failed) r->has_best = true;
+        if (!r->save_failed) r->best_due = false;
     }
     if (r->save_failed) complain(r, why.msg);
-    if (!best) r->saved = clock_seconds();
+    if (all) r->saved = clock_seconds();
     return 0;
 }
 
@@ -522,26 +548,26 @@ static int64_t stale_evaluations(const Run *r)
 static int evaluate(Run *r, double *val_loss, Err *err)
 {
     Part val = corpus_part(&r->corpus, PART_VAL);
+    model_use(&r->model, best_weights(r));
     Score score = r->o->eval_batches > 0
         ? evaluate_random(&r->scorer, val, rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_EVAL),
                           (size_t)(r->o->eval_batches * r->o->batch), r->config.context)
         : evaluate_full(&r->scorer, val, r->config.context, EVAL_CHARACTERS);
+    model_use(&r->model, r->model.params);
     if (score.stopped) return 0;
     *val_loss = score_mean(score);
     if (!isfinite(*val_loss)) return diverged(r, err);
     if (history_add(r, *val_loss, err)) return -1;
 
-    bool best = r->step > 0 && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
-    if (best) {
-        TrainState before = r->state;
+    r->best_due = r->step > 0 && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
+    if (r->best_due) {
+        r->held = r->state;
         r->state.best_loss = *val_loss;
         r->state.best_step = (uint64_t)r->step;
-        if (save(r, true, err)) return -1;
-        if (r->save_failed) r->state = before;              /* best_step is what NAME.bin really holds */
     }
     char loss[60];
     if (r->step == 0) snprintf(loss, sizeof loss, "              val %.4f", *val_loss);
-    else snprintf(loss, sizeof loss, "train %.4f  val %.4f%s", r->state.train_loss, *val_loss, best ? " *" : "");
+    else snprintf(loss, sizeof loss, "train %.4f  val %.4f%s", r->state.train_loss, *val_loss, r->best_due ? " *" : "");
     if (!r->o->quiet) {
         show_progress(r, loss);
         fputc('\n', stderr);
@@ -559,12 +585,14 @@ static void show_sample(Run *r)
     uint64_t key = rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_SAMPLE);
     int32_t id = r->tokenizer.ids['\n'] >= 0 ? r->tokenizer.ids['\n'] : r->corpus.ids[0];
     decoder_reset(&r->decoder);
+    model_use(&r->model, best_weights(r));
     clear_line(r);
     for (uint64_t i = 0; i < SAMPLE_LENGTH && id >= 0; i++) {
         char bytes[UTF8_MAX];
         id = chooser_pick(&r->chooser, decoder_step(&r->decoder, id), key, i);
         if (id >= 0) fwrite(bytes, 1, (size_t)tokenizer_decode(&r->tokenizer, id, bytes), stderr);
     }
+    model_use(&r->model, r->model.params);
     fputc('\n', stderr);
 }
 
@@ -576,8 +604,11 @@ static int train_step(Run *r, Err *err)
     double start = clock_seconds(), sum = 0;
     int B = (int)r->o->batch, T = r->config.context;
     uint64_t seed = (uint64_t)r->o->seed, step = (uint64_t)r->step;
-    corpus_random_windows(corpus_part(&r->corpus, PART_TRAIN), rng_key(seed, r->state.attempt, step, RNG_BATCH), B, T,
-                          r->x, r->y);
+    Part part = corpus_part(&r->corpus, PART_TRAIN);
+    if (r->o->sampling == SAMPLING_EPOCH)
+        corpus_epoch_windows(part, rng_key(seed, r->state.attempt, 0, RNG_BATCH), step * (uint64_t)B, B, T, r->x, r->y);
+    else
+        corpus_random_windows(part, rng_key(seed, r->state.attempt, step, RNG_BATCH), B, T, r->x, r->y);
     model_zero_grads(&r->model);
     for (int first = 0; first < B; first += r->model.slice) {
         if (stop_wanted()) return 1;
@@ -589,10 +620,14 @@ static int train_step(Run *r, Err *err)
     }
     if (stop_wanted()) return 1;
     model_finish_grads(&r->model);
-    double norm = optimizer_norm(&r->optimizer, r->kernels, r->model.grads);
+    double norm = optimizer_norm(&r->optimizer, r->model.grads);
     if (!isfinite(sum) || !isfinite(norm)) return diverged(r, err);
-    optimizer_step(&r->optimizer, r->kernels, &r->plan, r->step, norm, r->model.tensors, r->model.tensor_count,
-                   r->model.params, r->model.grads);
+    if (r->best_due) {                                      /* it could not be saved, and now these weights go */
+        r->best_due = false;
+        r->state.best_step = r->held.best_step;
+        r->state.best_loss = r->held.best_loss;
+    }
+    optimizer_step(&r->optimizer, r->step, norm, r->model.params, r->model.grads);
     r->step++;
     r->state.grad_norm = norm;
     r->state.train_loss = sum / ((double)B * T);
@@ -619,7 +654,8 @@ static int after_step(Run *r, bool made, Err *err)
         log_write(r, line, (size_t)snprintf(line, sizeof line, "{\"step\":0,\"val_loss\":%.9g}\n", val_loss));
     }
     if (r->o->sample_every > 0 && made && r->step % r->o->sample_every == 0 && !r->o->quiet) show_sample(r);
-    if (made && save_due(r) && save(r, false, err)) return -1;
+    bool all = made && save_due(r);
+    if ((all || r->best_due) && save(r, all, err)) return -1;
     live_line(r);
     return 0;
 }
@@ -629,7 +665,7 @@ static int train_loop(Run *r, Err *err)
 {
     for (bool made = false;; made = true) {
         if (after_step(r, made, err)) return -1;
-        if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step == r->o->stop_at)) return 0;
+        if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step >= r->o->stop_at)) return 0;
         if (r->o->patience > 0 && stale_evaluations(r) >= r->o->patience) {
             SAY(r, "note: ends after %lld evaluations without improvement", (long long)r->o->patience);
             return 0;
@@ -653,9 +689,20 @@ static void print_result(const Run *r, Output *out)
     output_print(out, "}\n");
 }
 
-static int finish(Run *r, Output *out, Err *err)
+static void log_close(Run *r)
 {
-    if (save(r, false, err)) return -1;
+    if (r->log >= 0 && close(r->log) != 0 && errno != EINTR) {
+        complain(r, "the log cannot be closed: its end may be missing");
+        r->log_failed = true;
+    }
+    r->log = -1;
+}
+
+/* `finished`: the run had all its steps before this start. */
+static int finish(Run *r, bool finished, Output *out, Err *err)
+{
+    if ((!finished || r->best_due || !r->has_best) && save(r, !finished, err)) return -1;
+    log_close(r);
     if (r->save_failed)
         return fail(err, EXIT_RUNTIME, "the last save failed; free some space and go on with --resume");
     if (stop_wanted()) {
@@ -715,6 +762,30 @@ static const char *stored_value(const Checkpoint *c, const char *name, char *out
     return checkpoint_setting(c, name);
 }
 
+/* The sizes of --init-from: what is given again must agree, but for the context, which may shrink, and dropout. */
+static int open_init(Run *r, Err *err)
+{
+    if (checkpoint_load(&r->from, r->o->init_from, err)) return -1;
+    r->o->bytes = r->from.tokenizer.bytes;
+    Options asked = *r->o;
+    const ConfigField *f;
+    for (int i = 0; (f = config_field(i)) != NULL; i++) {
+        char name[SETTING_TEXT], stored[SETTING_TEXT], value[SETTING_TEXT];
+        snprintf(name, sizeof name, "--%s", f->name);
+        config_get(&r->from.config, f, stored, sizeof stored);
+        int row = cli_find(&cli, name, strlen(name));
+        if (row < 0) continue;
+        cli_get_text(&options[row], &asked, value, sizeof value);
+        bool given = asked.given[row];
+        if (given && (strcmp(name, "--dropout") == 0 || (strcmp(name, "--context") == 0 && asked.context <= r->from.config.context)))
+            continue;
+        if (given && strcmp(value, stored) != 0)
+            return fail(err, EXIT_USAGE, "%s %s: %s has %s; leave the option out", name, value, r->o->init_from, stored);
+        if (cli_set_text(&options[row], r->o, stored, err)) return -1;
+    }
+    return 0;
+}
+
 static int take_settings(Run *r, Err *err)
 {
     Options asked = *r->o;
@@ -738,21 +809,20 @@ static int open_files(Run *r, Err *err)
         if ((best || last) && !r->o->overwrite)
             return fail(err, EXIT_USAGE, "%s%s%s: in the way; --resume goes on with them, --overwrite replaces them",
                         best ? p->best : "", best && last ? " and " : "", last ? p->last : "");
-        return 0;
+        return r->o->init_from != NULL ? open_init(r, err) : 0;
     }
     if (!last && best)
         return fail(err, EXIT_USAGE, "%s is there but %s is not, and only that can be resumed; to train its weights "
                     "further, start anew with --init-from %s --out OTHER", p->best, p->last, p->best);
     if (!last) {
         SAY(r, "note: there is no %s; starting at step 0", p->last);
-        return 0;
+        return r->o->init_from != NULL ? open_init(r, err) : 0;
     }
     if (checkpoint_load(&r->from, p->last, err)) return -1;
     if (!r->from.has_train)
         return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed", p->last);
     if (take_settings(r, err)) return -1;
     r->resumed = true;
-    r->has_best = best;
     r->tokenizer = r->from.tokenizer;
     r->from.tokenizer = (Tokenizer){ 0 };
     return 0;
@@ -800,8 +870,9 @@ static int settle(Run *r, Err *err)
     if (config_check(&r->config, err)) return -1;
 
     const Options *o = r->o;
-    r->plan = (TrainingPlan){ .schedule = o->schedule, .steps = o->steps, .warmup = o->warmup, .lr = o->lr,
-                              .min_lr = o->min_lr, .beta1 = o->beta1, .beta2 = o->beta2,
+    r->plan = (TrainingPlan){ .optimizer = o->optimizer, .schedule = o->schedule, .ema = o->ema,
+                              .decay_steps = o->decay_steps > 0 ? o->decay_steps : o->steps / 2,
+                              .steps = o->steps, .warmup = o->warmup, .lr = o->lr, .min_lr = o->min_lr, .beta1 = o->beta1, .beta2 = o->beta2,
                               .weight_decay = o->weight_decay, .clip = o->clip };
     char buffer[SETTING_TEXT];
     Checkpoint config_only = { .config = r->config };
@@ -821,13 +892,81 @@ static int settle(Run *r, Err *err)
     return 0;
 }
 
+/* Copies the rows of characters that both vocabularies have. */
+static void take_rows(const Run *r, const Tokenizer *old, const real *from, real *to, size_t cols)
+{
+    for (int id = 0; id < r->tokenizer.count; id++) {
+        bool separator = id == SEPARATOR_ID && r->tokenizer.separator;
+        int32_t was = separator ? (old->separator ? SEPARATOR_ID : -1) : old->ids[r->tokenizer.values[id]];
+        if (was >= 0) memcpy(to + (size_t)id * cols, from + (size_t)was * cols, cols * sizeof *to);
+    }
+}
+
+/* Names the characters that the checkpoint of --init-from lacks. */
+static void show_new_characters(Run *r)
+{
+    enum { SHOWN = 8 };
+    char list[400] = "", name[24];
+    int count = 0;
+    for (int id = 0; id < r->tokenizer.count; id++) {
+        bool separator = id == SEPARATOR_ID && r->tokenizer.separator;
+        if (separator ? r->from.tokenizer.separator : r->from.tokenizer.ids[r->tokenizer.values[id]] >= 0) continue;
+        tokenizer_name(&r->tokenizer, id, name, sizeof name);
+        if (count++ < SHOWN) snprintf(list + strlen(list), sizeof list - strlen(list), " %s", name);
+    }
+    if (count > 0)
+        SAY(r, "note: %d characters are new to %s and start at random:%s%s", count, r->o->init_from, list,
+            count > SHOWN ? " ..." : "");
+}
+
+/* The weights of --init-from over random ones: characters matched by value, positions up to the smaller context. */
+static int take_weights(Run *r, Err *err)
+{
+    const Config *c = &r->from.config;
+    size_t size = 0;
+    int n = model_tensors(c, NULL, &size), failed = -1;
+    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
+    real *flat = malloc(size * sizeof *flat);
+    if (tensors == NULL || flat == NULL) {
+        fail(err, EXIT_RUNTIME, "%s: not enough memory for its weights", r->o->init_from);
+        goto out;
+    }
+    model_tensors(c, tensors, NULL);
+    if (checkpoint_copy(&r->from, "", tensors, n, flat, err)) goto out;
+    for (int i = 0; i < n; i++) {                           /* the same sizes, so the same tensors in the same order */
+        const Tensor *from = &tensors[i], *to = &r->model.tensors[i];
+        size_t rows = (size_t)(from->rows < to->rows ? from->rows : to->rows), cols = (size_t)to->cols;
+        real *w = r->model.params + to->offset;
+        if (from->by_symbol) take_rows(r, &r->from.tokenizer, flat + from->offset, w, cols);
+        else memcpy(w, flat + from->offset, rows * cols * sizeof *w);
+    }
+    show_new_characters(r);
+    checkpoint_close(&r->from);
+    failed = 0;
+out:
+    free(tensors);
+    free(flat);
+    return failed;
+}
+
+/* Step 0: random weights, or those of another checkpoint. */
+static int start(Run *r, Err *err)
+{
+    model_init(&r->model, (uint64_t)r->o->seed);
+    if (r->o->init_from != NULL && take_weights(r, err)) return -1;
+    if (r->optimizer.average != NULL) memcpy(r->optimizer.average, r->model.params, r->model.size * sizeof(real));
+    return 0;
+}
+
 /* Copies the state of the run that is resumed, and drops the file. */
 static int restore(Run *r, Err *err)
 {
     Checkpoint *c = &r->from;
     const Tensor *t = r->model.tensors;
     int n = r->model.tensor_count;
-    if (checkpoint_copy(c, "", t, n, r->model.params, err) || checkpoint_copy(c, "optim.m.", t, n, r->optimizer.m, err)
+    real *average = r->optimizer.average;
+    if (checkpoint_copy(c, average ? "train.raw." : "", t, n, r->model.params, err)
+        || (average && checkpoint_copy(c, "", t, n, average, err)) || checkpoint_copy(c, "optim.m.", t, n, r->optimizer.m, err)
         || checkpoint_copy(c, "optim.v.", t, n, r->optimizer.v, err))
         return -1;
     r->state = c->train;
@@ -836,7 +975,33 @@ static int restore(Run *r, Err *err)
     r->history_room = c->history.count;
     c->history = (History){ 0 };
     checkpoint_close(c);
+
+    bool best = exists(r->paths.best), evaluations = r->state.best_step > 0;
+    r->best_due = evaluations && r->state.best_step == (uint64_t)r->step;
+    r->has_best = best && evaluations;                      /* without one, NAME.bin may be what --overwrite left */
+    if (!best && evaluations && !r->best_due) {
+        SAY(r, "note: there is no %s, so the best weights so far (step %llu) are lost", r->paths.best,
+            (unsigned long long)r->state.best_step);
+        r->state.best_step = 0;
+    }
     return 0;
+}
+
+/* Bytes that a run takes, the image of a checkpoint included while it is saved. EXIT_RUNTIME if there is less. */
+static int check_memory(const Run *r, int slice, size_t windows, double *memory, Err *err)
+{
+    const Config *c = &r->config;
+    size_t size = 0;
+    int n = model_tensors(c, NULL, &size);
+    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
+    if (tensors == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the table of tensors");
+    model_tensors(c, tensors, NULL);
+    double optimizer = (double)optimizer_bytes(&r->plan, r->kernels, tensors, n, size);
+    free(tensors);
+    double saving = (r->o->ema > 0 ? 4.0 : 3.0) * (double)size * sizeof(float);
+    *memory = (double)model_bytes(c, r->kernels, MODEL_TRAIN, slice) + optimizer + saving
+            + (double)r->corpus.count * sizeof(int32_t) + 2.0 * (double)windows * sizeof(int32_t);
+    return memory_check(*memory, err);
 }
 
 /* Everything that takes memory, after a check that it is there. */
@@ -844,15 +1009,12 @@ static int open_memory(Run *r, double *memory, Err *err)
 {
     const Options *o = r->o;
     const Config *c = &r->config;
-    size_t windows = (size_t)o->batch * (size_t)c->context, size = 0;
+    size_t windows = (size_t)o->batch * (size_t)c->context;
     int slice = o->slice > 0 ? (int)(o->slice < o->batch ? o->slice : o->batch) : model_slice(c, cache_bytes(), (int)o->batch);
-    model_tensors(c, NULL, &size);
-    double saving = 3.0 * (double)size * sizeof(float);     /* the bytes of NAME.last.bin */
-    *memory = (double)model_bytes(c, r->kernels, MODEL_TRAIN, slice) + (double)optimizer_bytes(size) + saving
-            + (double)r->corpus.count * sizeof(int32_t) + 2.0 * (double)windows * sizeof(int32_t);
-    if (memory_check(*memory, err)) return -1;
+    if (check_memory(r, slice, windows, memory, err)) return -1;
     if (model_open(&r->model, c, r->kernels, MODEL_TRAIN, slice, err)) return -1;
-    if (optimizer_open(&r->optimizer, r->model.size, err) || scorer_open(&r->scorer, &r->model, r->tokenizer.separator, err))
+    if (optimizer_open(&r->optimizer, &r->plan, r->kernels, r->model.tensors, r->model.tensor_count, r->model.size, err)
+        || scorer_open(&r->scorer, &r->model, r->tokenizer.separator, err))
         return -1;
     r->scorer.stop = stop_wanted;
     r->x = malloc(windows * sizeof *r->x);
@@ -888,20 +1050,16 @@ static int run(Run *r, Output *out, Err *err)
     if (run_paths(&r->paths, r->o->out, err)) return -1;
     r->lock = run_lock(&r->paths, err);
     if (r->lock < 0 || open_files(r, err) || open_text(r, err) || settle(r, err) || open_memory(r, &memory, err)) return -1;
-    if (!r->resumed) model_init(&r->model, (uint64_t)r->o->seed);
-    else if (restore(r, err)) return -1;
+    if (r->resumed ? restore(r, err) : start(r, err)) return -1;
     if (log_open(r, err)) return -1;
     show_header(r, memory);
     r->started = r->saved = clock_seconds();
     if (r->resumed) SAY(r, "resumed after step %lld", (long long)r->step);
-    if (r->resumed && r->step >= r->o->steps && !evaluation_due(r)) {
-        SAY(r, "the run is finished; a larger --steps makes it go on");
-        if (r->o->json) print_result(r, out);
-        return 0;
-    }
+    bool finished = r->resumed && r->step >= r->o->steps && !evaluation_due(r);
+    if (finished) SAY(r, "the run is finished; a larger --steps makes it go on");
     catch_signals();
-    if (log_start(r, err) || train_loop(r, err)) return -1;
-    return finish(r, out, err);
+    if (!finished && (log_start(r, err) || train_loop(r, err))) return -1;
+    return finish(r, finished, out, err);
 }
 
 static int train(int argc, char **argv, Output *out, Err *err)

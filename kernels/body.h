@@ -181,6 +181,13 @@ static void add(real *y, const real *x, int n)
         v_put(y + i, v_add(v_get(y + i, n - i), v_get(x + i, n - i)), n - i);
 }
 
+static void blend(real *y, real a, const real *x, real b, const real *z, int n)
+{
+    vec va = v_set(a), vb = v_set(b);
+    for (int i = 0; i < n; i += VLEN)
+        v_put(y + i, v_fma(va, v_get(x + i, n - i), v_mul(vb, v_get(z + i, n - i))), n - i);
+}
+
 static void sum_rows(real *sum, const real *x, ptrdiff_t ld, int rows, int n)
 {
     for (int r = 0; r < rows; r++)
@@ -437,7 +444,7 @@ static void adamw(real *w, real *m, real *v, const real *g, int n, AdamW a)
 #define KERNELS_TABLE(NAME) { \
     .name = NAME, .mr = MR, .nr = NR, .packed = sizeof(real), \
     .pack_rows = pack_rows, .pack_cols = pack_cols, .tile = tile, \
-    .gemv = gemv, .weighted_rows = weighted_rows, .add = add, \
+    .gemv = gemv, .weighted_rows = weighted_rows, .add = add, .blend = blend, \
     .sum_rows = sum_rows, .sum_rows_product = sum_rows_product, .sum_squares = sum_squares, \
     .layernorm = layernorm, .layernorm_back = layernorm_back, \
     .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rotate = rotate, .swiglu = swiglu, .swiglu_back = swiglu_back, \

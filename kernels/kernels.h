@@ -51,6 +51,8 @@ typedef struct Kernels {
 
     /* y += x */
     void (*add)(real *y, const real *x, int n);
+    /* y = a x + b z; y may be x or z. */
+    void (*blend)(real *y, real a, const real *x, real b, const real *z, int n);
     /* sum (n) += sum over r of x (r, n)          sum (n) += sum over r of x (r, n) * y (r, n) */
     void (*sum_rows)(real *sum, const real *x, ptrdiff_t ld, int rows, int n);
     void (*sum_rows_product)(real *sum, const real *x, const real *y, ptrdiff_t ld, int rows, int n);
