@@ -3,14 +3,14 @@
 # a copy of the tree; test_gradients is rebuilt and must fail. A mutation that changes nothing, or that does
 # not compile, fails the script at once, so the table keeps up with the code.
 #
-#     sh tests/mutate.sh                      about two minutes; CC names the compiler
+#     sh tests/mutate.sh                      about four minutes; CC names the compiler
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-cp -R "$root/base.h" "$root/model.h" "$root/kernels" "$root/tests" "$work" || exit 1
+cp -R "$root/base.h" "$root/config.h" "$root/model.h" "$root/kernels" "$root/tests" "$work" || exit 1
 cd "$work" || exit 1
 
 compile="${CC:-cc} -std=c99 -O1 -ffp-contract=off -DFOLIO_DOUBLE -I."
@@ -40,9 +40,9 @@ model.h embedding_backward      s/ids\[r\]/ids[0]/
 model.h embedding_backward      s/r % s->T/r % s->n/
 model.h embedding_backward      /K->add(dwte/d
 model.h embedding_backward      /K->add(dwpe/d
-model.h layernorm_backward      s/saved->xhat + j/dy + j/
-model.h layernorm_backward      s/db + j, dy + j/db + j, saved->xhat + j/
-model.h layernorm_backward      s/saved->rstd\[r\]/saved->rstd[0]/
+model.h norm_backward           s/saved->xhat + j/dy + j/
+model.h norm_backward           s/db + j, dy + j/db + j, saved->xhat + j/
+model.h norm_backward           s/saved->rstd\[r\]/saved->rstd[0]/
 model.h linear_backward         s/view(w, O, I), false/view(w, O, I), true/
 model.h linear_backward         s/view(x, N, I), true/view(x, N, I), false/
 model.h linear_backward         s/O, N, min_dim/O, N - 1, min_dim/
@@ -64,7 +64,28 @@ model.h head_backward           s/transposed(view_ld(h->dp, m, end, T))/transpos
 model.h attention_backward      s/part = 1; part < 3/part = 2; part < 3/
 model.h attention_backward      s/part = 1; part < 3/part = 1; part < 2/
 model.h attention_backward      s/(size_t)s->first \* (size_t)H + (size_t)i/(size_t)i/
-model.h gelu_backward           s/gelu_tanh != 0/gelu_tanh == 0/
+model.h activation_backward     s/gelu_tanh != 0/gelu_tanh == 0/
+model.h activation_backward     s/swiglu_back(out, out + F/swiglu_back(out + F, out/
+model.h activation_backward     s/d, x, x + F/d, x + F, x/
+model.h activation_backward     s/r \* F, \*x/r * G, *x/
+model.h norm_backward           s/layernorm_back : s->K->rmsnorm_back/layernorm_back : s->K->layernorm_back/
+model.h qk_backward             s/sine + (size_t)(r % s->T) \* half, D, true/sine + (size_t)(r % s->T) * half, D, false/
+model.h qk_backward             s/s->cosine + (size_t)(r % s->T)/s->cosine + (size_t)(r % s->n)/
+model.h qk_backward             s/s->sine + (size_t)(r % s->T)/s->sine + (size_t)(0 * r)/
+model.h qk_backward             s/h < 2 \* H/h < H/
+model.h qk_backward             /sum_rows_product(dqnw/d
+model.h qk_backward             /sum_rows_product(dknw/d
+model.h qk_backward             s/dqkv + (size_t)r \* 3 \* A + A, saved/dqkv + (size_t)r * 3 * A, saved/
+model.h qk_backward             s/2 \* A + A, D, H, D/2 * A, D, H, D/
+model.h qk_backward             s/2 \* A, D, H, D/2 * A, D, 1, D/
+model.h qk_backward             /memset(dx/d
+model.h qk_backward             /memcpy(dy/d
+model.h qk_backward             s/h < H ? qnw : knw/qnw/
+model.h qk_backward             s/2 \* A + h \* D, h < H/2 * A, h < H/
+model.h qk_backward             s/saved->rstd\[.*\]/saved->rstd[r]/
+model.h head_backward           s/if (attention_drops(s)) attention_dropout(s, h->dp/if (s->dropout.threshold != 0) attention_dropout(s, h->dp/
+model.h head_backward           s/if (attention_drops(s)) attention_dropout(s, pd/if (s->dropout.threshold != 0) attention_dropout(s, pd/
+model.h embedding_backward      s/if (dwpe != NULL) dropout_rows/dropout_rows/
 model.h residual_backward       s/dropout_rows(s, dbranch, layer, site);//
 model.h residual_backward       s/layer, site);/layer + 1, site);/
 model.h cross_entropy_backward  s/-= 1/+= 1/
@@ -73,12 +94,16 @@ model.h cross_entropy_backward  s/\*= scale/*= 1/
 model.h head_loss               s/a->dx + (size_t)r/a->dres + (size_t)r/
 model.h block_backward          s/t->dres, layer, SITE_MLP/t->dres, layer, SITE_PROJECTION/
 model.h block_backward          s/a->hid, w->outw/a->pre, w->outw/
-model.h block_backward          /gelu_backward/d
+model.h block_backward          /activation_backward/d
 model.h block_backward          s/a->n2, w->fcw/a->n1, w->fcw/
 model.h block_backward          s/&a->ln2, w->ln2w/\&a->ln1, w->ln2w/
 model.h block_backward          s/t->dres, layer, SITE_PROJECTION/t->dres, layer, SITE_MLP/
 model.h block_backward          s/a->att, w->projw/a->n1, w->projw/
 model.h block_backward          /attention_backward/d
+model.h block_backward          /qk_backward/d
+model.h block_backward          s/g->qnw, g->knw/g->knw, g->qnw/
+model.h block_backward          s/w->qnw, w->knw/w->knw, w->qnw/
+model.h block_backward          s/&a->qk, w->qnw/\&a->ln1, w->qnw/
 model.h block_backward          s/a->n1, w->qkvw/a->n2, w->qkvw/
 model.h block_backward          s/&a->ln1, w->ln1w/\&a->ln1, w->ln2w/
 model.h model_train_slice       s/in->batch \* in->T/in->n * in->T/
@@ -92,6 +117,17 @@ kernels/body.h layernorm_back   s/sx = v_fma(d, v_get(xhat/sx = v_fma(d, v_get(d
 kernels/body.h layernorm_back   s/d = v_sub(v_mul/d = v_add(v_mul/
 kernels/body.h layernorm_back   s/d = v_sub(d/d = v_add(d/
 kernels/body.h layernorm_back   s/v_fma(d, scale, v_get(dx + i, left))/v_mul(d, scale)/
+kernels/body.h rmsnorm_back     s/sx = v_fma(d, v_get(xhat/sx = v_fma(d, v_get(dy/
+kernels/body.h rmsnorm_back     s/v_sum(sx) \/ (real)n/v_sum(sx)/
+kernels/body.h rmsnorm_back     s/d = v_sub(d/d = v_add(d/
+kernels/body.h rmsnorm_back     s/v_fma(d, scale, v_get(dx + i, left))/v_mul(d, scale)/
+kernels/body.h rmsnorm_back     s/v_set(rstd)/v_set(1)/
+kernels/body.h rotate           s/back ? -1 : 1/back ? -1 : -1/
+kernels/body.h rotate           s/v_sub(v_mul(a, c), v_mul(b, s))/v_mul(a, c)/
+kernels/body.h swiglu_back      s/v_sub(v_set(1), s), s)/v_sub(v_set(1), s), silu)/
+kernels/body.h swiglu_back      s/v_fma(silu, v_sub(v_set(1), s), s)/s/
+kernels/body.h swiglu_back      s/v_mul(v_mul(d, u), slope)/v_mul(d, slope)/
+kernels/body.h swiglu_back      s/v_mul(d, silu)/v_mul(d, s)/
 kernels/body.h gelu_tanh        s/3 \* 0.044715/2 * 0.044715/
 kernels/body.h gelu_back        s/v_fma(v, pdf, cdf)/v_fma(v, cdf, pdf)/
 kernels/body.h gelu_back        s/v_sub(v_set(1), v_mul(th, th))/v_add(v_set(1), v_mul(th, th))/

@@ -61,12 +61,14 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     CHECK(status == 0, "%s", err.msg);
     w->config = config;
     w->config.vocab = w->tokenizer.count;
+    config_complete(&w->config);
     CHECK(model_tensors(&w->config, NULL, NULL) <= 64, "too many tensors for this test");
     int count = model_tensors(&w->config, w->tensors, &w->size);
     w->params = some_reals(w->size, key);
     w->moment1 = some_reals(w->size, key + 1);
     w->moment2 = some_reals(w->size, key + 2);
-    w->train = (TrainState){ 3, 18446744073709551615u, 1.0 / 3, 0.1 };
+    w->train = (TrainState){ .attempt = 3, .best_step = 18446744073709551615u, .best_loss = 1.0 / 3,
+                              .train_loss = 0.1, .grad_norm = 0.7 };
     for (int i = 0; i < 3; i++) {
         w->steps[i] = (uint64_t)i * 9007199254740993u;
         w->losses[i] = 4.0 / 3 - i;
@@ -101,17 +103,22 @@ static char *world_bytes(const World *w, size_t *size)
     return bytes;
 }
 
-static const Config tiny = { FAMILY_GPT2, 1, 1, 2, 2, 0, 0, 0, 0.0 };
+static const Config tiny = { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 2, .context = 2 };
+static const Config tiny_qwen3 = { .family = FAMILY_QWEN3, .layers = 1, .heads = 1, .channels = 2,
+                                   .hidden = 3,
+                                   .context = 2 };
 
-/* The file that most tests damage: bytes a, b, ff and a separator, with its training state. */
-static char *tiny_file(size_t *size)
+/* The file that a test damages: bytes a, b, ff and a separator, with its training state. */
+static char *file_of(Config config, size_t *size)
 {
     World w;
-    world_open(&w, tiny, true, true, true, 1);
+    world_open(&w, config, true, true, true, 1);
     char *bytes = world_bytes(&w, size);
     world_close(&w);
     return bytes;
 }
+
+static char *tiny_file(size_t *size) { return file_of(tiny, size); }
 
 /* ---------------------------------------------------------------- an independent reader and writer */
 
@@ -286,10 +293,21 @@ static void check_reals_back(const World *w, const Checkpoint *c, const char *pr
     free(got);
 }
 
+static void check_config_back(const Config *got, const Config *want)
+{
+    const ConfigField *f;
+    for (int i = 0; (f = config_field(i)) != NULL; i++) {
+        char is[SETTING_TEXT], should[SETTING_TEXT];
+        config_get(got, f, is, sizeof is);
+        config_get(want, f, should, sizeof should);
+        CHECK(strcmp(is, should) == 0, "%s is %s instead of %s", f->name, is, should);
+    }
+}
+
 static void check_back(const World *w, const Checkpoint *c, bool train)
 {
     const History *h = &c->history;
-    CHECK(memcmp(&c->config, &w->config, sizeof c->config) == 0, "config");
+    check_config_back(&c->config, &w->config);
     CHECK(c->tokenizer.count == w->tokenizer.count && c->tokenizer.bytes == w->tokenizer.bytes
           && c->tokenizer.separator == w->tokenizer.separator, "tokenizer");
     for (int i = w->tokenizer.separator; i < w->tokenizer.count; i++)
@@ -312,9 +330,15 @@ static void check_back(const World *w, const Checkpoint *c, bool train)
 
 static void test_round_trip(void)
 {
-    for (int variant = 0; variant < 16; variant++) {
+    for (int variant = 0; variant < 32; variant++) {
         bool bytes = variant & 1, separator = variant & 2, train = variant & 4, large = variant & 8;
-        Config config = { FAMILY_GPT2, 2, 2, large ? 70 : 6, 5, 0, variant % 3 != 0, variant % 5 == 0, 0.1 };
+        Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = large ? 70 : 6,
+                          .context = 5, .bias = variant % 3 != 0, .gelu_tanh = variant % 5 == 0,
+                          .dropout = 0.1 };
+        if (variant & 16)
+            config = (Config){ .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = large ? 70 : 6,
+                               .hidden = large ? 0 : 7, .head_size = 4, .context = 5,
+                               .untied = variant % 3 != 0, .rope_base = 1e6 / 3, .dropout = 0.1 };
         World w;
         size_t size, size2;
         Checkpoint c;
@@ -367,7 +391,8 @@ static void check_values(const World *w, const char *file, const char *prefix, c
 
 static void test_layout(void)
 {
-    Config config = { FAMILY_GPT2, 2, 2, 16, 5, 0, 1, 0, 0.2 };
+    Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 16, .context = 5, .bias = 1,
+                      .dropout = 0.2 };
     World w;
     size_t size, begin, end;
     char entry[120];
@@ -410,6 +435,76 @@ static void test_layout(void)
           "absent biases and training state are absent");
     CHECK(strstr(text, "\"folio.tokenizer\":\"bytes\",\"folio.vocab\":\"61 62 ff\"") != NULL, "bytes");
     free(text);
+    free(file);
+    world_close(&w);
+}
+
+/* A qwen3 model under Hugging Face's names in its layout: (outputs, inputs), queries apart from keys. */
+static void test_qwen3_layout(void)
+{
+    static const char *const entries[] = {                  /* A = 48, C = 16, F = 32, D = 16, V = 6 */
+        "\"model.embed_tokens.weight\":{\"dtype\":\"F32\",\"shape\":[6,16],",
+        "\"model.layers.1.input_layernorm.weight\":{\"dtype\":\"F32\",\"shape\":[16],",
+        "\"model.layers.1.self_attn.q_proj.weight\":{\"dtype\":\"F32\",\"shape\":[48,16],",
+        "\"model.layers.1.self_attn.k_proj.weight\":{\"dtype\":\"F32\",\"shape\":[48,16],",
+        "\"model.layers.1.self_attn.v_proj.weight\":{\"dtype\":\"F32\",\"shape\":[48,16],",
+        "\"model.layers.1.self_attn.q_norm.weight\":{\"dtype\":\"F32\",\"shape\":[16],",
+        "\"model.layers.1.self_attn.k_norm.weight\":{\"dtype\":\"F32\",\"shape\":[16],",
+        "\"model.layers.1.self_attn.o_proj.weight\":{\"dtype\":\"F32\",\"shape\":[16,48],",
+        "\"model.layers.1.post_attention_layernorm.weight\":{\"dtype\":\"F32\",\"shape\":[16],",
+        "\"model.layers.1.mlp.gate_proj.weight\":{\"dtype\":\"F32\",\"shape\":[32,16],",
+        "\"model.layers.1.mlp.up_proj.weight\":{\"dtype\":\"F32\",\"shape\":[32,16],",
+        "\"model.layers.1.mlp.down_proj.weight\":{\"dtype\":\"F32\",\"shape\":[16,32],",
+        "\"model.norm.weight\":{\"dtype\":\"F32\",\"shape\":[16],",
+    };
+    Config config = { .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = 16, .hidden = 32,
+                      .head_size = 16, .context = 5 };
+    for (int untied = 0; untied < 2; untied++) {
+        World w;
+        size_t size;
+        config.untied = untied;
+        world_open(&w, config, false, true, true, 9);
+        char *file = world_bytes(&w, &size), *text = header_text(file);
+        for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+            CHECK(strstr(text, entries[i]) != NULL, "the header lacks %s", entries[i]);
+        CHECK((strstr(text, "\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[6,16],") != NULL) == untied,
+              "lm_head.weight is there only if it is the model's");
+        CHECK(strstr(text, ".bias") == NULL && strstr(text, "transformer.") == NULL,
+              "names of the other family");
+        CHECK(strstr(text, "\\\"head-size\\\":16,") && strstr(text, "\\\"rope-base\\\":10000,"), "settings");
+        for (int i = 0; i < w.snapshot.tensor_count; i++) {
+            check_values(&w, file, "", w.tensors + i, w.params);
+            check_values(&w, file, "optim.m.", w.tensors + i, w.moment1);
+            check_values(&w, file, "optim.v.", w.tensors + i, w.moment2);
+        }
+        free(text);
+        free(file);
+        world_close(&w);
+    }
+}
+
+/* Files of the first release know neither hidden, head-size, head nor rope-base. */
+static void test_older(void)
+{
+    World w;
+    size_t size, size1, size2;
+    Checkpoint c;
+    Err err = { 0 };
+    Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 6, .context = 5,
+                      .dropout = 0.1 };
+    world_open(&w, config, true, true, true, 3);
+    char *file = world_bytes(&w, &size);
+    char *less = edited(file, size, "\\\"hidden\\\":24,\\\"head-size\\\":3,", "", "", &size1);
+    char *old = edited(less, size1, "\\\"head\\\":\\\"tied\\\",\\\"rope-base\\\":10000,", "", "", &size2);
+    int status = checkpoint_parse(&c, old, size2, "x.bin", &err);
+    CHECK(status == 0, "%s", err.msg);
+    if (status == 0) {
+        check_back(&w, &c, true);
+        CHECK(checkpoint_setting(&c, "hidden") == NULL && checkpoint_setting(&c, "head") == NULL,
+              "it is old");
+        checkpoint_close(&c);
+    }
+    free(less);
     free(file);
     world_close(&w);
 }
@@ -477,10 +572,10 @@ typedef struct {
     const char *word;           /* what the message must say; NULL: the file loads */
 } Edit;
 
-static void run_edits(const Edit *edits, size_t count)
+static void run_edits(Config config, const Edit *edits, size_t count)
 {
     size_t size, new_size;
-    char *file = tiny_file(&size);
+    char *file = file_of(config, &size);
     for (size_t i = 0; i < count; i++) {
         const Edit *e = edits + i;
         char what[200];
@@ -493,7 +588,7 @@ static void run_edits(const Edit *edits, size_t count)
     }
     free(file);
 }
-#define RUN(edits) run_edits(edits, sizeof edits / sizeof edits[0])
+#define RUN(edits) run_edits(tiny, edits, sizeof edits / sizeof edits[0])
 
 #define WTE "\"transformer.wte.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[0,32]}"
 #define EMPTY "\"e\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}"
@@ -580,8 +675,8 @@ static void test_config(void)
         { FIELD("layers", "1"), FIELD("layers", "0"), NULL },        /* its tensors are then extra */
         { FIELD("heads", "1"), FIELD("heads", "0"), "`heads`" },
         { FIELD("heads", "1"), FIELD("heads", "3"), "does not fit together" },
-        { FIELD("channels", "2"), FIELD("channels", "65536"), "too small" },
-        { FIELD("channels", "2"), FIELD("channels", "3"), "has not the type" },
+        { FIELD("channels", "2"), FIELD("channels", "65536"), "does not fit together" },
+        { FIELD("channels", "2"), FIELD("channels", "3"), "does not fit together" },
         { FIELD("channels", "2"), FIELD("channels", "0"), "`channels`" },
         { FIELD("context", "2"), FIELD("context", "65537"), "`context`" },
         { FIELD("context", "2"), FIELD("context", "65536"), "more parameters" },
@@ -591,8 +686,42 @@ static void test_config(void)
         { FIELD("family", "\\\"gpt2\\\""), FIELD("family", "0"), "`family`" },
         { FIELD("lr", "0"), FIELD("lr\\u001b[2J", "0"), "control character" },
         { FIELD("lr", "0"), FIELD("lr\xc2\x9b", "0"), "control character" },
+        { FIELD("heads", "1"), FIELD("headz", "1"), "`heads` of its configuration is missing" },
+        { FIELD("dropout", "0"), FIELD("dropoud", "0"), "`dropout` of its configuration is missing" },
+        { FIELD("hidden", "8"), FIELD("hidden", "0"), NULL },        /* as if it were not there */
+        { FIELD("hidden", "8"), FIELD("hidden", "4"), "has not the type" },
+        { FIELD("hidden", "8"), FIELD("hidden", "262144"), "more parameters" },
+        { FIELD("hidden", "8"), FIELD("hidden", "262145"), "`hidden`" },
+        { FIELD("head-size", "2"), FIELD("head-size", "1"), "does not fit together" },
+        { FIELD("head", "\\\"tied\\\""), FIELD("head", "\\\"untied\\\""), "does not fit together" },
+        { FIELD("head", "\\\"tied\\\""), FIELD("head", "0"), "`head`" },
+        { FIELD("family", "\\\"gpt2\\\""), FIELD("family", "\\\"qwen3\\\""),
+         "model.embed_tokens.weight is missing" },
+    };
+    static const Edit qwen3_edits[] = {
+        { FIELD("hidden", "3"), FIELD("hidden", "4"), "mlp.gate_proj.weight has not the type" },
+        { FIELD("hidden", "3") ",", "", "mlp.gate_proj.weight has not the type" },
+        { FIELD("hidden", "3"), FIELD("hidden", "262144"), "more parameters" },
+        { FIELD("channels", "2"), FIELD("channels", "65536"), "too small" },
+        { FIELD("channels", "2"), FIELD("channels", "4"), "model.embed_tokens.weight has not the type" },
+        { FIELD("head-size", "2"), FIELD("head-size", "4"), "self_attn.q_proj.weight has not the type" },
+        { FIELD("head-size", "2"), FIELD("head-size", "1"), "must be even" },
+        { FIELD("head-size", "2"), FIELD("head-size", "65536"), "more parameters" },
+        { FIELD("head-size", "2") ",", "", NULL },
+        { FIELD("head", "\\\"tied\\\"") ",", "", NULL },
+        { FIELD("head", "\\\"tied\\\""), FIELD("head", "\\\"untied\\\""), "lm_head.weight is missing" },
+        { FIELD("bias", "\\\"off\\\""), FIELD("bias", "\\\"on\\\""), "does not fit together" },
+        { FIELD("rope-base", "10000"), FIELD("rope-base", "0.5"), "`rope-base`" },
+        { FIELD("rope-base", "10000"), FIELD("rope-base", "1e999"), "`rope-base`" },
+        { FIELD("rope-base", "10000"), FIELD("rope-base", "1000000"), NULL },
+        { FIELD("context", "2"), FIELD("context", "65536"), NULL },  /* no tensor has its size */
+        { FIELD("layers", "1"), FIELD("layers", "2"), "is missing" },
+        { FIELD("family", "\\\"qwen3\\\""), FIELD("family", "\\\"gpt2\\\""),
+         "transformer.wte.weight is missing" },
+        { "k_proj", "x_proj", "model.layers.0.self_attn.k_proj.weight is missing" },
     };
     RUN(edits);
+    run_edits(tiny_qwen3, qwen3_edits, sizeof qwen3_edits / sizeof qwen3_edits[0]);
 }
 
 static void test_metadata(void)
@@ -947,11 +1076,13 @@ typedef struct {
 
 static void saving_open(Saving *s)
 {
+    Config two_layers = { .family = FAMILY_GPT2, .layers = 2, .heads = 1, .channels = 4, .context = 3,
+                          .bias = 1 };
     World w;
     Err err = { 0 };
     CHECK(run_paths(&s->paths, "ckpt.bin", &err) == 0, "%s", err.msg);
     s->a = tiny_file(&s->a_size);
-    world_open(&w, (Config){ FAMILY_GPT2, 2, 1, 4, 3, 0, 1, 0, 0.0 }, false, true, true, 6);
+    world_open(&w, two_layers, false, true, true, 6);
     s->b = world_bytes(&w, &s->b_size);
     world_close(&w);
 }
@@ -1398,6 +1529,8 @@ int main(void)
     test_crc();
     test_round_trip();
     test_layout();
+    test_qwen3_layout();
+    test_older();
     test_truncation();
     test_flips();
     test_tensor_entries();

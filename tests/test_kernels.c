@@ -68,7 +68,7 @@ static double draw(uint64_t seed, uint64_t i) { return 6 * rng_uniform(seed, i) 
 enum { ARRAYS = 5, MATRIX_BYTES = 1 << 20 };
 
 typedef enum { NONE, IN, OUT, IN_OUT } Role;
-typedef enum { VECTOR, COLUMN, MATRIX } Shape;      /* (n), (rows), (rows,n) at distance ld */
+typedef enum { VECTOR, PAIRS, COLUMN, MATRIX } Shape;      /* (n), (2n), (rows), (rows,n) at distance ld */
 
 typedef struct {
     real *a[ARRAYS];
@@ -125,6 +125,15 @@ static void run_add(const Kernels *K, Call *c) { K->add(c->a[0], c->a[1], c->n);
 static void want_add(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->a[0][i] += w->a[1][i];
+}
+
+static void run_blend(const Kernels *K, Call *c)
+{
+    K->blend(c->a[0], (real)0.75, c->a[1], (real)-1.25, c->a[2], c->n);
+}
+static void want_blend(Wide *w)
+{
+    for (int i = 0; i < w->n; i++) w->a[0][i] = 0.75 * w->a[1][i] - 1.25 * w->a[2][i];
 }
 
 static void run_sum_rows(const Kernels *K, Call *c) { K->sum_rows(c->a[0], c->a[1], c->ld, c->rows, c->n); }
@@ -185,6 +194,72 @@ static void want_layernorm_back(Wide *w)
     }
     for (int i = 0; i < w->n; i++)
         w->a[0][i] += 1.5 * (w->a[1][i] * w->a[3][i] - mean - w->a[2][i] * meanx);
+}
+
+static void run_rmsnorm(const Kernels *K, Call *c)
+{
+    c->result = (double)K->rmsnorm(c->a[0], c->a[1], c->a[2], c->a[3], c->n, (real)0.25);
+}
+static void want_rmsnorm(Wide *w)
+{
+    double square = 0;
+    for (int i = 0; i < w->n; i++) square += w->a[2][i] * w->a[2][i] / w->n;
+    w->result = 1 / sqrt(square + 0.25);
+    for (int i = 0; i < w->n; i++) {
+        w->a[1][i] = w->a[2][i] * w->result;
+        w->a[0][i] = w->a[1][i] * w->a[3][i];
+    }
+}
+
+static void run_rmsnorm_back(const Kernels *K, Call *c)
+{
+    K->rmsnorm_back(c->a[0], c->a[1], c->a[2], c->a[3], (real)1.5, c->n);
+}
+static void want_rmsnorm_back(Wide *w)
+{
+    double meanx = 0;
+    for (int i = 0; i < w->n; i++) meanx += w->a[1][i] * w->a[3][i] * w->a[2][i] / w->n;
+    for (int i = 0; i < w->n; i++) w->a[0][i] += 1.5 * (w->a[1][i] * w->a[3][i] - w->a[2][i] * meanx);
+}
+
+/* The product of complex numbers: (x_j + i x_{j+n}) (cosine_j +- i sine_j). */
+static void turn(Wide *w, double sign)
+{
+    for (int i = 0; i < w->n; i++) {
+        double x = w->a[0][i], y = w->a[0][w->n + i], c = w->a[1][i], s = sign * w->a[2][i];
+        w->a[0][i] = x * c - y * s;
+        w->a[0][w->n + i] = y * c + x * s;
+    }
+}
+
+static void run_rotate(const Kernels *K, Call *c) { K->rotate(c->a[0], c->a[1], c->a[2], 2 * c->n, false); }
+static void want_rotate(Wide *w) { turn(w, 1); }
+
+static void run_rotate_back(const Kernels *K, Call *c)
+{
+    K->rotate(c->a[0], c->a[1], c->a[2], 2 * c->n, true);
+}
+static void want_rotate_back(Wide *w) { turn(w, -1); }
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+static void run_swiglu(const Kernels *K, Call *c) { K->swiglu(c->a[0], c->a[1], c->a[2], c->n); }
+static void want_swiglu(Wide *w)
+{
+    for (int i = 0; i < w->n; i++) w->a[0][i] = w->a[1][i] * sigmoid(w->a[1][i]) * w->a[2][i];
+}
+
+static void run_swiglu_back(const Kernels *K, Call *c)
+{
+    K->swiglu_back(c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], c->n);
+}
+static void want_swiglu_back(Wide *w)
+{
+    for (int i = 0; i < w->n; i++) {
+        double x = w->a[3][i], s = sigmoid(x), slope = s + x * exp(-x) / (1 + exp(-x)) / (1 + exp(-x));
+        w->a[0][i] = w->a[2][i] * w->a[4][i] * slope;
+        w->a[1][i] = w->a[2][i] * x * s;
+    }
 }
 
 static double cdf(double x) { return 0.5 * erfc(-x / sqrt(2.0)); }
@@ -290,6 +365,7 @@ static void want_adamw(Wide *w)
 
 #define BOTH(f) #f, run_##f, want_##f
 #define V(role) { role, VECTOR }
+#define P(role) { role, PAIRS }
 #define C(role) { role, COLUMN }
 #define M(role) { role, MATRIX }
 static const Test tests[] = {
@@ -297,12 +373,20 @@ static const Test tests[] = {
     { BOTH(gemv),             { C(OUT), M(IN), V(IN) },                     1e-6, 1e-6, SUMS,           0 },
     { BOTH(weighted_rows),    { V(OUT), C(IN), M(IN) },                     1e-6, 1e-6, SUMS | EACH,    0 },
     { BOTH(add),              { V(IN_OUT), V(IN) },                         1e-6, 0,    EACH,           0 },
+    { BOTH(blend),            { V(OUT), V(IN), V(IN) },                     1e-6, 1e-6, EACH,           1 },
+    { BOTH(blend),            { V(OUT), V(IN), V(IN) },                     1e-6, 1e-6, EACH,           2 },
     { BOTH(sum_rows),         { V(IN_OUT), M(IN) },                         1e-6, 1e-6, SUMS | EACH,    0 },
     { BOTH(sum_rows_product), { V(IN_OUT), M(IN), M(IN) },                  1e-6, 1e-6, SUMS | EACH,    0 },
     { BOTH(sum_squares),      { V(IN) },                                    1e-6, 1e-6, SUMS,           0 },
     { BOTH(layernorm),        { V(OUT), V(OUT), V(IN), V(IN), V(IN) },      1e-6, 2e-6, 0,              0 },
     { BOTH(layernorm_plain),  { V(OUT), V(OUT), V(IN), V(IN) },             1e-6, 2e-6, 0,              0 },
     { BOTH(layernorm_back),   { V(IN_OUT), V(IN), V(IN), V(IN) },           2e-6, 4e-6, 0,              0 },
+    { BOTH(rmsnorm),          { V(OUT), V(OUT), V(IN), V(IN) },             1e-6, 1e-6, 0,              2 },
+    { BOTH(rmsnorm_back),     { V(IN_OUT), V(IN), V(IN), V(IN) },           2e-6, 4e-6, 0,              0 },
+    { BOTH(rotate),           { P(IN_OUT), V(IN), V(IN) },                  1e-6, 2e-6, 0,              0 },
+    { BOTH(rotate_back),      { P(IN_OUT), V(IN), V(IN) },                  1e-6, 2e-6, 0,              0 },
+    { BOTH(swiglu),           { V(OUT), V(IN), V(IN) },                     2e-6, 0,    EACH,           0 },
+    { BOTH(swiglu_back),      { V(OUT), V(OUT), V(IN), V(IN), V(IN) },      1e-6, 2e-6, EACH,           0 },
     { BOTH(gelu),             { V(OUT), V(IN) },                            1e-6, 1e-6, EACH,           1 },
     { BOTH(gelu_tanh),        { V(OUT), V(IN) },                            1e-6, 1e-6, EACH,           1 },
     { BOTH(gelu_back),        { V(OUT), V(IN), V(IN) },                     1e-6, 2e-6, EACH,           1 },
@@ -315,6 +399,7 @@ static const Test tests[] = {
 };
 #undef BOTH
 #undef V
+#undef P
 #undef C
 #undef M
 
@@ -357,7 +442,8 @@ static void lab_fill(Lab *l, const Test *t, Call *c, Wide *w, uint64_t seed)
     for (int a = 0; a < ARRAYS; a++) {
         Shape shape = t->array[a].shape;
         Role role = t->array[a].role;
-        l->count[a] = shape == VECTOR ? (size_t)c->n : shape == COLUMN ? (size_t)c->rows
+        l->count[a] = shape == VECTOR ? (size_t)c->n : shape == PAIRS ? 2 * (size_t)c->n
+                    : shape == COLUMN ? (size_t)c->rows
                     : (size_t)(c->rows - 1) * (size_t)c->ld + (size_t)c->n;
         w->a[a] = role == NONE ? NULL : l->wide[a];
         for (size_t i = 0; i < l->count[a] && role != NONE; i++) {
@@ -773,12 +859,47 @@ static void bench_products(Products *p, const Kernels *K)
         }
 }
 
+/* ---------------------------------------------------------------- rotary pairs */
+
+/* What becomes of a pair does not depend on the others: the same bytes as when it is turned alone. Turning
+ * back undoes it; no angle changes nothing. */
+static void check_pairs(const Kernels *K)
+{
+    enum { LONGEST = 70 };
+    for (int half = 1; half <= LONGEST; half++) {
+        real x[2 * LONGEST], before[2 * LONGEST], cosine[LONGEST], sine[LONGEST];
+        real zeros[LONGEST] = { 0 }, ones[LONGEST];
+        double worst = 0;
+        bool same = true;
+        for (int i = 0; i < 2 * half; i++) x[i] = before[i] = (real)draw(7, (uint64_t)i);
+        for (int i = 0; i < half; i++) {
+            ones[i] = 1;
+            cosine[i] = (real)cos(draw(8, (uint64_t)i));
+            sine[i] = (real)sin(draw(8, (uint64_t)i));
+        }
+        K->rotate(x, ones, zeros, 2 * half, half % 2);
+        CHECK(memcmp(x, before, 2 * (size_t)half * sizeof *x) == 0, "%s rotate %d by nothing", K->name,
+              2 * half);
+        K->rotate(x, cosine, sine, 2 * half, false);
+        for (int j = 0; j < half; j++) {
+            real pair[2] = { before[j], before[half + j] };
+            K->rotate(pair, cosine + j, sine + j, 2, false);
+            same = same && memcmp(pair, x + j, sizeof *x) == 0
+                && memcmp(pair + 1, x + half + j, sizeof *x) == 0;
+        }
+        CHECK(same, "%s rotate %d: a pair alone becomes something else", K->name, 2 * half);
+        K->rotate(x, cosine, sine, 2 * half, true);
+        for (int i = 0; i < 2 * half; i++) worst = larger(worst, fabs((double)(x[i] - before[i])));
+        CHECK(worst < 2e-6, "%s rotate %d and back: off by %.3g", K->name, 2 * half, worst);
+    }
+}
+
 /* ---------------------------------------------------------------- elementary functions on dense grids */
 
 enum { GRID = 4000 };
 
-/* exp by softmax_again, the normal distribution's cdf and tanh by gelu(x) / x: the accuracies that body.h
- * states, and for the last two the rounding of the product on top. */
+/* exp by softmax_again, the normal distribution's cdf and tanh by gelu(x) / x, the sigmoid by swiglu: the
+ * accuracies that body.h states, and for all but the first the rounding of the product on top. */
 static void check_accuracy(const Kernels *K)
 {
     real x[GRID], y[GRID];
@@ -802,11 +923,42 @@ static void check_accuracy(const Kernels *K)
         worst = larger(worst, fabs(th - tanh(tanh_argument((double)x[i]))));
     }
     CHECK(worst < 2e-7 + 2 * rounding, "%s tanh: error %.3g", K->name, worst);
+
+    real ones[GRID];
+    worst = 0;
+    for (int i = 0; i < GRID; i++) {
+        x[i] = (real)(-80 + 200.0 * (i + 0.5) / GRID);
+        ones[i] = 1;
+    }
+    K->swiglu(y, x, ones, GRID);
+    for (int i = 0; i < GRID; i++)
+        worst = larger(worst, fabs((double)y[i] / ((double)x[i] * sigmoid((double)x[i])) - 1));
+    CHECK(worst < 2e-7 + 2 * rounding, "%s sigmoid: relative error %.3g", K->name, worst);
+}
+
+/* SwiGLU far from zero: nothing on one side, the product itself on the other, and slopes of 0 and 1. */
+static void check_far_gates(const Kernels *K)
+{
+    real gate[4] = { (real)-1e4, (real)-200, (real)200, (real)1e4 }, up[4] = { 2, 2, 2, 2 };
+    real y[4], dgate[4], dup[4];
+    static const double want[4] = { 0, 0, 400, 2e4 };
+    K->swiglu(y, gate, up, 4);
+    K->swiglu_back(dgate, dup, up, gate, up, 4);
+    for (int i = 0; i < 4; i++) {
+        CHECK_NEAR(y[i], want[i], 1e-6, 1e-30, "%s swiglu of %g", K->name, (double)gate[i]);
+        CHECK_NEAR(dup[i], want[i], 1e-6, 1e-30, "%s swiglu_back of %g: up", K->name, (double)gate[i]);
+        CHECK_NEAR(dgate[i], i < 2 ? 0 : 4, 1e-6, 1e-30, "%s swiglu_back of %g: gate", K->name,
+                   (double)gate[i]);
+    }
 }
 
 static void check_signed_zero(const Kernels *K)
 {
     real x[2] = { (real)-0.0, 0 }, y[2];
+    real ones[2] = { 1, 1 };
+    K->swiglu(y, x, ones, 2);
+    CHECK((double)y[0] == 0 && (double)y[1] == 0, "%s swiglu of zeros: %g %g", K->name, (double)y[0],
+          (double)y[1]);
     for (int form = 0; form < 2; form++) {
         K->gelu(y, x, 2, form);
         CHECK((double)y[0] == 0 && (double)y[1] == 0, "%s gelu of zeros: %g %g", K->name, (double)y[0],
@@ -962,7 +1114,9 @@ int main(int argc, char **argv)
             continue;
         }
         check_products(&products, K);
+        check_pairs(K);
         check_accuracy(K);
+        check_far_gates(K);
         check_signed_zero(K);
         check_large_scores(K);
         check_dropout(K);

@@ -1,9 +1,9 @@
-/* tiny.h: what test_gradients and test_model share: inputs for tiny models, and the network a second time.
+/* tiny.h: what test_gradients and test_model share: inputs for tiny models, and each family a second time.
  *
- * The second network follows the textbook formulas in plain double loops: one sequence at a time, the full
- * T x T matrix of attention, libm's exp, erf and tanh, every tensor found by its name. It shares nothing with
- * model.h but the table of tensors and, so that dropout can be compared, which elements are dropped; where
- * dropout applies and what it scales is decided here.
+ * The second networks follow the published formulas in plain double loops: one sequence at a time, the full
+ * T x T matrix of attention, libm's exp, erf, tanh, cos and sin, every tensor found by its name. They share
+ * nothing with model.h but the table of tensors and, so that dropout can be compared, which elements are
+ * dropped; where dropout applies and what it scales is decided here.
  *
  *     Tiny *o = tiny_open(&model, dropout_key);
  *     double mean = tiny_mean_loss(o, x, y, B, T);
@@ -14,7 +14,7 @@
 #ifndef TINY_H
 #define TINY_H
 
-enum { TINY_T = 128, TINY_C = 80, TINY_V = 128 };
+enum { TINY_T = 128, TINY_C = 80, TINY_F = 4 * TINY_C, TINY_V = 128 };
 
 typedef struct {
     Config config;
@@ -25,13 +25,46 @@ typedef struct {
     double dropout;                     /* 0: none, whatever config says */
     double *params;
     double res[TINY_T][TINY_C], norm[TINY_T][TINY_C], att[TINY_T][TINY_C], branch[TINY_T][TINY_C];
-    double qkv[TINY_T][3 * TINY_C], hid[TINY_T][4 * TINY_C], p[TINY_T][TINY_T], logits[TINY_T][TINY_V];
+    double qkv[TINY_T][3 * TINY_C], hid[TINY_T][TINY_F], up[TINY_T][TINY_F], p[TINY_T][TINY_T];
+    double logits[TINY_T][TINY_V];
 } Tiny;
 
 /* The larger of two errors; unlike fmax it keeps a NaN. */
 static inline double tiny_larger(double a, double b) { return isnan(a) || a >= b ? a : b; }
 
 /* ---------------------------------------------------------------- inputs */
+
+/* A completed Config of each family; what is not a parameter keeps its default. */
+static inline Config gpt2(int layers, int heads, int channels, int context, int vocab, int bias,
+                          int gelu_tanh, double dropout)
+{
+    Config c = { .family = FAMILY_GPT2, .layers = layers, .heads = heads, .channels = channels,
+                 .context = context, .vocab = vocab, .bias = bias, .gelu_tanh = gelu_tanh,
+                 .dropout = dropout };
+    config_complete(&c);
+    return c;
+}
+
+static inline Config qwen3(int layers, int heads, int head_size, int channels, int hidden, int context,
+                           int vocab, double dropout)
+{
+    Config c = { .family = FAMILY_QWEN3, .layers = layers, .heads = heads, .head_size = head_size,
+                 .channels = channels, .hidden = hidden, .context = context, .vocab = vocab,
+                 .dropout = dropout };
+    config_complete(&c);
+    return c;
+}
+
+/* What a verdict calls a configuration. */
+static inline void tiny_name(char *out, size_t room, const Config *c, int T)
+{
+    if (c->family == FAMILY_GPT2)
+        snprintf(out, room, "gpt2 L=%d H=%d C=%d T=%d bias=%d tanh=%d dropout=%g", c->layers, c->heads,
+                 c->channels, T, c->bias, c->gelu_tanh, c->dropout);
+    else
+        snprintf(out, room, "qwen3 L=%d H=%d D=%d C=%d F=%d T=%d untied=%d base=%g dropout=%g", c->layers,
+                 c->heads, c->head_size, c->channels, c->hidden, T, c->untied, c->rope_base, c->dropout);
+}
 
 /* Every parameter random and large, so that no term of a gradient is too small to be seen. */
 static inline void tiny_fill(Model *m, uint64_t seed)
@@ -57,7 +90,9 @@ static inline Tiny *tiny_open(const Model *m, uint64_t dropout_key)
 {
     const Config *c = &m->config;
     Tiny *o = NULL;
-    if (c->context <= TINY_T && c->channels <= TINY_C && c->vocab <= TINY_V) o = calloc(1, sizeof *o);
+    if (c->context <= TINY_T && c->channels <= TINY_C && c->heads * c->head_size <= TINY_C
+        && c->hidden <= TINY_F && c->vocab <= TINY_V)
+        o = calloc(1, sizeof *o);
     if (o == NULL) return NULL;
     *o = (Tiny){ .config = *c, .K = m->gemm.K, .tensors = m->tensors, .tensor_count = m->tensor_count,
                  .dropout_key = dropout_key, .dropout = c->dropout };
@@ -78,15 +113,22 @@ static inline void tiny_close(Tiny *o)
 
 /* ---------------------------------------------------------------- layers */
 
-/* The tensor "transformer." + name, or of block `layer` if that is not negative. NULL: an absent bias. */
+/* The tensor of this name. NULL: the model has none. */
+static inline const double *tiny_named(const Tiny *o, const char *name)
+{
+    for (int t = 0; t < o->tensor_count; t++)
+        if (strcmp(o->tensors[t].name, name) == 0) return o->params + o->tensors[t].offset;
+    return NULL;
+}
+
+/* The tensor "transformer." (or "model.") + name, or of block `layer` if that is not negative. */
 static inline const double *tiny_tensor(const Tiny *o, int layer, const char *name)
 {
-    char full[80];
-    if (layer < 0) snprintf(full, sizeof full, "transformer.%s", name);
-    else snprintf(full, sizeof full, "transformer.h.%d.%s", layer, name);
-    for (int t = 0; t < o->tensor_count; t++)
-        if (strcmp(o->tensors[t].name, full) == 0) return o->params + o->tensors[t].offset;
-    return NULL;
+    bool gpt = o->config.family == FAMILY_GPT2;
+    char full[120];
+    if (layer < 0) snprintf(full, sizeof full, "%s.%s", gpt ? "transformer" : "model", name);
+    else snprintf(full, sizeof full, "%s.%d.%s", gpt ? "transformer.h" : "model.layers", layer, name);
+    return tiny_named(o, full);
 }
 
 /* y_i = x_i / (1 - p) where the model's draw keeps element i, else 0. */
@@ -119,6 +161,25 @@ static inline void tiny_layernorm(double *y, const double *x, const double *w, c
     for (int i = 0; i < C; i++) y[i] = (x[i] - mean) / sqrt(variance + 1e-5) * w[i] + (b != NULL ? b[i] : 0);
 }
 
+/* y = x / sqrt(mean of x^2 + 1e-6) w */
+static inline void tiny_rmsnorm(double *y, const double *x, const double *w, int C)
+{
+    double square = 0;
+    for (int i = 0; i < C; i++) square += x[i] * x[i] / C;
+    double root = sqrt(square + 1e-6);
+    for (int i = 0; i < C; i++) y[i] = x[i] / root * w[i];
+}
+
+/* Turns each pair (x_j, x_{j + D/2}) of a head at position t by the angle t base^(-2 j / D), in place. */
+static inline void tiny_rotate(double *x, int D, int t, double base)
+{
+    for (int j = 0; j < D / 2; j++) {
+        double angle = t * pow(base, -2.0 * j / D), a = x[j], b = x[j + D / 2];
+        x[j] = a * cos(angle) - b * sin(angle);
+        x[j + D / 2] = b * cos(angle) + a * sin(angle);
+    }
+}
+
 static inline double tiny_gelu(double x, bool tanh_form)
 {
     double pi = acos(-1.0);
@@ -126,28 +187,29 @@ static inline double tiny_gelu(double x, bool tanh_form)
     return 0.5 * x * (1 + erf(x / sqrt(2.0)));
 }
 
-/* o->att (T,C) from o->qkv (T,3C): softmax(Q K^T / sqrt D + mask) V, head by head. */
+/* o->att (T,A) from o->qkv (T,3A): softmax(Q K^T / sqrt D + mask) V, head by head. Only gpt2 drops
+ * probabilities. */
 static inline void tiny_attention(Tiny *o, int T, int layer, size_t sequence)
 {
-    int C = o->config.channels, H = o->config.heads, D = C / H;
+    int H = o->config.heads, D = o->config.head_size, A = H * D;
     for (int h = 0; h < H; h++) {
         for (int t = 0; t < T; t++) {
             double total = 0;
             for (int u = 0; u < T; u++) {
                 double score = u <= t ? 0 : (double)-INFINITY;
                 for (int i = 0; i < D && u <= t; i++)
-                    score += o->qkv[t][h * D + i] * o->qkv[u][C + h * D + i] / sqrt((double)D);
+                    score += o->qkv[t][h * D + i] * o->qkv[u][A + h * D + i] / sqrt((double)D);
                 o->p[t][u] = exp(score);
                 total += o->p[t][u];
             }
             for (int u = 0; u < T; u++) o->p[t][u] /= total;
             size_t row = (sequence * (size_t)H + (size_t)h) * (size_t)T + (size_t)t;
-            tiny_drop(o, o->p[t], t + 1, layer, SITE_ATTENTION, row);
+            if (o->config.family == FAMILY_GPT2) tiny_drop(o, o->p[t], t + 1, layer, SITE_ATTENTION, row);
         }
         for (int t = 0; t < T; t++)
             for (int i = 0; i < D; i++) {
                 o->att[t][h * D + i] = 0;
-                for (int u = 0; u < T; u++) o->att[t][h * D + i] += o->p[t][u] * o->qkv[u][2 * C + h * D + i];
+                for (int u = 0; u < T; u++) o->att[t][h * D + i] += o->p[t][u] * o->qkv[u][2 * A + h * D + i];
             }
     }
 }
@@ -161,7 +223,7 @@ static inline void tiny_join(Tiny *o, int T, int layer, int site, size_t sequenc
     }
 }
 
-static inline void tiny_block(Tiny *o, int T, int l, size_t sequence)
+static inline void tiny_gpt2_block(Tiny *o, int T, int l, size_t sequence)
 {
     int C = o->config.channels, F = 4 * C;
     const double *w1 = tiny_tensor(o, l, "ln_1.weight"), *b1 = tiny_tensor(o, l, "ln_1.bias");
@@ -189,10 +251,48 @@ static inline void tiny_block(Tiny *o, int T, int l, size_t sequence)
     tiny_join(o, T, l, SITE_MLP, sequence);
 }
 
+static inline void tiny_qwen3_block(Tiny *o, int T, int l, size_t sequence)
+{
+    int C = o->config.channels, F = o->config.hidden, H = o->config.heads, D = o->config.head_size;
+    int A = H * D;
+    const double *w1 = tiny_tensor(o, l, "input_layernorm.weight");
+    const double *w2 = tiny_tensor(o, l, "post_attention_layernorm.weight");
+    const double *proj[3] = { tiny_tensor(o, l, "self_attn.q_proj.weight"),
+                              tiny_tensor(o, l, "self_attn.k_proj.weight"),
+                              tiny_tensor(o, l, "self_attn.v_proj.weight") };
+    const double *norms[2] = { tiny_tensor(o, l, "self_attn.q_norm.weight"),
+                               tiny_tensor(o, l, "self_attn.k_norm.weight") };
+    const double *back = tiny_tensor(o, l, "self_attn.o_proj.weight");
+    const double *gate = tiny_tensor(o, l, "mlp.gate_proj.weight");
+    const double *up = tiny_tensor(o, l, "mlp.up_proj.weight");
+    const double *down = tiny_tensor(o, l, "mlp.down_proj.weight");
+
+    for (int t = 0; t < T; t++) {
+        tiny_rmsnorm(o->norm[t], o->res[t], w1, C);
+        for (int i = 0; i < 3; i++) tiny_linear(o->qkv[t] + i * A, o->norm[t], proj[i], NULL, C, A);
+        for (int i = 0; i < 2; i++)
+            for (int h = 0; h < H; h++) {
+                double *x = o->qkv[t] + i * A + h * D;
+                tiny_rmsnorm(x, x, norms[i], D);
+                tiny_rotate(x, D, t, o->config.rope_base);
+            }
+    }
+    tiny_attention(o, T, l, sequence);
+    for (int t = 0; t < T; t++) tiny_linear(o->branch[t], o->att[t], back, NULL, A, C);
+    tiny_join(o, T, l, SITE_PROJECTION, sequence);
+    for (int t = 0; t < T; t++) {
+        tiny_rmsnorm(o->norm[t], o->res[t], w2, C);
+        tiny_linear(o->hid[t], o->norm[t], gate, NULL, C, F);
+        tiny_linear(o->up[t], o->norm[t], up, NULL, C, F);
+        for (int i = 0; i < F; i++) o->hid[t][i] *= o->up[t][i] / (1 + exp(-o->hid[t][i]));
+        tiny_linear(o->branch[t], o->hid[t], down, NULL, F, C);
+    }
+    tiny_join(o, T, l, SITE_MLP, sequence);
+}
+
 /* ---------------------------------------------------------------- the network */
 
-/* o->logits (T,V) of sequence number `sequence` of the batch. */
-static inline void tiny_logits(Tiny *o, const int32_t *x, int T, size_t sequence)
+static inline void tiny_gpt2_logits(Tiny *o, const int32_t *x, int T, size_t sequence)
 {
     int C = o->config.channels;
     const double *wte = tiny_tensor(o, -1, "wte.weight"), *wpe = tiny_tensor(o, -1, "wpe.weight");
@@ -201,11 +301,33 @@ static inline void tiny_logits(Tiny *o, const int32_t *x, int T, size_t sequence
         for (int i = 0; i < C; i++) o->res[t][i] = wte[x[t] * C + i] + wpe[t * C + i];
         tiny_drop(o, o->res[t], C, 0, SITE_EMBEDDING, sequence * (size_t)T + (size_t)t);
     }
-    for (int l = 0; l < o->config.layers; l++) tiny_block(o, T, l, sequence);
+    for (int l = 0; l < o->config.layers; l++) tiny_gpt2_block(o, T, l, sequence);
     for (int t = 0; t < T; t++) {
         tiny_layernorm(o->norm[t], o->res[t], lnfw, lnfb, C);
         tiny_linear(o->logits[t], o->norm[t], wte, NULL, C, o->config.vocab);
     }
+}
+
+static inline void tiny_qwen3_logits(Tiny *o, const int32_t *x, int T, size_t sequence)
+{
+    int C = o->config.channels;
+    const double *embed = tiny_tensor(o, -1, "embed_tokens.weight");
+    const double *norm = tiny_tensor(o, -1, "norm.weight");
+    const double *head = o->config.untied ? tiny_named(o, "lm_head.weight") : embed;
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < C; i++) o->res[t][i] = embed[x[t] * C + i];
+    for (int l = 0; l < o->config.layers; l++) tiny_qwen3_block(o, T, l, sequence);
+    for (int t = 0; t < T; t++) {
+        tiny_rmsnorm(o->norm[t], o->res[t], norm, C);
+        tiny_linear(o->logits[t], o->norm[t], head, NULL, C, o->config.vocab);
+    }
+}
+
+/* o->logits (T,V) of sequence number `sequence` of the batch. */
+static inline void tiny_logits(Tiny *o, const int32_t *x, int T, size_t sequence)
+{
+    if (o->config.family == FAMILY_GPT2) tiny_gpt2_logits(o, x, T, sequence);
+    else tiny_qwen3_logits(o, x, T, sequence);
 }
 
 /* -log softmax(logits)_target of V logits */
