@@ -35,6 +35,7 @@ static const struct {
     size_t offset;              /* into TrainState; 8 bytes each */
 } train_fields[] = {
     { "train.attempt", "U64", offsetof(TrainState, attempt) },
+    { "train.skipped", "U64", offsetof(TrainState, skipped) },
     { "train.best_step", "U64", offsetof(TrainState, best_step) },
     { "train.best_loss", "F64", offsetof(TrainState, best_loss) },
     { "train.train_loss", "F64", offsetof(TrainState, train_loss) },

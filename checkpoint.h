@@ -40,7 +40,8 @@ typedef struct {
 
 /* The scalars that a resumed run needs, saved as tensors train.<name> of shape [1]. */
 typedef struct {
-    uint64_t attempt;       /* part of every random key */
+    uint64_t attempt;       /* times the run returned to a save, at half the rate each; part of every random key */
+    uint64_t skipped;       /* updates left out in a row, because their gradient was not finite */
     uint64_t best_step;     /* step that NAME.bin holds; 0: none yet */
     double best_loss;
     double train_loss;      /* of the last step made */

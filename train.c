@@ -29,7 +29,9 @@ enum {
     SMALL_TEXT = 10000,         /* characters below which a model learns a text by heart */
     STALE_EVALUATIONS = 5,      /* without improvement, before a line says so */
     SAMPLE_LENGTH = 200,        /* characters of --sample-every */
-    LINE_SECONDS_TENTHS = 2     /* between two states of the live line */
+    LINE_SECONDS_TENTHS = 2,    /* between two states of the live line */
+    SKIPS_MAX = 3,              /* updates left out in a row before the run returns to its last save */
+    RETURNS_MAX = 5             /* returns, each at half the rate, before it gives up */
 };
 
 /* ---------------------------------------------------------------- options */
@@ -165,7 +167,7 @@ typedef struct {
     const Operands *texts;
     RunPaths paths;
     int lock;
-    bool has_best;          /* NAME.bin is this run's */
+    bool has_last, has_best;    /* NAME.last.bin and NAME.bin are this run's */
     bool best_due;          /* NAME.bin should hold the weights of this step, and does not yet */
     TrainState held;        /* what it holds until then */
     bool resumed;
@@ -437,6 +439,19 @@ static size_t log_kept(const char *text, size_t size, int64_t step, double *seco
     return kept;
 }
 
+/* Cuts the log back to what is true at r->step. */
+static int log_cut(const Run *r, double *seconds, Err *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    if (read_file(r->o->log, &text, &size, err)) return -1;
+    size_t kept = log_kept(text, size, evaluation_due(r) ? r->step - 1 : r->step, seconds);
+    free(text);
+    if (truncate(r->o->log, (off_t)kept) == 0) return 0;
+    return fail(err, EXIT_RUNTIME, "%s: the log cannot be cut back to step %lld: %s", r->o->log, (long long)r->step,
+                strerror(errno));
+}
+
 static int log_open(Run *r, Err *err)
 {
     const char *path = r->o->log;
@@ -446,16 +461,7 @@ static int log_open(Run *r, Err *err)
     bool exists = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
     if (exists && !r->o->resume && !r->o->overwrite)
         return fail(err, EXIT_USAGE, "%s: the log exists; --resume goes on with it, --overwrite replaces it", path);
-    if (exists && r->resumed) {
-        char *text = NULL;
-        size_t size = 0;
-        if (read_file(path, &text, &size, err)) return -1;
-        size_t kept = log_kept(text, size, evaluation_due(r) ? r->step - 1 : r->step, &r->seconds_before);
-        free(text);
-        if (truncate(path, (off_t)kept) != 0)
-            return fail(err, EXIT_RUNTIME, "%s: the log cannot be cut back to step %lld: %s", path, (long long)r->step,
-                        strerror(errno));
-    }
+    if (exists && r->resumed && log_cut(r, &r->seconds_before, err)) return -1;
     r->log = open(path, O_WRONLY | O_CREAT | O_APPEND | (r->resumed ? 0 : O_TRUNC), 0666);
     if (r->log < 0) return fail(err, EXIT_RUNTIME, "%s: the log cannot be opened: %s", path, strerror(errno));
     return 0;
@@ -503,6 +509,7 @@ static int save(Run *r, bool all, Err *err)
     if (!isfinite(optimizer_norm(&r->optimizer, r->model.params))) return diverged(r, err);
     all = all || !r->has_best;
     r->save_failed = all && save_file(r, r->paths.last, true, &why) != 0;
+    if (all && !r->save_failed) r->has_last = true;
     if (!r->save_failed && (r->best_due || !r->has_best || !r->has_val)) {
         r->save_failed = save_file(r, r->paths.best, false, &why) != 0;
         if (!r->save_failed) r->has_best = true;
@@ -596,7 +603,155 @@ static void show_sample(Run *r)
     fputc('\n', stderr);
 }
 
+/* ---------------------------------------------------------------- where training starts from */
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+/* Copies the rows of characters that both vocabularies have. */
+static void take_rows(const Run *r, const Tokenizer *old, const real *from, real *to, size_t cols)
+{
+    for (int id = 0; id < r->tokenizer.count; id++) {
+        bool separator = id == SEPARATOR_ID && r->tokenizer.separator;
+        int32_t was = separator ? (old->separator ? SEPARATOR_ID : -1) : old->ids[r->tokenizer.values[id]];
+        if (was >= 0) memcpy(to + (size_t)id * cols, from + (size_t)was * cols, cols * sizeof *to);
+    }
+}
+
+/* Names the characters that the checkpoint of --init-from lacks. */
+static void show_new_characters(Run *r)
+{
+    enum { SHOWN = 8 };
+    char list[400] = "", name[24];
+    int count = 0;
+    for (int id = 0; id < r->tokenizer.count; id++) {
+        bool separator = id == SEPARATOR_ID && r->tokenizer.separator;
+        if (separator ? r->from.tokenizer.separator : r->from.tokenizer.ids[r->tokenizer.values[id]] >= 0) continue;
+        tokenizer_name(&r->tokenizer, id, name, sizeof name);
+        if (count++ < SHOWN) snprintf(list + strlen(list), sizeof list - strlen(list), " %s", name);
+    }
+    if (count > 0)
+        SAY(r, "note: %d characters are new to %s and start at random:%s%s", count, r->o->init_from, list,
+            count > SHOWN ? " ..." : "");
+}
+
+/* The weights of --init-from over random ones: characters matched by value, positions up to the smaller context. */
+static int take_weights(Run *r, Err *err)
+{
+    const Config *c = &r->from.config;
+    size_t size = 0;
+    int n = model_tensors(c, NULL, &size), failed = -1;
+    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
+    real *flat = malloc(size * sizeof *flat);
+    if (tensors == NULL || flat == NULL) {
+        fail(err, EXIT_RUNTIME, "%s: not enough memory for its weights", r->o->init_from);
+        goto out;
+    }
+    model_tensors(c, tensors, NULL);
+    if (checkpoint_copy(&r->from, "", tensors, n, flat, err)) goto out;
+    for (int i = 0; i < n; i++) {                           /* the same sizes, so the same tensors in the same order */
+        const Tensor *from = &tensors[i], *to = &r->model.tensors[i];
+        size_t rows = (size_t)(from->rows < to->rows ? from->rows : to->rows), cols = (size_t)to->cols;
+        real *w = r->model.params + to->offset;
+        if (from->by_symbol) take_rows(r, &r->from.tokenizer, flat + from->offset, w, cols);
+        else memcpy(w, flat + from->offset, rows * cols * sizeof *w);
+    }
+    show_new_characters(r);
+    checkpoint_close(&r->from);
+    failed = 0;
+out:
+    free(tensors);
+    free(flat);
+    return failed;
+}
+
+/* Step 0: random weights, or those of another checkpoint. */
+static int start(Run *r, Err *err)
+{
+    model_init(&r->model, (uint64_t)r->o->seed);
+    if (r->o->init_from != NULL && take_weights(r, err)) return -1;
+    if (r->optimizer.average != NULL) memcpy(r->optimizer.average, r->model.params, r->model.size * sizeof(real));
+    return 0;
+}
+
+/* Copies the state of the run that is resumed, and drops the file. */
+static int restore(Run *r, Err *err)
+{
+    Checkpoint *c = &r->from;
+    const Tensor *t = r->model.tensors;
+    int n = r->model.tensor_count;
+    real *average = r->optimizer.average;
+    if (checkpoint_copy(c, average ? "train.raw." : "", t, n, r->model.params, err)
+        || (average && checkpoint_copy(c, "", t, n, average, err)) || checkpoint_copy(c, "optim.m.", t, n, r->optimizer.m, err)
+        || checkpoint_copy(c, "optim.v.", t, n, r->optimizer.v, err))
+        return -1;
+    r->state = c->train;
+    r->step = (int64_t)c->step;
+    free(r->history.step);
+    free(r->history.train_loss);
+    free(r->history.val_loss);
+    r->history = c->history;
+    r->history_room = c->history.count;
+    c->history = (History){ 0 };
+    checkpoint_close(c);
+    r->has_last = true;
+
+    bool best = exists(r->paths.best), evaluations = r->state.best_step > 0;
+    r->best_due = evaluations && r->state.best_step == (uint64_t)r->step;
+    r->has_best = best && evaluations;                      /* without one, NAME.bin may be what --overwrite left */
+    if (!best && evaluations && !r->best_due) {
+        SAY(r, "note: there is no %s, so the best weights so far (step %llu) are lost", r->paths.best,
+            (unsigned long long)r->state.best_step);
+        r->state.best_step = 0;
+    }
+    return 0;
+}
+
 /* ---------------------------------------------------------------- training */
+
+/* Rates halve with every return. */
+static void set_rates(Run *r)
+{
+    double share = ldexp(1, -(int)r->state.attempt);
+    r->optimizer.plan.lr = r->plan.lr = r->o->lr * share;
+    r->optimizer.plan.min_lr = r->plan.min_lr = r->o->min_lr * share;
+}
+
+/* Back to the last save, or to the start if there is none, with half the rate and other windows and dropout. */
+static int go_back(Run *r, Err *err)
+{
+    uint64_t attempt = r->state.attempt + 1;
+    if (r->has_last) {
+        if (checkpoint_load(&r->from, r->paths.last, err) || restore(r, err)) return -1;
+    } else {
+        memset(r->optimizer.m, 0, r->model.size * sizeof(real));
+        memset(r->optimizer.v, 0, r->model.size * sizeof(real));
+        r->state = (TrainState){ 0 };
+        r->history.count = 0;
+        r->step = 0;
+        if (start(r, err)) return -1;
+    }
+    r->state.attempt = attempt;
+    set_rates(r);
+    SAY(r, "note: %d updates in a row were not finite; back to step %lld with --lr %g (return %llu of %d)", SKIPS_MAX,
+        (long long)r->step, r->plan.lr, (unsigned long long)attempt, RETURNS_MAX);
+    double unused;
+    if (r->log >= 0 && log_cut(r, &unused, err)) return -1;
+    return save(r, true, err);
+}
+
+/* The update of this step is left out; after SKIPS_MAX of them the run goes back. */
+static int skip_step(Run *r, Err *err)
+{
+    if (++r->state.skipped >= SKIPS_MAX)
+        return r->state.attempt < RETURNS_MAX ? go_back(r, err) : diverged(r, err);
+    SAY(r, "note: the gradient of step %lld is not finite; its update is left out", (long long)r->step + 1);
+    r->step++;
+    return 0;
+}
 
 /* One update. Returns 0, 1 if a signal came before it was complete (nothing has changed then), or -1. */
 static int train_step(Run *r, Err *err)
@@ -621,7 +776,7 @@ static int train_step(Run *r, Err *err)
     if (stop_wanted()) return 1;
     model_finish_grads(&r->model);
     double norm = optimizer_norm(&r->optimizer, r->model.grads);
-    if (!isfinite(sum) || !isfinite(norm)) return diverged(r, err);
+    if (!isfinite(sum) || !isfinite(norm)) return skip_step(r, err);
     if (r->best_due) {                                      /* it could not be saved, and now these weights go */
         r->best_due = false;
         r->state.best_step = r->held.best_step;
@@ -630,6 +785,7 @@ static int train_step(Run *r, Err *err)
     optimizer_step(&r->optimizer, r->step, norm, r->model.params, r->model.grads);
     r->step++;
     r->state.grad_norm = norm;
+    r->state.skipped = 0;
     r->state.train_loss = sum / ((double)B * T);
     r->step_seconds = clock_seconds() - start;
     return 0;
@@ -720,12 +876,6 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
 }
 
 /* ---------------------------------------------------------------- before the first step */
-
-static bool exists(const char *path)
-{
-    struct stat info;
-    return lstat(path, &info) == 0;
-}
 
 /* Checks a setting that is given again, and takes the stored one over. */
 static int take_setting(Run *r, int row, const char *stored, const Options *asked, bool was_asked, Err *err)
@@ -892,101 +1042,6 @@ static int settle(Run *r, Err *err)
     return 0;
 }
 
-/* Copies the rows of characters that both vocabularies have. */
-static void take_rows(const Run *r, const Tokenizer *old, const real *from, real *to, size_t cols)
-{
-    for (int id = 0; id < r->tokenizer.count; id++) {
-        bool separator = id == SEPARATOR_ID && r->tokenizer.separator;
-        int32_t was = separator ? (old->separator ? SEPARATOR_ID : -1) : old->ids[r->tokenizer.values[id]];
-        if (was >= 0) memcpy(to + (size_t)id * cols, from + (size_t)was * cols, cols * sizeof *to);
-    }
-}
-
-/* Names the characters that the checkpoint of --init-from lacks. */
-static void show_new_characters(Run *r)
-{
-    enum { SHOWN = 8 };
-    char list[400] = "", name[24];
-    int count = 0;
-    for (int id = 0; id < r->tokenizer.count; id++) {
-        bool separator = id == SEPARATOR_ID && r->tokenizer.separator;
-        if (separator ? r->from.tokenizer.separator : r->from.tokenizer.ids[r->tokenizer.values[id]] >= 0) continue;
-        tokenizer_name(&r->tokenizer, id, name, sizeof name);
-        if (count++ < SHOWN) snprintf(list + strlen(list), sizeof list - strlen(list), " %s", name);
-    }
-    if (count > 0)
-        SAY(r, "note: %d characters are new to %s and start at random:%s%s", count, r->o->init_from, list,
-            count > SHOWN ? " ..." : "");
-}
-
-/* The weights of --init-from over random ones: characters matched by value, positions up to the smaller context. */
-static int take_weights(Run *r, Err *err)
-{
-    const Config *c = &r->from.config;
-    size_t size = 0;
-    int n = model_tensors(c, NULL, &size), failed = -1;
-    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
-    real *flat = malloc(size * sizeof *flat);
-    if (tensors == NULL || flat == NULL) {
-        fail(err, EXIT_RUNTIME, "%s: not enough memory for its weights", r->o->init_from);
-        goto out;
-    }
-    model_tensors(c, tensors, NULL);
-    if (checkpoint_copy(&r->from, "", tensors, n, flat, err)) goto out;
-    for (int i = 0; i < n; i++) {                           /* the same sizes, so the same tensors in the same order */
-        const Tensor *from = &tensors[i], *to = &r->model.tensors[i];
-        size_t rows = (size_t)(from->rows < to->rows ? from->rows : to->rows), cols = (size_t)to->cols;
-        real *w = r->model.params + to->offset;
-        if (from->by_symbol) take_rows(r, &r->from.tokenizer, flat + from->offset, w, cols);
-        else memcpy(w, flat + from->offset, rows * cols * sizeof *w);
-    }
-    show_new_characters(r);
-    checkpoint_close(&r->from);
-    failed = 0;
-out:
-    free(tensors);
-    free(flat);
-    return failed;
-}
-
-/* Step 0: random weights, or those of another checkpoint. */
-static int start(Run *r, Err *err)
-{
-    model_init(&r->model, (uint64_t)r->o->seed);
-    if (r->o->init_from != NULL && take_weights(r, err)) return -1;
-    if (r->optimizer.average != NULL) memcpy(r->optimizer.average, r->model.params, r->model.size * sizeof(real));
-    return 0;
-}
-
-/* Copies the state of the run that is resumed, and drops the file. */
-static int restore(Run *r, Err *err)
-{
-    Checkpoint *c = &r->from;
-    const Tensor *t = r->model.tensors;
-    int n = r->model.tensor_count;
-    real *average = r->optimizer.average;
-    if (checkpoint_copy(c, average ? "train.raw." : "", t, n, r->model.params, err)
-        || (average && checkpoint_copy(c, "", t, n, average, err)) || checkpoint_copy(c, "optim.m.", t, n, r->optimizer.m, err)
-        || checkpoint_copy(c, "optim.v.", t, n, r->optimizer.v, err))
-        return -1;
-    r->state = c->train;
-    r->step = (int64_t)c->step;
-    r->history = c->history;
-    r->history_room = c->history.count;
-    c->history = (History){ 0 };
-    checkpoint_close(c);
-
-    bool best = exists(r->paths.best), evaluations = r->state.best_step > 0;
-    r->best_due = evaluations && r->state.best_step == (uint64_t)r->step;
-    r->has_best = best && evaluations;                      /* without one, NAME.bin may be what --overwrite left */
-    if (!best && evaluations && !r->best_due) {
-        SAY(r, "note: there is no %s, so the best weights so far (step %llu) are lost", r->paths.best,
-            (unsigned long long)r->state.best_step);
-        r->state.best_step = 0;
-    }
-    return 0;
-}
-
 /* Bytes that a run takes, the image of a checkpoint included while it is saved. EXIT_RUNTIME if there is less. */
 static int check_memory(const Run *r, int slice, size_t windows, double *memory, Err *err)
 {
@@ -1051,6 +1106,7 @@ static int run(Run *r, Output *out, Err *err)
     r->lock = run_lock(&r->paths, err);
     if (r->lock < 0 || open_files(r, err) || open_text(r, err) || settle(r, err) || open_memory(r, &memory, err)) return -1;
     if (r->resumed ? restore(r, err) : start(r, err)) return -1;
+    set_rates(r);
     if (log_open(r, err)) return -1;
     show_header(r, memory);
     r->started = r->saved = clock_seconds();
