@@ -53,7 +53,7 @@ OBJ     = $(if $(BIN),$(BIN)o,build/o)
 PROGRAMS = train sample eval inspect
 KERNELS  = kernels/kernels kernels/gemm $(TABLES:%=kernels/%)
 PARTS    = tokenizer corpus optimizer checkpoint $(KERNELS)
-TESTS    = test_text test_kernels test_model test_checkpoint test_cli test_optimizer test_gradients
+TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_gradients
 SCRIPTS  = cli run faults
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 

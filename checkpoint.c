@@ -1117,25 +1117,39 @@ int checkpoint_parse(Checkpoint *c, char *bytes, size_t size, const char *name, 
     return 0;
 }
 
-/* Reads a file if its first bytes and its size may be a checkpoint's, so that a large file of another kind is
- * refused at once. */
-static int load_bytes(const char *path, char **bytes, size_t *size, Err *err)
+/* Whether the first bytes and the size of a regular file may be a checkpoint's. If not, `why` says what is
+ * wrong, but for a file that is not regular or cannot be opened. */
+static bool file_begins(const char *path, const struct stat *info, Err *why)
 {
     char start[512];
+    int fd = S_ISREG(info->st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return false;
+    ssize_t seen;
+    do seen = read(fd, start, sizeof start);
+    while (seen < 0 && errno == EINTR);
+    if (seen < 0) fail(why, EXIT_RUNTIME, "cannot be read: %s", strerror(errno));
+    else check_start(start, (size_t)seen, (uint64_t)info->st_size, why);
+    close(fd);
+    return why->status == 0;
+}
+
+bool checkpoint_begins(const char *path)
+{
+    struct stat info;
+    Err why = { 0 };
+    return stat(path, &info) == 0 && file_begins(path, &info, &why);
+}
+
+/* Reads a file, unless it does not begin as a checkpoint, so that a large file of another kind is refused at
+ * once. */
+static int load_bytes(const char *path, char **bytes, size_t *size, Err *err)
+{
     struct stat info;
     Err why = { 0 };
     bool known = stat(path, &info) == 0;
     if (known && (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)))
         return unsound(err, "%s: is a device, not a checkpoint", path);
-    int fd = known && S_ISREG(info.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        ssize_t seen;
-        do seen = read(fd, start, sizeof start);
-        while (seen < 0 && errno == EINTR);
-        if (seen < 0) fail(&why, EXIT_RUNTIME, "cannot be read: %s", strerror(errno));
-        else check_start(start, (size_t)seen, (uint64_t)info.st_size, &why);
-        close(fd);
-    }
+    if (known) file_begins(path, &info, &why);
     return why.status ? fail_named(err, path, &why) : read_file(path, bytes, size, err);
 }
 

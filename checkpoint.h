@@ -111,6 +111,8 @@ int checkpoint_write(const char *path, const char *temp, const char *bytes, size
  * like instead; with EXIT_RUNTIME where memory is short. On failure *c is empty. */
 int checkpoint_parse(Checkpoint *c, char *bytes, size_t size, const char *name, Err *err);
 int checkpoint_load(Checkpoint *c, const char *path, Err *err);
+/* Whether it is a file that begins as a checkpoint: with the length of a header that fits, and a brace. */
+bool checkpoint_begins(const char *path);
 void checkpoint_close(Checkpoint *c);
 
 /* `./inspect --verify`: as checkpoint_load, but goes on after a damaged tensor and calls report for each.

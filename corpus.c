@@ -15,12 +15,6 @@
 
 enum { HEX_DIGITS = 64 };
 
-typedef struct {
-    char *path;             /* where it was found */
-    char *bytes;
-    size_t size;
-} Text;
-
 /* ---------------------------------------------------------------- SHA-256 */
 
 enum { SHA_BLOCK = 64, SHA_WORDS = 8, SHA_ROUNDS = 64, SHA_LENGTH = 8 };
@@ -108,17 +102,26 @@ static char *found_path(const char *path)
     return found;
 }
 
-static const char *text_name(const Text *text)
+const char *text_name(const Text *t) { return strcmp(t->path, "-") == 0 ? "standard input" : t->path; }
+
+int text_open(Text *t, const char *path, Err *err)
 {
-    return strcmp(text->path, "-") == 0 ? "standard input" : text->path;
+    *t = (Text){ .path = found_path(path) };
+    if (t->path == NULL) return fail_memory("path of a text", (double)strlen(path), err);
+    return read_file(t->path, &t->bytes, &t->size, err);
+}
+
+void text_close(Text *t)
+{
+    free(t->path);
+    free(t->bytes);
+    *t = (Text){ 0 };
 }
 
 static int read_texts(Text *texts, const char *const *paths, int n, Err *err)
 {
     for (int i = 0; i < n; i++) {
-        texts[i].path = found_path(paths[i]);
-        if (texts[i].path == NULL) return fail_memory("path of a text", (double)strlen(paths[i]), err);
-        if (read_file(texts[i].path, &texts[i].bytes, &texts[i].size, err)) return -1;
+        if (text_open(&texts[i], paths[i], err)) return -1;
         if (texts[i].size == 0)
             return fail(err, EXIT_TEXT, "%.240s: the text is empty; give one with characters in it",
                         text_name(&texts[i]));
@@ -239,10 +242,7 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
         split(c, t->separator, o->val_fraction);
         failed = count_val_only(c, t, err);
     }
-    for (int i = 0; i < n; i++) {
-        free(texts[i].path);
-        free(texts[i].bytes);
-    }
+    for (int i = 0; i < n; i++) text_close(&texts[i]);
     free(texts);
     if (failed) {
         corpus_close(c);

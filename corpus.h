@@ -24,6 +24,20 @@ typedef struct {
     double val_fraction;    /* f: the training part is the first floor((1 - f) N) of N characters */
 } CorpusOptions;
 
+/* One file in memory. */
+typedef struct {
+    char *path;             /* where it was found */
+    char *bytes;            /* (size) */
+    size_t size;
+} Text;
+
+/* Reads a text: "-" is standard input; a bare name that does not exist as given is looked up in data/ (below
+ * the working directory). EXIT_RUNTIME: cannot be read, memory. text_close releases it, even then. */
+int text_open(Text *t, const char *path, Err *err);
+void text_close(Text *t);
+/* Its path, or "standard input". */
+const char *text_name(const Text *t);
+
 typedef struct {
     int32_t *ids;           /* (count) the files in order, a separator between two files if there is one */
     size_t count;
@@ -36,10 +50,9 @@ typedef struct {
     char read[240];         /* the path really read ("data/shakespeare.txt"), or "a.txt and 2 more" */
 } Corpus;
 
-/* Reads, hashes and encodes the files; "-" is standard input; a bare name that does not exist as given is
- * looked up in data/ (below the working directory). Builds *t if t->count == 0, and leaves it empty again if
- * it fails: with EXIT_RUNTIME (cannot be read, memory), EXIT_TEXT (ill-formed UTF-8, characters the tokenizer
- * lacks, an empty text) or EXIT_USAGE (no text given). */
+/* Reads, hashes and encodes the files. Builds *t if t->count == 0, and leaves it empty again if it fails:
+ * with EXIT_RUNTIME (cannot be read, memory), EXIT_TEXT (ill-formed UTF-8, characters the tokenizer lacks, an
+ * empty text) or EXIT_USAGE (no text given). */
 int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *const *paths, int n, Err *err);
 void corpus_close(Corpus *c);
 

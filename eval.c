@@ -1,14 +1,17 @@
 /* eval.c: checkpoint + text -> nats and bits per character, perplexity.
  *
  * The score is -1/N sum_t ln p(x_t | x_1 .. x_{t-1}) in nats per character; divided by ln 2 it is bits per
- * character, and its exponential is the perplexity. protocol.h says which characters each x_t sees.
+ * character, and its exponential is the perplexity. protocol.h says which characters each x_t sees. p is the
+ * mean of the probabilities where several checkpoints are given.
  *
  *     ./eval ckpt.bin shakespeare.txt --protocol random
+ *     ./eval ckpt.bin lines.txt --per-line
  */
 #include "base.h"
 #include "checkpoint.h"
 #include "cli.h"
 #include "corpus.h"
+#include "ensemble.h"
 #include "kernels/kernels.h"
 #include "machine.h"
 #include "protocol.h"
@@ -24,7 +27,7 @@ typedef struct {
     const char *isa;
     int64_t stride, batches, seed, threads;
     int part, protocol, unknown;
-    bool quiet, json, help, version;
+    bool per_line, quiet, json, help, version;
     bool given[CLI_ROWS];
 } Options;
 
@@ -38,6 +41,9 @@ static const Option options[] = {
       "part of the text (default: val if it is the text that the model was trained on, else all)" },
     { "--unknown", NULL, OPT_WORD, AT(unknown), "fail", 0, 0, "fail|skip", 0,
       "what to do about characters that the vocabulary lacks" },
+    { "--per-line", NULL, OPT_SWITCH, AT(per_line), NULL, 0, 0, NULL, 0,
+      "score every line by itself, as the beginning of a text; prints its log-likelihood in nats, "
+      "characters, bits per character, with tabs between them" },
     { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "How" },
     { "--protocol", NULL, OPT_WORD, AT(protocol), "full", 0, 0, PROTOCOL_WORDS, 0,
       "full: consecutive windows of the context, every character but the first scored once; random: batches "
@@ -52,7 +58,8 @@ static const Option options[] = {
     { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
       "instruction set: portable, avx2, avx512, amx, neon (default: the fastest); list shows them" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0,
-      "print one object: nats_per_char, bits_per_char, perplexity, characters, protocol, part" },
+      "print one object: nats_per_char, bits_per_char, perplexity, characters, protocol, part; with "
+      "--per-line a list lines of log_likelihood, characters, bits_per_char" },
     { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, 0, "no messages but errors" },
     { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
     { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
@@ -61,8 +68,10 @@ static const Option options[] = {
 #undef AT
 
 static const Cli cli = {
-    "eval", "CKPT TEXT...",
-    "Measures how well a model predicts a text. For the text that it was trained on, give the same files.",
+    "eval", "CKPT... TEXT...",
+    "Measures how well a model predicts a text. For the text that it was trained on, give the same files. "
+    "What follows the first checkpoint and begins as one is a checkpoint, too; the rest is the text. Of "
+    "several models with the same vocabulary the probabilities are averaged, in windows of the smallest context.",
     options, NULL, offsetof(Options, given)
 };
 
@@ -78,12 +87,38 @@ static const char *word_of(const Options *o, const char *name, char *out, size_t
 /* What is being scored. */
 typedef struct {
     const Options *o;       /* `part` filled in */
-    const Checkpoint *c;
-    const Corpus *corpus;
+    Ensemble *ensemble;
+    const Corpus *corpus;   /* NULL: lines */
     const Kernels *kernels;
-    const char *path;       /* of the checkpoint */
+    char names[600];        /* of the checkpoints */
     int threads;
 } Job;
+
+static int not_finite(const Job *job, Err *err)
+{
+    return fail(err, EXIT_DIVERGED, "%.300s: the loss is not a number: the weights are too large; train it "
+                "again with a smaller --lr", job->names);
+}
+
+/* The first line of standard error; `what` is scored. */
+static void print_header(const Job *job, const char *what)
+{
+    const Ensemble *e = job->ensemble;
+    bool differ = false;
+    if (job->o->quiet) return;
+    fprintf(stderr, "eval: %s, %s, %s, %d thread%s", job->names, what, job->kernels->name, job->threads,
+            job->threads == 1 ? "" : "s");
+    for (int m = 1; m < e->count; m++)
+        differ |= e->checkpoints[m].config.context != e->checkpoints[0].config.context;
+    if (differ) fprintf(stderr, ", windows of %d, the smallest context", ensemble_context(e));
+    fputc('\n', stderr);
+}
+
+static void print_skipped(const Job *job, size_t skipped)
+{
+    if (skipped > 0 && !job->o->quiet)
+        fprintf(stderr, "eval: note: %zu characters are not in the vocabulary and were skipped\n", skipped);
+}
 
 static void print_score(const Job *job, Score score, Output *out)
 {
@@ -107,16 +142,17 @@ static void print_score(const Job *job, Score score, Output *out)
                  protocol, part);
 }
 
-static int score_part(const Job *job, Model *model, Part part, Output *out, Err *err)
+static int score_part(const Job *job, Part part, Output *out, Err *err)
 {
     const Options *o = job->o;
-    int context = model->config.context, quarter = context >= 4 ? context / 4 : 1;
+    Ensemble *e = job->ensemble;
+    int context = ensemble_context(e), quarter = context >= 4 ? context / 4 : 1;
     int stride = o->stride > 0 ? (int)o->stride : quarter;
     if (o->protocol == PROTOCOL_STRIDED && stride > context)
         return fail(err, EXIT_USAGE, "--stride %d is more than the model's context, %d", stride, context);
 
     Scorer scorer;
-    if (scorer_open(&scorer, model, job->c->tokenizer.separator, err)) return -1;
+    if (scorer_open(&scorer, e->models, e->count, ensemble_tokenizer(e)->separator, err)) return -1;
     Score score;
     uint64_t key = rng_key((uint64_t)o->seed, 0, 0, RNG_EVAL);
     if (o->protocol == PROTOCOL_RANDOM)
@@ -130,67 +166,216 @@ static int score_part(const Job *job, Model *model, Part part, Output *out, Err 
 
     if (score.characters == 0)
         return fail(err, EXIT_TEXT, "%s: there is no character to score", job->corpus->read);
-    if (!isfinite(score.sum))
-        return fail(err, EXIT_DIVERGED, "%s: the loss is not a number: the weights are too large; train it "
-                    "again with a smaller --lr", job->path);
+    if (!isfinite(score.sum)) return not_finite(job, err);
     print_score(job, score, out);
     return 0;
 }
 
-static int score_text(const Job *job, Output *out, Err *err)
+/* The slice that suits all models. */
+static int common_slice(const Ensemble *e)
 {
-    char name[CLI_WORD];
+    int slice = RANDOM_BATCH;
+    for (int m = 0; m < e->count; m++) slice = model_slice(&e->checkpoints[m].config, cache_bytes(), slice);
+    return slice;
+}
+
+static int score_corpus(const Job *job, Output *out, Err *err)
+{
+    char name[CLI_WORD], what[300];
     Part part = corpus_part(job->corpus, (PartName)job->o->part);
     word_of(job->o, "--part", name, sizeof name);
     if (part.count < 2)
         return fail(err, EXIT_TEXT, "%s: its part %s has %zu characters, and at least 2 are needed; "
                     "try --part all", job->corpus->read, name, part.count);
-    if (!job->o->quiet)
-        fprintf(stderr, "eval: %s, step %llu, part %s of %s, %s, %d thread%s\n", job->path,
-                (unsigned long long)job->c->step, name, job->corpus->read, job->kernels->name, job->threads,
-                job->threads == 1 ? "" : "s");
-    if (job->corpus->skipped > 0 && !job->o->quiet)
-        fprintf(stderr, "eval: note: %zu characters are not in the vocabulary and were skipped\n",
-                job->corpus->skipped);
+    snprintf(what, sizeof what, "part %s of %s", name, job->corpus->read);
+    print_header(job, what);
+    print_skipped(job, job->corpus->skipped);
+    if (ensemble_build(job->ensemble, job->kernels, common_slice(job->ensemble), err)) return -1;
+    return score_part(job, part, out, err);
+}
 
-    Model model;
-    const Config *config = &job->c->config;
-    int slice = model_slice(config, cache_bytes(), RANDOM_BATCH);
-    if (memory_check((double)model_bytes(config, job->kernels, MODEL_EVAL, slice), err)
-        || model_open(&model, config, job->kernels, MODEL_EVAL, slice, err))
-        return -1;
-    int failed = checkpoint_copy(job->c, "", model.tensors, model.tensor_count, model.params, err)
-        || score_part(job, &model, part, out, err);
-    model_close(&model);
-    return failed ? -1 : 0;
+/* The part that is scored without --part is the validation part if a model was trained on this text; of
+ * several models' validation parts it is the smallest, which none of them was trained on. */
+static int score_text(Job *job, Options *o, const char *const *paths, int count, Output *out, Err *err)
+{
+    Ensemble *e = job->ensemble;
+    CorpusOptions how = { .unknown = o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS, .val_fraction = 1 };
+    for (int m = 0; m < e->count; m++) {
+        const char *fraction = checkpoint_setting(&e->checkpoints[m], "val-fraction");
+        how.val_fraction = fmin(how.val_fraction, fraction != NULL ? strtod(fraction, NULL) : 0.0);
+    }
+    Corpus corpus;
+    if (corpus_open(&corpus, &e->checkpoints[0].tokenizer, &how, paths, count, err)) return -1;
+    bool trained_on = false;
+    for (int m = 0; m < e->count; m++) trained_on |= strcmp(corpus.sha256, e->checkpoints[m].sha256) == 0;
+    if (!cli_given(&cli, o, "--part")) o->part = trained_on ? PART_VAL : PART_ALL;
+    job->corpus = &corpus;
+    int failed = score_corpus(job, out, err);
+    corpus_close(&corpus);
+    return failed;
+}
+
+/* ---------------------------------------------------------------- line by line */
+
+typedef struct {
+    Text *texts;            /* (count) */
+    int count;
+    int32_t *ids;           /* a start symbol and the longest line */
+} Lines;
+
+/* The line of a text that begins at *at, without its newline; moves *at on. NULL: there are no more. */
+static const char *next_line(const Text *t, size_t *at, size_t *size)
+{
+    if (*at >= t->size) return NULL;
+    const char *line = t->bytes + *at, *end = memchr(line, '\n', t->size - *at);
+    *size = end != NULL ? (size_t)(end - line) : t->size - *at;
+    *at += *size + 1;
+    return line;
+}
+
+static void lines_close(Lines *l)
+{
+    for (int i = 0; i < l->count && l->texts != NULL; i++) text_close(&l->texts[i]);
+    free(l->texts);
+    free(l->ids);
+}
+
+/* Reads the texts; every line must be well-formed, and known unless that may be skipped: *skipped characters. */
+static int lines_open(Lines *l, const Job *job, const char *const *paths, int count, size_t *skipped,
+                      Err *err)
+{
+    size_t size, longest = 0, lines = 0;
+    const Tokenizer *tokenizer = ensemble_tokenizer(job->ensemble);
+    Unknown unknown = job->o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS;
+    *l = (Lines){ .texts = calloc((size_t)count, sizeof *l->texts), .count = count };
+    if (l->texts == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for %d texts", count);
+    for (int i = 0; i < count; i++) {
+        if (text_open(&l->texts[i], paths[i], err)) return -1;
+        for (size_t at = 0; next_line(&l->texts[i], &at, &size) != NULL; lines++)
+            if (size > longest) longest = size;
+    }
+    if (lines == 0) return fail(err, EXIT_TEXT, "%s: there is no line to score", text_name(&l->texts[0]));
+    l->ids = longest < SIZE_MAX / sizeof *l->ids ? malloc((longest + 1) * sizeof *l->ids) : NULL;
+    if (l->ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a line of %zu bytes", longest);
+
+    for (int i = 0; i < count; i++) {
+        const char *line;
+        for (size_t at = 0, n = 1; (line = next_line(&l->texts[i], &at, &size)) != NULL; n++) {
+            char name[280];
+            Encoding e = { .ids = l->ids };
+            snprintf(name, sizeof name, "%.200s, line %zu", text_name(&l->texts[i]), n);
+            if (tokenizer_encode(tokenizer, line, size, name, unknown, EXIT_TEXT, &e, err)) return -1;
+            *skipped += e.skipped;
+        }
+    }
+    return 0;
+}
+
+static void print_line(const Job *job, Score score, bool first, Output *out)
+{
+    double bits = score_mean(score) / log(2.0);
+    if (job->o->json) {
+        output_print(out, "%s{\"log_likelihood\":", first ? "" : ",");
+        output_json_real(out, 0.0 - score.sum);
+        output_print(out, ",\"characters\":%zu,\"bits_per_char\":", score.characters);
+        output_json_real(out, bits);
+        output_print(out, "}");
+    } else {
+        output_print(out, "%.4f\t%zu\t", 0.0 - score.sum, score.characters);
+        if (score.characters > 0) output_print(out, "%.4f\n", bits);
+        else output_print(out, "-\n");
+    }
+}
+
+/* Each line is scored as the full protocol scores the start symbol and the line. */
+static int score_each(const Job *job, Lines *l, Scorer *scorer, Output *out, Err *err)
+{
+    Ensemble *e = job->ensemble;
+    const Tokenizer *tokenizer = ensemble_tokenizer(e);
+    int context = ensemble_context(e);
+    bool first = true;
+    if (ensemble_start(e, &l->ids[0], err)) return -1;
+    if (job->o->json) output_print(out, "{\"lines\":[");
+    for (int i = 0; i < l->count; i++) {
+        const char *line;
+        size_t size, at = 0;
+        while (out->error == 0 && (line = next_line(&l->texts[i], &at, &size)) != NULL) {
+            Encoding ids = { .ids = l->ids + 1 };
+            if (tokenizer_encode(tokenizer, line, size, "the line", UNKNOWN_SKIPPED, EXIT_TEXT, &ids, err))
+                return -1;
+            Score score = evaluate_full(scorer, (Part){ l->ids, ids.count + 1 }, context, SIZE_MAX);
+            if (!isfinite(score.sum)) return not_finite(job, err);
+            print_line(job, score, first, out);
+            first = false;
+        }
+    }
+    if (job->o->json) output_print(out, "]}\n");
+    return 0;
+}
+
+static int score_lines(const Job *job, const char *const *paths, int count, Output *out, Err *err)
+{
+    Ensemble *e = job->ensemble;
+    Lines lines;
+    Scorer scorer;
+    char what[300];
+    size_t skipped = 0;
+    int failed = lines_open(&lines, job, paths, count, &skipped, err);
+    if (!failed) {
+        snprintf(what, sizeof what, "every line of %.200s%s", text_name(&lines.texts[0]),
+                 count > 1 ? " and more" : "");
+        print_header(job, what);
+        print_skipped(job, skipped);
+        failed = ensemble_build(e, job->kernels, 1, err)
+            || scorer_open(&scorer, e->models, e->count, ensemble_tokenizer(e)->separator, err);
+    }
+    if (!failed) {
+        failed = score_each(job, &lines, &scorer, out, err);
+        scorer_close(&scorer);
+    }
+    lines_close(&lines);
+    return failed;
 }
 
 /* ---------------------------------------------------------------- the program */
 
+/* The operands that are checkpoints: the first, and those after it that begin as one. */
+static int count_checkpoints(const Operands *operands)
+{
+    int count = 1;
+    while (count < operands->count && checkpoint_begins(operands->items[count])) count++;
+    return count;
+}
+
 static int evaluate(const Options *given, const Operands *operands, Output *out, Err *err)
 {
     Options o = *given;
-    Checkpoint c;
-    Corpus corpus;
-    Job job = { .o = &o, .c = &c, .corpus = &corpus, .path = operands->items[0] };
+    Ensemble e;
+    Job job = { .o = &o, .ensemble = &e };
+    int count = count_checkpoints(operands), texts = operands->count - count;
+    const char *const *paths = operands->items + count;
+    if (texts == 0) return fail(err, EXIT_USAGE, "a text is wanted behind the checkpoints; try --help");
     job.threads = o.threads > 0 ? (int)o.threads : default_threads();
     job.kernels = kernels_pick(o.isa, err);
     if (job.kernels == NULL) return -1;
     omp_set_num_threads(job.threads);
 
-    if (checkpoint_load(&c, job.path, err)) return -1;
-    const char *fraction = checkpoint_setting(&c, "val-fraction");
-    CorpusOptions how = { .unknown = o.unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS };
-    how.val_fraction = fraction != NULL ? strtod(fraction, NULL) : 0.0;
-    int failed = corpus_open(&corpus, &c.tokenizer, &how, operands->items + 1, operands->count - 1, err);
-    if (!failed) {
-        bool trained_on = strcmp(corpus.sha256, c.sha256) == 0;
-        if (!cli_given(&cli, given, "--part")) o.part = trained_on ? PART_VAL : PART_ALL;
-        failed = score_text(&job, out, err);
-        corpus_close(&corpus);
-    }
-    checkpoint_close(&c);
-    return failed;
+    if (ensemble_load(&e, operands->items, count, err)) return -1;
+    ensemble_name(&e, job.names, sizeof job.names);
+    int failed = o.per_line ? score_lines(&job, paths, texts, out, err)
+                            : score_text(&job, &o, paths, texts, out, err);
+    ensemble_close(&e);
+    return failed ? -1 : 0;
+}
+
+/* --per-line has its own way to score. */
+static int check_options(const Options *o, Err *err)
+{
+    static const char *const names[] = { "--part", "--protocol", "--stride", "--batches", "--seed" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && o->per_line; i++)
+        if (cli_given(&cli, o, names[i]))
+            return fail(err, EXIT_USAGE, "--per-line and %s exclude each other", names[i]);
+    return 0;
 }
 
 static int run(const Options *o, const Operands *operands, Output *out, Err *err)
@@ -206,7 +391,7 @@ static int run(const Options *o, const Operands *operands, Output *out, Err *err
     } else if (operands->count < 2) {
         return fail(err, EXIT_USAGE, "a checkpoint and a text are wanted; try --help");
     } else {
-        return evaluate(o, operands, out, err);
+        return check_options(o, err) || evaluate(o, operands, out, err) ? -1 : 0;
     }
     return 0;
 }

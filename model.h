@@ -4,7 +4,7 @@
  * Transformer (Vaswani et al. 2017; Radford et al. 2019), computes every conditional. Training maximises the log-likelihood:
  * the loss is -log p of each character, in nats, averaged. Sampling draws one character at a time.
  *
- * Owns: each layer forward and backward, the loss, one-token decoding; config.h beside it has the sizes and the tensors.
+ * Owns: each layer forward and backward, the loss, decoding with a cache; config.h beside it has the sizes and the tensors.
  * Define MODEL_IMPLEMENTATION in exactly one file of a program before including it.
  *
  *     Model m;                                                     allocates everything; nothing later does
@@ -15,8 +15,8 @@
  *     model_finish_grads(&m);                                      now m.grads is d(mean loss) / d(m.params)
  *
  *     Decoder d;                                                   one character at a time:
- *     decoder_open(&d, &m, &err);
- *     const real *logits = decoder_step(&d, id);                   p(next) = softmax(logits)
+ *     decoder_open(&d, &m, 1, &err);
+ *     const real *logits = decoder_step(&d, &id);                  p(next) = softmax(logits)
  *
  * Dimension letters, the same everywhere; every pointer's comment ends with its shape:
  *     B sequences of a batch     n sequences of a slice     T positions     N = n T rows     V symbols
@@ -118,26 +118,33 @@ void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, re
 /* logits (T,V) of one sequence. */
 void model_logits(Model *m, const int32_t *x, int T, real *logits);
 
+/* Several texts of equal length, decoded together so that the weights are read once for all of them. What a stream gives
+ * does not depend, to the last bit, on the others. */
 typedef struct {
     Model *m;
-    int pos;                /* characters seen since the start of the context */
-    int32_t *ids;           /* (context) those characters */
-    real *k, *v;            /* (L,H,context,D) */
-    real *x, *xhat, *n;     /* (C) */
-    real *qk, *rstd;        /* (2A), (2H) */
-    real *qkv, *att;        /* (3A), (A) */
-    real *pre, *hid;        /* (G), (F) */
-    real *scores;           /* (H,context) */
-    real *logits;           /* (V) */
+    int n;                  /* streams; the caller may lower it, and raise it again to what the decoder was opened for */
+    int pos;                /* characters that each has seen since the start of the context */
+    int32_t *ids;           /* (n,context) those characters */
+    real *k, *v;            /* (n,L,H,context,D) */
+    real *x, *norm;         /* (n,C) */
+    real *xhat;             /* (C) */
+    real *qk, *rstd;        /* (n,2A), (n,2H) */
+    real *qkv, *att;        /* (n,3A), (n,A) */
+    real *pre, *hid;        /* (n,G), (n,F) */
+    real *scores;           /* (n,H,context) */
+    real *logits;           /* (n,V) */
     Arena arena;
 } Decoder;
 
-int decoder_open(Decoder *d, Model *m, Err *err);
+size_t decoder_bytes(Model *m, int streams);
+int decoder_open(Decoder *d, Model *m, int streams, Err *err);
 void decoder_close(Decoder *d);
 void decoder_reset(Decoder *d);
-/* Feeds one character; returns the logits (V) of the next. When the context is full, its last half is kept and re-encoded from
- * position 0. Equals the full forward within 1e-4. */
-const real *decoder_step(Decoder *d, int32_t id);
+/* Feeds one character to each stream, ids (n); returns the logits (n,V) of the next ones. When the context is full, its last
+ * half is kept and re-encoded from position 0. Equals the full forward within 1e-4. */
+const real *decoder_step(Decoder *d, const int32_t *ids);
+/* Makes stream `to` equal to stream `from`, logits included. */
+void decoder_copy(Decoder *d, int to, int from);
 
 #endif
 
@@ -822,86 +829,123 @@ void model_close(Model *m)
     arena_close(&m->activations);
 }
 
-/* ================================================================ decoding: one character, with a cache of keys and values */
+/* ================================================================ decoding: a character of each stream, with a cache */
 
-enum { SERIAL = 1 << 15 };  /* a matrix below this many elements is not worth waking the threads for */
+enum { SERIAL = 1 << 15 };  /* fewer multiply-adds are not worth waking the threads for */
 
-/* y (O) = [y +] w (O,I) x (I) + b */
-static void linear_one(const Model *m, real *y, const real *x, const real *w, const real *b, int I, int O)
+/* y (n,O) = x (n,I) w (O,I)^T + b */
+static void linear_streams(const Decoder *d, real *y, const real *x, const real *w, const real *b, int I, int O)
 {
     enum { ROWS = 16 };
-    OMP(parallel for schedule(static) if ((size_t)I * (size_t)O >= SERIAL))
+    const Kernels *K = d->m->gemm.K;
+    OMP(parallel for schedule(static) if ((size_t)d->n * (size_t)I * (size_t)O >= SERIAL))
     for (int o = 0; o < O; o += ROWS)
-        m->gemm.K->gemv(y + o, w + (size_t)o * (size_t)I, I, x, min_dim(ROWS, O - o), I);
-    if (b != NULL) m->gemm.K->add(y, b, O);
+        K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, min_dim(ROWS, O - o), I, d->n);
+    for (int i = 0; i < d->n && b != NULL; i++)
+        K->add(y + (size_t)i * (size_t)O, b, O);
 }
 
-/* Attention of the newest position over all cached ones. */
-static void attention_one(Decoder *d, int layer)
+/* d->norm from d->x */
+static void norm_streams(Decoder *d, const real *w, const real *b)
+{
+    size_t C = (size_t)d->m->config.channels;
+    for (int i = 0; i < d->n; i++)
+        norm_row(&d->m->config, d->m->gemm.K, d->norm + (size_t)i * C, d->xhat, d->x + (size_t)i * C, w, b);
+}
+
+/* Attention of the newest position over all cached ones, for one head of one stream. */
+static void attention_newest(Decoder *d, int layer, int stream, int h)
 {
     const Config *c = &d->m->config;
     const Kernels *K = d->m->gemm.K;
-    int H = c->heads, A = config_attention(c), D = c->head_size, T = c->context, seen = d->pos + 1;
-    for (int h = 0; h < H; h++) {
-        size_t cache = ((size_t)layer * (size_t)H + (size_t)h) * (size_t)T * (size_t)D;
-        real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + (size_t)h * (size_t)T;
-        memcpy(k + (size_t)d->pos * (size_t)D, d->qkv + A + h * D, (size_t)D * sizeof *k);
-        memcpy(v + (size_t)d->pos * (size_t)D, d->qkv + 2 * A + h * D, (size_t)D * sizeof *v);
-        K->gemv(scores, k, D, d->qkv + h * D, seen, D);
-        K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
-        K->weighted_rows(d->att + h * D, scores, v, D, seen, D);
-    }
+    size_t H = (size_t)c->heads, A = (size_t)config_attention(c), D = (size_t)c->head_size, T = (size_t)c->context;
+    size_t place = (size_t)stream * H + (size_t)h;
+    size_t cache = (((size_t)stream * (size_t)c->layers + (size_t)layer) * H + (size_t)h) * T * D;
+    const real *q = d->qkv + (size_t)stream * 3 * A + (size_t)h * D;
+    real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + place * T;
+    int seen = d->pos + 1;
+    memcpy(k + (size_t)d->pos * D, q + A, D * sizeof *k);
+    memcpy(v + (size_t)d->pos * D, q + 2 * A, D * sizeof *v);
+    K->gemv(scores, seen, k, (ptrdiff_t)D, q, seen, (int)D, 1);
+    K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
+    K->weighted_rows(d->att + place * D, scores, v, (ptrdiff_t)D, seen, (int)D);
 }
 
-/* block_forward for one row. */
-static void block_one(Decoder *d, const Pass *s, const Block *w, int layer)
+static void attention_streams(Decoder *d, int layer)
+{
+    int H = d->m->config.heads;
+    OMP(parallel for schedule(static) if ((double)d->n * config_attention(&d->m->config) * d->pos >= SERIAL))
+    for (int i = 0; i < d->n * H; i++)
+        attention_newest(d, layer, i / H, i % H);
+}
+
+/* block_forward for one row of each stream. */
+static void block_streams(Decoder *d, const Pass *s, const Block *w, int layer)
 {
     const Config *c = s->c;
-    const Kernels *K = s->K;
     int C = c->channels, A = config_attention(c), F = c->hidden, G = config_pre(c);
-    norm_row(c, K, d->n, d->xhat, d->x, w->ln1w, w->ln1b);
-    linear_one(d->m, d->qkv, d->n, w->qkvw, w->qkvb, C, 3 * A);
+    norm_streams(d, w->ln1w, w->ln1b);
+    linear_streams(d, d->qkv, d->norm, w->qkvw, w->qkvb, C, 3 * A);
     qk_forward(s, d->qkv, &(Normed){ d->qk, d->rstd }, w->qnw, w->knw);
-    attention_one(d, layer);
-    linear_one(d->m, d->n, d->att, w->projw, w->projb, A, C);
-    K->add(d->x, d->n, C);
-    norm_row(c, K, d->n, d->xhat, d->x, w->ln2w, w->ln2b);
-    linear_one(d->m, d->pre, d->n, w->fcw, w->fcb, C, G);
-    activation_row(c, K, d->hid, d->pre);
-    linear_one(d->m, d->n, d->hid, w->outw, w->outb, F, C);
-    K->add(d->x, d->n, C);
+    attention_streams(d, layer);
+    linear_streams(d, d->norm, d->att, w->projw, w->projb, A, C);
+    s->K->add(d->x, d->norm, d->n * C);
+    norm_streams(d, w->ln2w, w->ln2b);
+    linear_streams(d, d->pre, d->norm, w->fcw, w->fcb, C, G);
+    for (int i = 0; i < d->n; i++)
+        activation_row(c, s->K, d->hid + (size_t)i * (size_t)F, d->pre + (size_t)i * (size_t)G);
+    linear_streams(d, d->norm, d->hid, w->outw, w->outb, F, C);
+    s->K->add(d->x, d->norm, d->n * C);
 }
 
-static void decoder_feed(Decoder *d, int32_t id)
+/* The character at pos of each stream. */
+static void decoder_feed(Decoder *d)
 {
     Model *m = d->m;
-    size_t C = (size_t)m->config.channels, at = (size_t)d->pos * (size_t)(m->config.head_size / 2);
-    Pass s = pass_make(m, 1, 1);
-    if (m->cosine != NULL) {                                /* the one row of this pass stands at position pos */
-        s.cosine += at;
-        s.sine += at;
+    size_t C = (size_t)m->config.channels, T = (size_t)m->config.context, pos = (size_t)d->pos;
+    Pass s = pass_make(m, d->n, 1);
+    if (m->cosine != NULL) {                                /* all rows of this pass stand at pos */
+        s.cosine += pos * (size_t)(m->config.head_size / 2);
+        s.sine += pos * (size_t)(m->config.head_size / 2);
     }
-    memcpy(d->x, m->w.wte + (size_t)id * C, C * sizeof *d->x);
-    if (m->w.wpe != NULL) s.K->add(d->x, m->w.wpe + (size_t)d->pos * C, (int)C);
+    for (size_t i = 0; i < (size_t)d->n; i++) {
+        memcpy(d->x + i * C, m->w.wte + (size_t)d->ids[i * T + pos] * C, C * sizeof *d->x);
+        if (m->w.wpe != NULL) s.K->add(d->x + i * C, m->w.wpe + pos * C, (int)C);
+    }
     for (int l = 0; l < m->config.layers; l++)
-        block_one(d, &s, &m->w.blocks[l], l);
-    d->ids[d->pos++] = id;
+        block_streams(d, &s, &m->w.blocks[l], l);
+    d->pos++;
 }
 
-const real *decoder_step(Decoder *d, int32_t id)
+const real *decoder_step(Decoder *d, const int32_t *ids)
 {
     const Model *m = d->m;
-    int T = m->config.context;
-    if (d->pos == T) {
-        int keep = T / 2;
-        decoder_reset(d);
-        for (int i = 0; i < keep; i++)                      /* ids[i] is overwritten only after ids[T - keep + i] is read */
-            decoder_feed(d, d->ids[T - keep + i]);
+    size_t T = (size_t)m->config.context, keep = T / 2;
+    if ((size_t)d->pos == T) {
+        for (size_t i = 0; i < (size_t)d->n; i++)
+            memmove(d->ids + i * T, d->ids + i * T + T - keep, keep * sizeof *ids);
+        for (d->pos = 0; (size_t)d->pos < keep;) decoder_feed(d);
     }
-    decoder_feed(d, id);
-    norm_row(&m->config, m->gemm.K, d->n, d->xhat, d->x, m->w.lnfw, m->w.lnfb);
-    linear_one(m, d->logits, d->n, m->w.head, NULL, m->config.channels, m->config.vocab);
+    for (size_t i = 0; i < (size_t)d->n; i++) d->ids[i * T + (size_t)d->pos] = ids[i];
+    decoder_feed(d);
+    norm_streams(d, m->w.lnfw, m->w.lnfb);
+    linear_streams(d, d->logits, d->norm, m->w.head, NULL, m->config.channels, m->config.vocab);
     return d->logits;
+}
+
+void decoder_copy(Decoder *d, int to, int from)
+{
+    const Config *c = &d->m->config;
+    size_t T = (size_t)c->context, V = (size_t)c->vocab, a = (size_t)to, b = (size_t)from, pos = (size_t)d->pos;
+    size_t heads = (size_t)c->layers * (size_t)c->heads, head = T * (size_t)c->head_size;
+    if (to == from) return;
+    memcpy(d->ids + a * T, d->ids + b * T, pos * sizeof *d->ids);
+    memcpy(d->logits + a * V, d->logits + b * V, V * sizeof *d->logits);
+    for (size_t h = 0; h < heads; h++) {
+        size_t seen = pos * (size_t)c->head_size * sizeof(real);
+        memcpy(d->k + (a * heads + h) * head, d->k + (b * heads + h) * head, seen);
+        memcpy(d->v + (a * heads + h) * head, d->v + (b * heads + h) * head, seen);
+    }
 }
 
 void decoder_reset(Decoder *d) { d->pos = 0; }
@@ -909,26 +953,34 @@ void decoder_reset(Decoder *d) { d->pos = 0; }
 static void layout_decoder(Decoder *d, Arena *a)
 {
     const Config *c = &d->m->config;
-    size_t C = (size_t)c->channels, A = (size_t)config_attention(c), T = (size_t)c->context, cache = (size_t)c->layers * T * A;
-    d->ids = arena_take(a, T, sizeof *d->ids);
+    size_t n = (size_t)d->n, C = (size_t)c->channels, A = (size_t)config_attention(c), H = (size_t)c->heads;
+    size_t T = (size_t)c->context, cache = n * (size_t)c->layers * T * A;
+    d->ids = arena_take(a, n * T, sizeof *d->ids);
     d->k = arena_reals(a, cache);
     d->v = arena_reals(a, cache);
-    d->x = arena_reals(a, C);
+    d->x = arena_reals(a, n * C);
+    d->norm = arena_reals(a, n * C);
     d->xhat = arena_reals(a, C);
-    d->n = arena_reals(a, C);
-    d->qk = arena_reals(a, 2 * A);
-    d->rstd = arena_reals(a, 2 * (size_t)c->heads);
-    d->qkv = arena_reals(a, 3 * A);
-    d->att = arena_reals(a, A);
-    d->pre = arena_reals(a, (size_t)config_pre(c));
-    d->hid = arena_reals(a, (size_t)c->hidden);
-    d->scores = arena_reals(a, (size_t)c->heads * T);
-    d->logits = arena_reals(a, (size_t)c->vocab);
+    d->qk = arena_reals(a, n * 2 * A);
+    d->rstd = arena_reals(a, n * 2 * H);
+    d->qkv = arena_reals(a, n * 3 * A);
+    d->att = arena_reals(a, n * A);
+    d->pre = arena_reals(a, n * (size_t)config_pre(c));
+    d->hid = arena_reals(a, n * (size_t)c->hidden);
+    d->scores = arena_reals(a, n * H * T);
+    d->logits = arena_reals(a, n * (size_t)c->vocab);
 }
 
-int decoder_open(Decoder *d, Model *m, Err *err)
+size_t decoder_bytes(Model *m, int streams)
 {
-    *d = (Decoder){ .m = m };
+    Decoder d = { .m = m, .n = streams };
+    layout_decoder(&d, &d.arena);
+    return d.arena.used;
+}
+
+int decoder_open(Decoder *d, Model *m, int streams, Err *err)
+{
+    *d = (Decoder){ .m = m, .n = streams };
     layout_decoder(d, &d->arena);
     if (arena_open(&d->arena, "decoder", err)) return -1;
     layout_decoder(d, &d->arena);

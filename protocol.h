@@ -2,11 +2,11 @@
  *
  * Owns: the protocols full, random and strided, for `eval` and for evaluations while training.
  * A score is the sum of -ln p(character | those before it in its window), in nats, over the characters
- * scored; a separator is read but not scored. Sums are one chain in the order of windows and positions, so a
- * score does not depend on the slice.
+ * scored; a separator is read but not scored. With several models p is the mean of theirs. Sums are one chain
+ * in the order of windows and positions, so a score does not depend on the slice.
  *
  *     Scorer s;
- *     if (scorer_open(&s, &model, tokenizer.separator, &err)) ...;             the only allocation
+ *     if (scorer_open(&s, &model, 1, tokenizer.separator, &err)) ...;          the only allocation
  *     Score all = evaluate_full(&s, part, model.config.context, SIZE_MAX);
  *     printf("%g nats per character\n", score_mean(all));
  *     scorer_close(&s);
@@ -16,6 +16,7 @@
 
 #include "base.h"
 #include "corpus.h"
+#include "ensemble.h"
 #include "model.h"
 
 /* nanoGPT's estimate: batches of 64 windows of 256 characters. */
@@ -34,11 +35,13 @@ typedef struct {
 } Window;
 
 typedef struct {
-    Model *model;
+    Model *models;              /* (count), opened for the same slice */
+    int count;
+    size_t room;                /* characters of a slice of the smallest context */
     bool separator;             /* targets with SEPARATOR_ID are not scored */
     bool (*stop)(void);         /* NULL, or asked before every slice whether to end early */
     int32_t *x, *y;             /* (slice, context) */
-    real *losses;               /* (slice, context) */
+    real *losses;               /* (count, slice, context) */
     int *from;                  /* (slice) */
     Score score;                /* so far */
     int queued, length;         /* windows in x and y, all of this length */
@@ -53,13 +56,17 @@ static inline void scorer_close(Scorer *s)
     *s = (Scorer){ 0 };
 }
 
-static inline int scorer_open(Scorer *s, Model *model, bool separator, Err *err)
+static inline int scorer_open(Scorer *s, Model *models, int count, bool separator, Err *err)
 {
-    size_t slice = (size_t)model->slice, room = slice * (size_t)model->config.context;
-    *s = (Scorer){ .model = model, .separator = separator };
-    s->x = calloc(room, sizeof *s->x);
-    s->y = calloc(room, sizeof *s->y);
-    s->losses = calloc(room, sizeof *s->losses);
+    size_t slice = (size_t)models[0].slice;
+    int context = models[0].config.context;
+    for (int m = 1; m < count; m++)
+        if (models[m].config.context < context) context = models[m].config.context;
+    *s = (Scorer){ .models = models, .count = count, .separator = separator };
+    s->room = slice * (size_t)context;
+    s->x = calloc(s->room, sizeof *s->x);
+    s->y = calloc(s->room, sizeof *s->y);
+    if (s->room <= SIZE_MAX / (size_t)count) s->losses = calloc(s->room * (size_t)count, sizeof *s->losses);
     s->from = calloc(slice, sizeof *s->from);
     if (s->x != NULL && s->y != NULL && s->losses != NULL && s->from != NULL) return 0;
     scorer_close(s);
@@ -82,11 +89,12 @@ static inline void score_queued(Scorer *s)
         s->score.stopped = true;
         return;
     }
-    model_losses(s->model, s->x, s->y, queued, T, s->losses);
+    for (int m = 0; m < s->count; m++)
+        model_losses(&s->models[m], s->x, s->y, queued, T, s->losses + (size_t)m * s->room);
     for (int n = 0; n < queued; n++)
         for (int t = s->from[n]; t < T; t++) {
             if (s->separator && s->y[n * T + t] == SEPARATOR_ID) continue;
-            s->score.sum += (double)s->losses[n * T + t];
+            s->score.sum += mean_nats(s->losses + n * T + t, s->room, s->count);
             s->score.characters++;
         }
 }
@@ -94,7 +102,7 @@ static inline void score_queued(Scorer *s)
 /* Queues one window; windows of one slice have one length. */
 static inline void score_window(Scorer *s, Part part, Window w)
 {
-    if (s->queued == s->model->slice || (s->queued > 0 && s->length != w.length)) score_queued(s);
+    if (s->queued == s->models[0].slice || (s->queued > 0 && s->length != w.length)) score_queued(s);
     size_t at = (size_t)s->queued * (size_t)w.length, bytes = (size_t)w.length * sizeof *part.ids;
     memcpy(s->x + at, part.ids + w.start, bytes);
     memcpy(s->y + at, part.ids + w.start + 1, bytes);
@@ -118,7 +126,7 @@ static inline int score_length(size_t targets, int context)
 
 /* Consecutive windows, the last one shorter: every character but the first is scored once, and nothing before
  * the part is seen. With more than `most` characters only most / context windows (at least one), evenly
- * spaced. Needs 1 <= context <= the model's; a part of fewer than 2 characters scores none. */
+ * spaced. Needs 1 <= context <= every model's; a part of fewer than 2 characters scores none. */
 static inline Score evaluate_full(Scorer *s, Part part, int context, size_t most)
 {
     size_t targets = part.count > 0 ? part.count - 1 : 0, T = (size_t)context;

@@ -596,7 +596,7 @@ static void show_sample(Run *r)
     clear_line(r);
     for (uint64_t i = 0; i < SAMPLE_LENGTH && id >= 0; i++) {
         char bytes[UTF8_MAX];
-        id = chooser_pick(&r->chooser, decoder_step(&r->decoder, id), key, i);
+        id = chooser_pick(&r->chooser, decoder_step(&r->decoder, &id), key, i);
         if (id >= 0) fwrite(bytes, 1, (size_t)tokenizer_decode(&r->tokenizer, id, bytes), stderr);
     }
     model_use(&r->model, r->model.params);
@@ -1069,13 +1069,13 @@ static int open_memory(Run *r, double *memory, Err *err)
     if (check_memory(r, slice, windows, memory, err)) return -1;
     if (model_open(&r->model, c, r->kernels, MODEL_TRAIN, slice, err)) return -1;
     if (optimizer_open(&r->optimizer, &r->plan, r->kernels, r->model.tensors, r->model.tensor_count, r->model.size, err)
-        || scorer_open(&r->scorer, &r->model, r->tokenizer.separator, err))
+        || scorer_open(&r->scorer, &r->model, 1, r->tokenizer.separator, err))
         return -1;
     r->scorer.stop = stop_wanted;
     r->x = malloc(windows * sizeof *r->x);
     r->y = malloc(windows * sizeof *r->y);
     if (r->x == NULL || r->y == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
-    if (o->sample_every > 0 && (decoder_open(&r->decoder, &r->model, err) || chooser_open(&r->chooser, &r->tokenizer, err)))
+    if (o->sample_every > 0 && (decoder_open(&r->decoder, &r->model, 1, err) || chooser_open(&r->chooser, &r->tokenizer, err)))
         return -1;
     return 0;
 }

@@ -159,10 +159,11 @@ static inline real dot(const real *x, const real *y, int n)
     return v_sum(v_add(v_add(s0, s1), v_add(s2, s3)));
 }
 
-static void gemv(real *y, const real *w, ptrdiff_t ld, const real *x, int rows, int n)
+static void gemv(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real *x, int rows, int n, int vectors)
 {
-    for (int r = 0; r < rows; r++)
-        y[r] = dot(w + r * ld, x, n);
+    for (int v = 0; v < vectors; v++, y += ldy, x += n)
+        for (int r = 0; r < rows; r++)
+            y[r] = dot(w + r * ld, x, n);
 }
 
 static void weighted_rows(real *y, const real *p, const real *v, ptrdiff_t ld, int rows, int n)

@@ -44,8 +44,9 @@ typedef struct Kernels {
     /* c (mr, nr) = [c +] sum over k of a (k, mr) x b (k, nr), one chain in the order of k. */
     void (*tile)(real *c, ptrdiff_t ldc, const void *a, const void *b, int k, bool add);
 
-    /* y (rows) = w (rows, n) x (n): one token against a weight matrix; ld: distance between rows of w. */
-    void (*gemv)(real *y, const real *w, ptrdiff_t ld, const real *x, int rows, int n);
+    /* y (vectors, rows) = x (vectors, n) w (rows, n)^T: one token, or several, against rows of weights that the cache
+     * keeps meanwhile; ldy and ld: distance between rows of y and w. An output does not depend on how many others there are. */
+    void (*gemv)(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real *x, int rows, int n, int vectors);
     /* y (n) = sum over r of p_r v (r, n): a weighted sum of rows. */
     void (*weighted_rows)(real *y, const real *p, const real *v, ptrdiff_t ld, int rows, int n);
 

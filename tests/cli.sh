@@ -9,6 +9,7 @@
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
 cases=${2:-$(dirname "$0")/cli.test}
 case $cases in /*) ;; *) cases=$PWD/$cases ;; esac
+shakespeare=$(cd "$(dirname "$0")/../data" && pwd)/shakespeare.txt || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -48,7 +49,10 @@ done
 
 # Needs splitting: options and file names without spaces.
 if ! { ./train tiny.txt $tiny --out tiny.bin && ./train tiny.txt $tiny --bytes --out bytes.bin \
-       && ./train ab.txt $tiny --out ab.bin && ./train $documents $tiny --steps 60 --out docs.bin
+       && ./train ab.txt $tiny --out ab.bin && ./train $documents $tiny --steps 60 --out docs.bin \
+       && ./train tiny.txt $tiny --layers 2 --channels 12 --context 5 --seed 2 --out pair.bin \
+       && ./train "$shakespeare" $tiny --steps 100 --channels 32 --context 16 --batch 32 --lr 1e-2 --warmup 10 \
+              --eval-batches 1 --out bard.bin
      } >setup.log 2>&1
 then
     cat setup.log

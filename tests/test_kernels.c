@@ -100,7 +100,10 @@ enum {
     SQUARES = 4                     /* array 2 is not negative */
 };
 
-static void run_gemv(const Kernels *K, Call *c) { K->gemv(c->a[0], c->a[1], c->ld, c->a[2], c->rows, c->n); }
+static void run_gemv(const Kernels *K, Call *c)
+{
+    K->gemv(c->a[0], c->rows, c->a[1], c->ld, c->a[2], c->rows, c->n, 1);
+}
 static void want_gemv(Wide *w)
 {
     for (int r = 0; r < w->rows; r++) {
@@ -593,6 +596,30 @@ static void each_kernel(Lab *l, const Kernels *K, const Test *t, bool bench)
                 check_kernel(l, K, t, (Call){ .rows = rows[r], .n = n, .ld = n + gaps[(r + i) % 3] }, at_end);
     }
     for (int n = 1; n < 40; n += 3) check_nan(l, K, t, (Call){ .rows = 2, .n = n, .ld = n + 1 });
+}
+
+/* Every output of gemv is the same, to the last bit, as if it were the only one; gaps between rows stay. */
+static void check_gemv(const Kernels *K)
+{
+    enum { N = 53, ROWS = 11, VECTORS = 11, LD = N + 3, LDY = ROWS + 2 };
+    static real w[ROWS * LD], x[VECTORS * N], y[VECTORS * LDY];
+    for (int i = 0; i < ROWS * LD; i++) w[i] = (real)draw(1, (uint64_t)i);
+    for (int i = 0; i < VECTORS * N; i++) x[i] = (real)draw(2, (uint64_t)i);
+    for (int n = 1; n <= N; n += 4)
+        for (int rows = 1; rows <= ROWS; rows++)
+            for (int vectors = 1; vectors <= VECTORS; vectors++) {
+                int wrong = 0;
+                for (int i = 0; i < VECTORS * LDY; i++) y[i] = 7;
+                K->gemv(y, LDY, w, LD, x, rows, n, vectors);
+                for (int i = 0; i < VECTORS * LDY; i++) {
+                    int v = i / LDY, r = i % LDY;
+                    real one = 7;
+                    if (v < vectors && r < rows) K->gemv(&one, 1, w + r * LD, LD, x + v * n, 1, n, 1);
+                    wrong += memcmp(&one, &y[i], sizeof one) != 0;
+                }
+                CHECK(wrong == 0, "%s gemv, %d vectors against %d rows of %d: %d outputs differ", K->name,
+                      vectors, rows, n, wrong);
+            }
 }
 
 /* ---------------------------------------------------------------- matrix products */
@@ -1113,6 +1140,7 @@ int main(int argc, char **argv)
             bench_products(&products, K);
             continue;
         }
+        check_gemv(K);
         check_products(&products, K);
         check_pairs(K);
         check_accuracy(K);

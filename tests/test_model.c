@@ -182,7 +182,7 @@ static void check_decoder(const Kernels *K, const Config *c, int T)
     Err err = { 0 };
     open_model(&m, &config, K, MODEL_EVAL, 1);
     tiny_fill(&m, 1);
-    CHECK(decoder_open(&d, &m, &err) == 0, "%s", err.msg);
+    CHECK(decoder_open(&d, &m, 1, &err) == 0, "%s", err.msg);
     if (err.status == 0) {
         for (int i = 0; i < 3 * T + 2; i++) {
             int32_t id = (int32_t)rng_below(9, (uint64_t)i, (uint64_t)V);
@@ -192,13 +192,13 @@ static void check_decoder(const Kernels *K, const Config *c, int T)
             }
             window[held++] = id;
             model_logits(&m, window, held, full);
-            const real *logits = decoder_step(&d, id);
+            const real *logits = decoder_step(&d, &id);
             const real *want = full + (held - 1) * V;
             for (int v = 0; v < V; v++) worst = tiny_larger(worst, fabs((double)(logits[v] - want[v])));
         }
         decoder_reset(&d);
         model_logits(&m, window, 1, full);
-        const real *logits = decoder_step(&d, window[0]);
+        const real *logits = decoder_step(&d, window);
         for (int v = 0; v < V; v++) again = tiny_larger(again, fabs((double)(logits[v] - full[v])));
         decoder_close(&d);
     }
@@ -400,9 +400,9 @@ static void check_odd_sizes(const Kernels *K)
         CHECK_NEAR(loss, log(c->vocab), 0, 0.05, "%s V=%d T=%d C=%d: loss", K->name, c->vocab, c->context,
                    c->channels);
         CHECK(isfinite(m.gemm.K->sum_squares(m.grads, (int)m.size)), "gradients are finite");
-        if (decoder_open(&d, &m, &err) == 0) {
+        if (decoder_open(&d, &m, 1, &err) == 0) {
             for (int t = 0; t < 3; t++)
-                CHECK(isfinite(decoder_step(&d, x[t % c->context])[0]), "logits are finite");
+                CHECK(isfinite(decoder_step(&d, &x[t % c->context])[0]), "logits are finite");
             decoder_close(&d);
         }
         CHECK(err.status == 0, "%s", err.msg);
