@@ -188,24 +188,24 @@ static inline void machine_name(char name[MACHINE_LINE])
     if (f != NULL) fclose(f);
 }
 
-/* The size of the last-level cache. */
+/* The size of the last-level cache. Linux's own list comes first: sysconf is wrong on some virtual machines. */
 static inline size_t cache_bytes(void)
 {
     enum { CACHE_FALLBACK = 8 << 20, CACHE_LEVELS = 5 };
     double largest = 0;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-    if (sysconf(_SC_LEVEL3_CACHE_SIZE) > 0) largest = (double)sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-#ifdef __APPLE__
-    largest = fmax(machine_sysctl("hw.l3cachesize"), machine_sysctl("hw.l2cachesize"));
-#endif
-    for (int i = 0; largest <= 0 && i < CACHE_LEVELS; i++) {
+    for (int i = 0; i < CACHE_LEVELS; i++) {
         char path[80], line[MACHINE_LINE], unit = 'B';
         double size = 0;
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", CACHE_LEVELS - 1 - i);
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
         if (!machine_read_line(path, line) || sscanf(line, "%lf%c", &size, &unit) < 1) continue;
-        largest = size * (unit == 'K' ? 1024.0 : unit == 'M' ? 1048576.0 : 1.0);
+        largest = fmax(largest, size * (unit == 'K' ? 1024.0 : unit == 'M' ? 1048576.0 : 1.0));
     }
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    if (largest <= 0) largest = (double)sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+#ifdef __APPLE__
+    if (largest <= 0) largest = fmax(machine_sysctl("hw.l3cachesize"), machine_sysctl("hw.l2cachesize"));
+#endif
     return largest > 0 ? (size_t)largest : (size_t)CACHE_FALLBACK;
 }
 

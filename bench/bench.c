@@ -1,0 +1,694 @@
+/* bench.c: how fast this machine is, and how much of that whole training steps and samples make use of.
+ *
+ * Everything is measured in turn, several times over, so that a disturbance hits all alike. Each measurement
+ * is a process of its own: it starts without threads, and its memory is its own. The results are medians.
+ *
+ *     make bench          or, with options:          build/o/bench --quick --isa avx2 --rounds 21
+ */
+#include "../base.h"
+#include "../cli.h"
+#include "../corpus.h"
+#include "../kernels/kernels.h"
+#include "../machine.h"
+#include "../optimizer.h"
+#include "../sampling.h"
+#include "../tokenizer.h"
+#define MODEL_IMPLEMENTATION
+#include "../model.h"
+#include "peak.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum {
+    ROUNDS_MAX = 99,
+    ROWS_MAX = 64,
+    NANOGPT_ROUNDS = 3,         /* its steps take seconds */
+    FIRST_CHARACTERS = 16,      /* of a sample, before the clock starts */
+    READ_LEAST = 64 << 20,      /* bytes: a block that is surely in memory and in no cache, within these */
+    READ_MOST = 1 << 30
+};
+
+static const double least_seconds = 0.2;    /* of one measurement */
+
+/* ---------------------------------------------------------------- options */
+
+typedef struct {
+    int64_t rounds, threads;
+    const char *isa;
+    bool quick, all, json, help, version;
+    bool given[CLI_ROWS];
+} Options;
+
+#define AT(field) offsetof(Options, field)
+static const Option options[] = {
+    { "--rounds", "N", OPT_INT, AT(rounds), "7", 1, ROUNDS_MAX, NULL, 0,
+      "measurements of everything (of the training steps of nanogpt: 3 at most)" },
+    { "--quick", NULL, OPT_SWITCH, AT(quick), NULL, 0, 0, NULL, 0,
+      "leave out the training steps of nanogpt" },
+    { "--all", NULL, OPT_SWITCH, AT(all), NULL, 0, 0, NULL, 0,
+      "training steps of nanogpt for every instruction set and number of threads (many minutes)" },
+    { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
+      "only this instruction set (default: all that are usable); list shows them" },
+    { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
+      "threads to compare with one (default: what the machine or container has)" },
+    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0, "print the result as JSON" },
+    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
+    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    { 0 }
+};
+#undef AT
+
+static const Cli cli = {
+    "bench", "", "Measures this machine, and training steps and samples on it.", options, NULL,
+    offsetof(Options, given)
+};
+
+/* ---------------------------------------------------------------- what is measured */
+
+/* A training step of a preset of ./train: model, batch and settings. */
+typedef struct {
+    Config config;
+    int batch;
+    int untimed;                /* steps before the clock starts */
+    TrainingPlan plan;
+} Workload;
+
+static const Workload nanogpt_cpu = {
+    { .layers = 4, .heads = 4, .channels = 128, .context = 64, .vocab = 65 }, 12, 1,
+    { SCHEDULE_COSINE, 2000, 100, 1e-3, 1e-4, 0.9, 0.99, 0.1, 1 }
+};
+
+static const Workload nanogpt = {
+    { .layers = 6, .heads = 6, .channels = 384, .context = 256, .vocab = 65, .dropout = 0.2 }, 64, 0,
+    { SCHEDULE_COSINE, 5000, 100, 1e-3, 1e-4, 0.9, 0.99, 0.1, 1 }
+};
+
+typedef enum { PEAK, READ, NANOGPT_CPU, NANOGPT, SAMPLING, SECTIONS } SectionName;
+
+/* NULL where no steps are made. */
+static const Workload *workload(SectionName s)
+{
+    return s == NANOGPT ? &nanogpt : s == NANOGPT_CPU ? &nanogpt_cpu : NULL;
+}
+
+typedef struct {
+    SectionName section;
+    const char *name;           /* of the instruction set; of the block that is read */
+    const Kernels *K;
+    const Peak *peak;
+    int threads;
+    size_t bytes;               /* of the block that is read; of the weights that a character needs */
+    int rounds, count;          /* measurements wanted, and made */
+    double rates[ROUNDS_MAX];   /* (count) operations, bytes, steps or characters a second; then sorted */
+    double megabytes;           /* largest resident memory of a measurement */
+} Row;
+
+typedef struct {
+    const Options *o;
+    const Kernels *fastest;     /* of those measured */
+    int threads;
+    Tokenizer tokenizer;
+    Corpus corpus;
+    Row rows[ROWS_MAX];
+    int count;
+} Bench;
+
+/* What a measurement sends to the program that waits for it. */
+typedef struct {
+    bool failed;
+    double rate, megabytes;
+    Err err;
+} Reply;
+
+/* ---------------------------------------------------------------- measurements, each in its own process */
+
+static int measure_peak(const Bench *b, const Row *row, double *rate, Err *err)
+{
+    (void)b;
+    (void)err;
+    for (int64_t rounds = 1 << 16; ; rounds *= 2) {
+        double start = clock_seconds();
+        OMP(parallel for schedule(static, 1))
+        for (int i = 0; i < row->threads; i++) {
+            real x[PEAK_WIDTH] = { 0 };
+            row->peak->fma(x, (real)0.5, 1, rounds);
+        }
+        double seconds = clock_seconds() - start;
+        *rate = 2.0 * row->peak->width * (double)rounds * row->threads / seconds;
+        if (seconds >= least_seconds / 2) return 0;
+    }
+}
+
+/* Each thread reads its own share of the block. */
+static int measure_read(const Bench *b, const Row *row, double *rate, Err *err)
+{
+    (void)b;
+    size_t share = row->bytes / sizeof(real) / (size_t)row->threads;
+    Arena arena = { 0 };
+    arena_reals(&arena, share * (size_t)row->threads);
+    if (arena_open(&arena, "block that is read", err)) return -1;
+    const real *block = arena_reals(&arena, share * (size_t)row->threads);
+    double seconds = 0;
+    for (int64_t passes = 1; seconds < least_seconds / 2; passes *= 2) {
+        double start = clock_seconds();
+        OMP(parallel for schedule(static, 1))
+        for (int i = 0; i < row->threads; i++) {
+            real sum[PEAK_WIDTH] = { 0 };
+            for (int64_t n = 0; n < passes; n++) row->peak->read(sum, block + (size_t)i * share, share);
+        }
+        seconds = clock_seconds() - start;
+        *rate = (double)passes * (double)(share * sizeof(real)) * row->threads / seconds;
+    }
+    arena_close(&arena);
+    return 0;
+}
+
+typedef struct {
+    const Workload *work;
+    const Kernels *K;
+    Model model;
+    Optimizer optimizer;
+    int32_t *x, *y;             /* (batch, context) */
+} Trainer;
+
+static int trainer_open(Trainer *t, Err *err)
+{
+    const Config *c = &t->work->config;
+    size_t windows = (size_t)t->work->batch * (size_t)c->context;
+    int slice = model_slice(c, cache_bytes(), t->work->batch);
+    if (model_open(&t->model, c, t->K, MODEL_TRAIN, slice, err)) return -1;
+    if (optimizer_open(&t->optimizer, t->model.size, err)) return -1;
+    t->x = malloc(windows * sizeof *t->x);
+    t->y = malloc(windows * sizeof *t->y);
+    if (t->x == NULL || t->y == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
+    model_init(&t->model, 1);
+    return 0;
+}
+
+static void trainer_close(Trainer *t)
+{
+    free(t->x);
+    free(t->y);
+    optimizer_close(&t->optimizer);
+    model_close(&t->model);
+}
+
+/* One update, as ./train makes it. */
+static int trainer_step(Trainer *t, Part text, int64_t step, Err *err)
+{
+    double sum = 0;
+    Model *m = &t->model;
+    int B = t->work->batch, T = m->config.context;
+    corpus_random_windows(text, rng_key(1, 0, (uint64_t)step, RNG_BATCH), B, T, t->x, t->y);
+    model_zero_grads(m);
+    for (int first = 0; first < B; first += m->slice) {
+        size_t at = (size_t)first * (size_t)T;
+        Slice s = { .x = t->x + at, .y = t->y + at, .T = T, .first = first, .batch = B };
+        s.n = B - first < m->slice ? B - first : m->slice;
+        s.dropout_key = rng_key(1, 0, (uint64_t)step, RNG_DROPOUT);
+        model_train_slice(m, &s, &sum);
+    }
+    model_finish_grads(m);
+    double norm = optimizer_norm(&t->optimizer, t->K, m->grads);
+    if (!isfinite(sum) || !isfinite(norm))
+        return fail(err, EXIT_DIVERGED, "the loss of step %lld is not a number", (long long)step);
+    optimizer_step(&t->optimizer, t->K, &t->work->plan, step, norm, m->tensors, m->tensor_count, m->params,
+                   m->grads);
+    return 0;
+}
+
+static int measure_training(const Bench *b, const Row *row, double *rate, Err *err)
+{
+    Trainer t = { .work = workload(row->section), .K = row->K };
+    Part text = corpus_part(&b->corpus, PART_TRAIN);
+    int failed = trainer_open(&t, err);
+    double start = clock_seconds(), seconds = 0;
+    for (int64_t step = 0; !failed && seconds < least_seconds; step++) {
+        failed = trainer_step(&t, text, step, err);
+        if (step < t.work->untimed) {
+            start = clock_seconds();
+            continue;
+        }
+        seconds = clock_seconds() - start;
+        *rate = (double)(step + 1 - t.work->untimed) / seconds;
+    }
+    trainer_close(&t);
+    return failed ? -1 : 0;
+}
+
+/* Fills one context, as ./sample does; the model is not trained. */
+static int measure_sampling(const Bench *b, const Row *row, double *rate, Err *err)
+{
+    Model m = { 0 };
+    Decoder d = { 0 };
+    Chooser c = { 0 };
+    int context = nanogpt.config.context;
+    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err) || decoder_open(&d, &m, err)
+        || chooser_open(&c, &b->tokenizer, err);
+    if (!failed) {
+        model_init(&m, 1);
+        int32_t id = b->tokenizer.ids['\n'];
+        double start = clock_seconds();
+        for (int i = 0; i < context && id >= 0; i++) {
+            if (i == FIRST_CHARACTERS) start = clock_seconds();
+            id = chooser_pick(&c, decoder_step(&d, id), rng_key(1, 0, 0, RNG_SAMPLE), (uint64_t)i);
+        }
+        *rate = (context - FIRST_CHARACTERS) / (clock_seconds() - start);
+        if (id < 0) failed = fail(err, EXIT_DIVERGED, "a logit is not a number");
+    }
+    chooser_close(&c);
+    decoder_close(&d);
+    model_close(&m);
+    return failed ? -1 : 0;
+}
+
+/* ---------------------------------------------------------------- tables */
+
+/* Number k of the sorted rates, from the slowest (0) to the fastest (1). */
+static double quantile(const Row *row, double k)
+{
+    double at = k * (row->count - 1);
+    int low = (int)floor(at), high = (int)ceil(at);
+    return (row->rates[low] + row->rates[high]) / 2;
+}
+
+static const Row *find_row(const Bench *b, SectionName section, const char *name, int threads)
+{
+    for (int i = 0; i < b->count; i++) {
+        const Row *row = &b->rows[i];
+        if (row->section == section && row->threads == threads && strcmp(row->name, name) == 0) return row;
+    }
+    return NULL;
+}
+
+static double step_characters(const Workload *w) { return (double)w->batch * w->config.context; }
+
+static double step_flops(const Workload *w)
+{
+    return step_characters(w) * model_flops_per_token(&w->config, w->config.context);
+}
+
+static double giga(const Bench *b, const Row *row) { (void)b; return quantile(row, 0.5) / 1e9; }
+static double giga_low(const Bench *b, const Row *row) { (void)b; return quantile(row, 0) / 1e9; }
+static double giga_high(const Bench *b, const Row *row) { (void)b; return quantile(row, 1) / 1e9; }
+static double rate(const Bench *b, const Row *row) { (void)b; return quantile(row, 0.5); }
+static double rate_low(const Bench *b, const Row *row) { (void)b; return quantile(row, 0); }
+static double rate_high(const Bench *b, const Row *row) { (void)b; return quantile(row, 1); }
+static double ms(const Bench *b, const Row *row) { (void)b; return 1e3 / quantile(row, 0.5); }
+static double ms_low(const Bench *b, const Row *row) { (void)b; return 1e3 / quantile(row, 1); }
+static double ms_high(const Bench *b, const Row *row) { (void)b; return 1e3 / quantile(row, 0); }
+static double block_megabytes(const Bench *b, const Row *row) { (void)b; return (double)row->bytes / 1e6; }
+static double megabytes(const Bench *b, const Row *row) { (void)b; return row->megabytes; }
+
+static double characters(const Bench *b, const Row *row)
+{
+    (void)b;
+    return quantile(row, 0.5) * step_characters(workload(row->section));
+}
+
+static double gflops(const Bench *b, const Row *row)
+{
+    (void)b;
+    return quantile(row, 0.5) * step_flops(workload(row->section)) / 1e9;
+}
+
+static double percent_of_peak(const Bench *b, const Row *row)
+{
+    return 100 * gflops(b, row) / giga(b, find_row(b, PEAK, row->name, row->threads));
+}
+
+static double percent_of_reading(const Bench *b, const Row *row)
+{
+    double bytes = quantile(row, 0.5) * (double)row->bytes;
+    return 100 * bytes / quantile(find_row(b, READ, "weights", row->threads), 0.5);
+}
+
+typedef struct {
+    const char *heading;        /* NULL after the last column */
+    const char *key;            /* in JSON */
+    int width, decimals;
+    double (*value)(const Bench *b, const Row *row);
+} Column;
+
+static const Column peak_columns[] = {
+    { "GFLOP/s", "gflops", 12, 1, giga },
+    { "min", "gflops_min", 10, 1, giga_low },
+    { "max", "gflops_max", 10, 1, giga_high },
+    { 0 }
+};
+
+static const Column read_columns[] = {
+    { "GB/s", "gb_per_second", 12, 1, giga },
+    { "min", "gb_per_second_min", 10, 1, giga_low },
+    { "max", "gb_per_second_max", 10, 1, giga_high },
+    { "block MB", "block_megabytes", 12, 2, block_megabytes },
+    { 0 }
+};
+
+static const Column training_columns[] = {
+    { "ms/step", "ms_per_step", 10, 1, ms },
+    { "min", "ms_per_step_min", 9, 1, ms_low },
+    { "max", "ms_per_step_max", 9, 1, ms_high },
+    { "chars/s", "chars_per_second", 10, 0, characters },
+    { "GFLOP/s", "gflops", 9, 1, gflops },
+    { "% peak", "percent_of_peak", 8, 1, percent_of_peak },
+    { "MB", "megabytes", 7, 0, megabytes },
+    { 0 }
+};
+
+static const Column sampling_columns[] = {
+    { "chars/s", "chars_per_second", 12, 0, rate },
+    { "min", "chars_per_second_min", 10, 0, rate_low },
+    { "max", "chars_per_second_max", 10, 0, rate_high },
+    { "% reading", "percent_of_reading", 12, 1, percent_of_reading },
+    { 0 }
+};
+
+static const struct {
+    const char *key, *title, *rows;
+    int (*measure)(const Bench *b, const Row *row, double *rate, Err *err);
+    const Column *columns;
+} sections[SECTIONS] = {
+    { "peak", "Multiply-adds in registers (portable: a multiply, then an add)", "isa",
+      measure_peak, peak_columns },
+    { "read", "Reading a block, shared out among the threads", "block",
+      measure_read, read_columns },
+    { "nanogpt-cpu", "Training steps of nanogpt-cpu", "isa",
+      measure_training, training_columns },
+    { "nanogpt", "Training steps of nanogpt", "isa",
+      measure_training, training_columns },
+    { "sampling", "Sampling from a model of nanogpt's size, one character at a time", "isa",
+      measure_sampling, sampling_columns },
+};
+
+enum { NAME_WIDTH = 10, THREADS_WIDTH = 8 };
+
+static bool has_rows(const Bench *b, SectionName s)
+{
+    for (int i = 0; i < b->count; i++)
+        if (b->rows[i].section == s) return true;
+    return false;
+}
+
+static void print_section(const Bench *b, SectionName s, Output *out)
+{
+    const Workload *w = workload(s);
+    output_print(out, "\n%s", sections[s].title);
+    if (w != NULL)
+        output_print(out, ": %.0f characters, %.3f GFLOP", step_characters(w), step_flops(w) / 1e9);
+    output_print(out, "\n%-*s%*s", NAME_WIDTH, sections[s].rows, THREADS_WIDTH, "threads");
+    for (const Column *c = sections[s].columns; c->heading != NULL; c++)
+        output_print(out, "%*s", c->width, c->heading);
+    output_print(out, "\n");
+    for (int i = 0; i < b->count; i++) {
+        const Row *row = &b->rows[i];
+        if (row->section != s) continue;
+        output_print(out, "%-*s%*d", NAME_WIDTH, row->name, THREADS_WIDTH, row->threads);
+        for (const Column *c = sections[s].columns; c->heading != NULL; c++)
+            output_print(out, "%*.*f", c->width, c->decimals, c->value(b, row));
+        output_print(out, "\n");
+    }
+}
+
+static void print_section_json(const Bench *b, SectionName s, Output *out)
+{
+    const char *comma = "";
+    output_print(out, ",\"%s\":[", sections[s].key);
+    for (int i = 0; i < b->count; i++) {
+        const Row *row = &b->rows[i];
+        if (row->section != s) continue;
+        output_print(out, "%s{\"%s\":\"%s\",\"threads\":%d,\"rounds\":%d", comma, sections[s].rows, row->name,
+                     row->threads, row->count);
+        for (const Column *c = sections[s].columns; c->heading != NULL; c++) {
+            output_print(out, ",\"%s\":", c->key);
+            output_json_real(out, c->value(b, row));
+        }
+        output_print(out, "}");
+        comma = ",";
+    }
+    output_print(out, "]");
+}
+
+static void compiler_name(char *out, size_t room)
+{
+#if defined(__clang__)
+    snprintf(out, room, "clang %d.%d.%d", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#elif defined(__GNUC__)
+    snprintf(out, room, "gcc %d.%d.%d", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+#else
+    snprintf(out, room, "unknown compiler");
+#endif
+}
+
+static void print_result(const Bench *b, Output *out)
+{
+    char processor[MACHINE_LINE], compiler[64];
+    machine_name(processor);
+    compiler_name(compiler, sizeof compiler);
+    if (b->o->json) {
+        output_print(out, "{\"processor\":");
+        output_json(out, processor, strlen(processor), false);
+        output_print(out, ",\"compiler\":\"%s\",\"version\":\"%s\",\"threads\":%d", compiler, FOLIO_VERSION,
+                     b->threads);
+        for (int s = 0; s < SECTIONS; s++) print_section_json(b, (SectionName)s, out);
+        output_print(out, "}\n");
+        return;
+    }
+    output_print(out, "%s\nfolio %s, %s, up to %d thread%s; medians of %lld round%s\n", processor,
+                 FOLIO_VERSION, compiler, b->threads, b->threads == 1 ? "" : "s", (long long)b->o->rounds,
+                 b->o->rounds == 1 ? "" : "s");
+    for (int s = 0; s < SECTIONS; s++)
+        if (has_rows(b, (SectionName)s)) print_section(b, (SectionName)s, out);
+    output_print(out, "\n%% peak: of the multiply-adds of as many threads in this run. %% reading: the time\n"
+                 "that as many threads need to read the weights, of the time for a character.\n"
+                 "MB: peak resident memory. Training steps of nanogpt: %d rounds at most.\n", NANOGPT_ROUNDS);
+}
+
+/* ---------------------------------------------------------------- rounds */
+
+/* In the new process: measures, sends the reply, ends. */
+static void measure_and_exit(const Bench *b, const Row *row, int fd)
+{
+    Reply reply = { 0 };
+    struct rusage usage;
+    omp_set_num_threads(row->threads);
+    reply.failed = sections[row->section].measure(b, row, &reply.rate, &reply.err) != 0;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) reply.megabytes = (double)usage.ru_maxrss / 1e3;
+#ifdef __APPLE__
+    reply.megabytes /= 1e3;                     /* there ru_maxrss is in bytes, elsewhere in KB */
+#endif
+    ssize_t sent = write(fd, &reply, sizeof reply);
+    _exit(sent == (ssize_t)sizeof reply ? 0 : EXIT_RUNTIME);
+}
+
+/* Reads the whole reply; false if the other end closes before. */
+static bool receive(int fd, Reply *reply)
+{
+    size_t got = 0;
+    while (got < sizeof *reply) {
+        ssize_t n = read(fd, (char *)reply + got, sizeof *reply - got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        got += (size_t)n;
+    }
+    return true;
+}
+
+/* One measurement. This process never starts threads itself: not every OpenMP survives a fork after that. */
+static int measure(const Bench *b, Row *row, Err *err)
+{
+    int ends[2], status = 0;
+    Reply reply = { 0 };
+    if (pipe(ends) != 0) return fail(err, EXIT_RUNTIME, "a pipe cannot be opened: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        measure_and_exit(b, row, ends[1]);
+    }
+    int reason = errno;
+    close(ends[1]);
+    bool received = child > 0 && receive(ends[0], &reply);
+    close(ends[0]);
+    if (child < 0) return fail(err, EXIT_RUNTIME, "a process cannot be started: %s", strerror(reason));
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (!received)
+        return fail(err, EXIT_RUNTIME, "%s (%s, threads %d): the measurement ended early, wait status %d",
+                    sections[row->section].key, row->name, row->threads, status);
+    if (reply.failed) {
+        *err = reply.err;
+        return -1;
+    }
+    row->rates[row->count++] = reply.rate;
+    if (reply.megabytes > row->megabytes) row->megabytes = reply.megabytes;
+    return 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int measure_all(Bench *b, Err *err)
+{
+    bool line = terminal_moves(STDERR_FILENO);
+    int failed = 0;
+    for (int round = 0; round < b->o->rounds && !failed; round++)
+        for (int i = 0; i < b->count && !failed; i++) {
+            Row *row = &b->rows[i];
+            if (round >= row->rounds) continue;
+            if (line)
+                fprintf(stderr, "\r\033[Kround %d of %lld: %s, %s, threads %d", round + 1,
+                        (long long)b->o->rounds, sections[row->section].key, row->name, row->threads);
+            failed = measure(b, row, err);
+        }
+    if (line) fprintf(stderr, "\r\033[K");
+    for (int i = 0; i < b->count; i++)
+        qsort(b->rows[i].rates, (size_t)b->rows[i].count, sizeof b->rows[i].rates[0], by_size);
+    return failed;
+}
+
+/* ---------------------------------------------------------------- which rows there are */
+
+static const Peak *find_peak(const char *name)
+{
+    static const Peak *const peaks[] = { &peak_avx512, &peak_avx2, &peak_neon, &peak_portable };
+    for (size_t i = 0; i < sizeof peaks / sizeof peaks[0]; i++)
+        if (peaks[i]->name != NULL && strcmp(peaks[i]->name, name) == 0) return peaks[i];
+    return NULL;
+}
+
+/* The cache of one core before the last one; 0 if unknown. */
+static double second_cache_bytes(void)
+{
+    double bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = (double)sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    if (bytes > 0) return bytes;
+    return 1024 * machine_read_number("/sys/devices/system/cpu/cpu0/cache/index2", "size", 0);
+}
+
+/* Blocks that are read by `threads` threads, in bytes. Half of each core's second cache: */
+static size_t second_block(int threads) { return (size_t)(threads * second_cache_bytes() / 2); }
+
+/* Half of the last cache, or more if that would fit the second caches. */
+static size_t last_block(int threads)
+{
+    double last = (double)cache_bytes();
+    return (size_t)fmin(last, fmax(last / 2, 2 * threads * second_cache_bytes()));
+}
+
+/* Far more than the caches hold. */
+static size_t memory_block(int threads)
+{
+    double caches = (double)cache_bytes() + threads * second_cache_bytes();
+    return (size_t)fmin(fmax(4 * caches, READ_LEAST), fmin(READ_MOST, memory_limit_bytes() / 4));
+}
+
+/* The weights that one character needs: all, but of the positions only one. */
+static size_t weights_block(int threads)
+{
+    const Config *c = &nanogpt.config;
+    (void)threads;
+    return (model_parameters(c) - (size_t)(c->context - 1) * (size_t)c->channels) * sizeof(real);
+}
+
+/* A row for one thread, and one for all. name NULL: the table's; block NULL: none. */
+static int add_rows(Bench *b, SectionName s, const Kernels *K, const char *name, size_t (*block)(int threads),
+                    Err *err)
+{
+    const Peak *peak = find_peak(K->name);
+    if (peak == NULL) return fail(err, EXIT_RUNTIME, "bench/peak.c was not compiled for %s", K->name);
+    int rounds = s == NANOGPT && b->o->rounds > NANOGPT_ROUNDS ? NANOGPT_ROUNDS : (int)b->o->rounds;
+    for (int threads = 1; ; threads = b->threads) {
+        bool wanted = s != NANOGPT || b->o->all || threads == b->threads;
+        if (wanted && b->count == ROWS_MAX) return fail(err, EXIT_RUNTIME, "more than %d rows", ROWS_MAX);
+        if (wanted) {
+            Row *row = &b->rows[b->count++];
+            *row = (Row){ .section = s, .K = K, .peak = peak, .threads = threads, .rounds = rounds };
+            row->name = name != NULL ? name : K->name;
+            row->bytes = block != NULL ? block(threads) : 0;
+        }
+        if (threads == b->threads) return 0;
+    }
+}
+
+static int add_read_rows(Bench *b, Err *err)
+{
+    bool three = second_cache_bytes() > 0 && second_cache_bytes() < (double)cache_bytes();
+    return (three && add_rows(b, READ, b->fastest, "L2", second_block, err))
+        || add_rows(b, READ, b->fastest, three ? "L3" : "L2", last_block, err)
+        || add_rows(b, READ, b->fastest, "memory", memory_block, err)
+        || add_rows(b, READ, b->fastest, "weights", weights_block, err) ? -1 : 0;
+}
+
+static int plan(Bench *b, Err *err)
+{
+    static const SectionName of_each[] = { PEAK, NANOGPT_CPU, NANOGPT };
+    const Kernels *only = b->o->isa != NULL ? kernels_pick(b->o->isa, err) : NULL, *K;
+    if (b->o->isa != NULL && only == NULL) return -1;
+    b->fastest = only != NULL ? only : kernels_usable(0);
+    for (int i = 0; (K = kernels_usable(i)) != NULL; i++)
+        for (size_t s = 0; s < sizeof of_each / sizeof of_each[0]; s++) {
+            bool wanted = of_each[s] != NANOGPT || (!b->o->quick && (b->o->all || K == b->fastest));
+            if (only != NULL && K != only) continue;
+            if (wanted && add_rows(b, of_each[s], K, NULL, NULL, err)) return -1;
+        }
+    return add_read_rows(b, err) || add_rows(b, SAMPLING, b->fastest, NULL, weights_block, err) ? -1 : 0;
+}
+
+/* ---------------------------------------------------------------- program */
+
+static int run(Bench *b, Output *out, Err *err)
+{
+    static const char *const texts[] = { "data/shakespeare.txt" };
+    CorpusOptions how = { .separator = false, .val_fraction = 0.1 };
+    b->threads = b->o->threads > 0 ? (int)b->o->threads : default_threads();
+    if (plan(b, err) || corpus_open(&b->corpus, &b->tokenizer, &how, texts, 1, err)) return -1;
+    if (b->tokenizer.count != nanogpt.config.vocab)
+        return fail(err, EXIT_TEXT, "%s: has %d different characters instead of %d; git restores the file",
+                    texts[0], b->tokenizer.count, nanogpt.config.vocab);
+    if (measure_all(b, err)) return -1;
+    print_result(b, out);
+    return 0;
+}
+
+static int bench(int argc, char **argv, Output *out, Err *err)
+{
+    Options o = { 0 };
+    Operands operands = { 0 };
+    if (cli_parse(&cli, argc, argv, &o, &operands, err)) return -1;
+    int count = operands.count, failed = 0;
+    operands_close(&operands);
+    if (o.help) {
+        cli_help(&cli, out);
+    } else if (o.version) {
+        char built[80];
+        kernels_built(built, sizeof built);
+        cli_version(&cli, built, out);
+    } else if (o.isa != NULL && strcmp(o.isa, "list") == 0) {
+        kernels_list(out->file);
+    } else if (count > 0 || (o.quick && o.all)) {
+        failed = fail(err, EXIT_USAGE, count > 0 ? "only options are expected (--help lists them)"
+                                                 : "--quick and --all exclude each other");
+    } else {
+        Bench b = { .o = &o };
+        failed = run(&b, out, err);
+        corpus_close(&b.corpus);
+        tokenizer_close(&b.tokenizer);
+    }
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    Err err = { 0 };
+    Output out = { stdout, 0 };
+    cli_streams();
+    int failed = bench(argc, argv, &out, &err);
+    if (output_close(&out, failed ? &(Err){ 0 } : &err) != 0) failed = 1;
+    if (failed) fprintf(stderr, "bench: %s\n", err.msg);
+    return failed ? err.status : 0;
+}
