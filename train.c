@@ -146,6 +146,8 @@ typedef struct {
     RunPaths paths;
     int lock;
     bool has_best;          /* NAME.bin is this run's */
+    bool best_due;          /* NAME.bin should hold the weights of this step, and does not yet */
+    TrainState held;        /* what it holds until then */
     bool resumed;
     Checkpoint from;        /* what is resumed, until it is copied */
     Tokenizer tokenizer;
@@ -284,6 +286,7 @@ static void live_line(Run *r)
 {
     double now = clock_seconds();
     if (!r->moving_line || r->o->quiet || now - r->line_shown < LINE_SECONDS_TENTHS / 10.0) return;
+    if (r->step_seconds <= 0) return;                       /* no step made yet */
     char loss[40];
     snprintf(loss, sizeof loss, "train %.4f", r->state.train_loss);
     show_progress(r, loss);
@@ -315,8 +318,10 @@ static void show_resume_command(Run *r)
     fprintf(stderr, "go on with: ");
     print_word(stderr, r->argv[0]);
     for (int i = 0; i < r->texts->count; i++) {
+        const char *text = r->texts->items[i];
         fputc(' ', stderr);
-        print_word(stderr, r->texts->items[i]);
+        if (text[0] == '-' && text[1] != '\0') fputs("./", stderr);
+        print_word(stderr, text);
     }
     fprintf(stderr, " --resume");
     for (int i = 0; options[i].kind != OPT_END; i++) {
@@ -401,10 +406,12 @@ static size_t log_kept(const char *text, size_t size, int64_t step, double *seco
     size_t kept = 0;
     while (kept < size) {
         const char *line = text + kept, *end = memchr(line, '\n', size - kept);
+        char start[80];
         long long at = 0;
         double s = 0;
         if (end == NULL) break;
-        if (sscanf(line, "{\"step\":%lld,\"seconds\":%lf", &at, &s) >= 1 && at > step) break;
+        snprintf(start, sizeof start, "%.79s", line);       /* sscanf looks for the end of all that is behind */
+        if (sscanf(start, "{\"step\":%lld,\"seconds\":%lf", &at, &s) >= 1 && at > step) break;
         if (s > 0) *seconds = s;
         kept = (size_t)(end + 1 - text);
     }
@@ -435,6 +442,15 @@ static int log_open(Run *r, Err *err)
     return 0;
 }
 
+static void log_close(Run *r)
+{
+    if (r->log >= 0 && close(r->log) != 0 && errno != EINTR) {
+        complain(r, "the log cannot be closed: its end may be missing");
+        r->log_failed = true;
+    }
+    r->log = -1;
+}
+
 /* ---------------------------------------------------------------- saving */
 
 static int save_file(Run *r, const char *path, bool all, Err *err)
@@ -463,19 +479,23 @@ static int diverged(const Run *r, Err *err)
                 (long long)r->step, r->has_best ? "the files of the last save are kept" : "nothing was saved yet", r->o->lr);
 }
 
-/* Saves NAME.last.bin, and NAME.bin where it should hold the same weights: `best`, or until this run has written it.
- * A save that fails is one line, and the run goes on. Only a state that is not finite is an error. */
-static int save(Run *r, bool best, Err *err)
+/* Saves NAME.last.bin (`all`, and in the first save of a run) and NAME.bin where it should hold the same weights: of the
+ * best evaluation, or until this run has written it. In this order, so that NAME.bin never stands alone, and a run that is
+ * killed between the two knows from its state that NAME.bin is due. A save that fails is one line, and the run goes on.
+ * Only a state that is not finite is an error. */
+static int save(Run *r, bool all, Err *err)
 {
     Err why = { 0 };
     if (!isfinite(optimizer_norm(&r->optimizer, r->kernels, r->model.params))) return diverged(r, err);
-    r->save_failed = (!best && save_file(r, r->paths.last, true, &why) != 0);
-    if (!r->save_failed && (best || !r->has_best || !r->has_val)) {
+    all = all || !r->has_best;
+    r->save_failed = all && save_file(r, r->paths.last, true, &why) != 0;
+    if (!r->save_failed && (r->best_due || !r->has_best || !r->has_val)) {
         r->save_failed = save_file(r, r->paths.best, false, &why) != 0;
         if (!r->save_failed) r->has_best = true;
+        if (!r->save_failed) r->best_due = false;
     }
     if (r->save_failed) complain(r, why.msg);
-    if (!best) r->saved = clock_seconds();
+    if (all) r->saved = clock_seconds();
     return 0;
 }
 
@@ -523,17 +543,15 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     if (!isfinite(*val_loss)) return diverged(r, err);
     if (history_add(r, *val_loss, err)) return -1;
 
-    bool best = r->step > 0 && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
-    if (best) {
-        TrainState before = r->state;
+    r->best_due = r->step > 0 && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
+    if (r->best_due) {
+        r->held = r->state;
         r->state.best_loss = *val_loss;
         r->state.best_step = (uint64_t)r->step;
-        if (save(r, true, err)) return -1;
-        if (r->save_failed) r->state = before;              /* best_step is what NAME.bin really holds */
     }
     char loss[60];
     if (r->step == 0) snprintf(loss, sizeof loss, "              val %.4f", *val_loss);
-    else snprintf(loss, sizeof loss, "train %.4f  val %.4f%s", r->state.train_loss, *val_loss, best ? " *" : "");
+    else snprintf(loss, sizeof loss, "train %.4f  val %.4f%s", r->state.train_loss, *val_loss, r->best_due ? " *" : "");
     if (!r->o->quiet) {
         show_progress(r, loss);
         fputc('\n', stderr);
@@ -583,6 +601,11 @@ static int train_step(Run *r, Err *err)
     model_finish_grads(&r->model);
     double norm = optimizer_norm(&r->optimizer, r->kernels, r->model.grads);
     if (!isfinite(sum) || !isfinite(norm)) return diverged(r, err);
+    if (r->best_due) {                                      /* it could not be saved, and now these weights go */
+        r->best_due = false;
+        r->state.best_step = r->held.best_step;
+        r->state.best_loss = r->held.best_loss;
+    }
     optimizer_step(&r->optimizer, r->kernels, &r->plan, r->step, norm, r->model.tensors, r->model.tensor_count,
                    r->model.params, r->model.grads);
     r->step++;
@@ -611,7 +634,8 @@ static int after_step(Run *r, bool made, Err *err)
         log_write(r, line, (size_t)snprintf(line, sizeof line, "{\"step\":0,\"val_loss\":%.9g}\n", val_loss));
     }
     if (r->o->sample_every > 0 && made && r->step % r->o->sample_every == 0 && !r->o->quiet) show_sample(r);
-    if (made && save_due(r) && save(r, false, err)) return -1;
+    bool all = made && save_due(r);
+    if ((all || r->best_due) && save(r, all, err)) return -1;
     live_line(r);
     return 0;
 }
@@ -621,7 +645,7 @@ static int train_loop(Run *r, Err *err)
 {
     for (bool made = false;; made = true) {
         if (after_step(r, made, err)) return -1;
-        if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step == r->o->stop_at)) return 0;
+        if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step >= r->o->stop_at)) return 0;
         if (r->o->patience > 0 && stale_evaluations(r) >= r->o->patience) {
             SAY(r, "note: ends after %lld evaluations without improvement", (long long)r->o->patience);
             return 0;
@@ -645,9 +669,11 @@ static void print_result(const Run *r, Output *out)
     output_print(out, "}\n");
 }
 
-static int finish(Run *r, Output *out, Err *err)
+/* `finished`: the run had all its steps before this start. */
+static int finish(Run *r, bool finished, Output *out, Err *err)
 {
-    if (save(r, false, err)) return -1;
+    if ((!finished || r->best_due || !r->has_best) && save(r, !finished, err)) return -1;
+    log_close(r);
     if (r->save_failed)
         return fail(err, EXIT_RUNTIME, "the last save failed; free some space and go on with --resume");
     if (stop_wanted()) {
@@ -683,7 +709,9 @@ static int take_setting(Run *r, int row, const char *stored, const Options *aske
     if (was_asked && strcmp(value, stored) != 0)
         return fail(err, EXIT_USAGE, "%s %s: the run in %s has %s; leave the option out, or start anew with --overwrite",
                     option->name, value, r->paths.last, stored);
-    return cli_set_text(option, r->o, stored, err);
+    if (cli_set_text(option, r->o, stored, err))
+        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting %s is %.60s", r->paths.last, option->name + 2, stored);
+    return 0;
 }
 
 /* Whether an explicitly given preset names the option. */
@@ -743,8 +771,10 @@ static int open_files(Run *r, Err *err)
     if (!r->from.has_train)
         return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed", p->last);
     if (take_settings(r, err)) return -1;
+    if (r->from.step > (uint64_t)r->o->steps)
+        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: it is at step %llu of %lld", p->last,
+                    (unsigned long long)r->from.step, (long long)r->o->steps);
     r->resumed = true;
-    r->has_best = best;
     r->tokenizer = r->from.tokenizer;
     r->from.tokenizer = (Tokenizer){ 0 };
     return 0;
@@ -828,6 +858,15 @@ static int restore(Run *r, Err *err)
     r->history_room = c->history.count;
     c->history = (History){ 0 };
     checkpoint_close(c);
+
+    bool best = exists(r->paths.best), evaluations = r->state.best_step > 0;
+    r->best_due = evaluations && r->state.best_step == (uint64_t)r->step;
+    r->has_best = best && evaluations;                      /* without one, NAME.bin may be what --overwrite left */
+    if (!best && evaluations && !r->best_due) {
+        SAY(r, "note: there is no %s, so the best weights so far (step %llu) are lost", r->paths.best,
+            (unsigned long long)r->state.best_step);
+        r->state.best_step = 0;
+    }
     return 0;
 }
 
@@ -886,14 +925,11 @@ static int run(Run *r, Output *out, Err *err)
     show_header(r, memory);
     r->started = r->saved = clock_seconds();
     if (r->resumed) SAY(r, "resumed after step %lld", (long long)r->step);
-    if (r->resumed && r->step >= r->o->steps && !evaluation_due(r)) {
-        SAY(r, "the run is finished; a larger --steps makes it go on");
-        if (r->o->json) print_result(r, out);
-        return 0;
-    }
+    bool finished = r->resumed && r->step >= r->o->steps && !evaluation_due(r);
+    if (finished) SAY(r, "the run is finished; a larger --steps makes it go on");
     catch_signals();
-    if (log_start(r, err) || train_loop(r, err)) return -1;
-    return finish(r, out, err);
+    if (!finished && (log_start(r, err) || train_loop(r, err))) return -1;
+    return finish(r, finished, out, err);
 }
 
 static int train(int argc, char **argv, Output *out, Err *err)
