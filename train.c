@@ -195,6 +195,7 @@ typedef struct {
     double started, saved;  /* clock */
     double seconds_before;  /* of earlier starts, from the log */
     double step_seconds;    /* of the last step */
+    double pace;            /* seconds of a step, smoothed over the last dozen */
     double line_shown;      /* clock */
     bool moving_line;       /* standard error is a terminal */
 } Run;
@@ -257,6 +258,16 @@ static bool evaluation_due(const Run *r)
     return r->has_val && (r->step % r->o->eval_every == 0 || r->step == r->o->steps) && !evaluated(r);
 }
 
+/* Evaluations after the best one. */
+static int64_t stale_evaluations(const Run *r)
+{
+    int64_t n = 0;
+    for (size_t i = r->history.count; i > 0 && r->history.step[i - 1] > r->state.best_step; i--) n++;
+    return r->state.best_step > 0 ? n : 0;
+}
+
+static bool out_of_patience(const Run *r) { return r->o->patience > 0 && stale_evaluations(r) >= r->o->patience; }
+
 static double tokens_per_step(const Run *r) { return (double)r->o->batch * r->config.context; }
 
 static double run_seconds(const Run *r) { return r->seconds_before + clock_seconds() - r->started; }
@@ -297,9 +308,9 @@ static void show_progress(Run *r, const char *loss)
     snprintf(step, sizeof step, "%lld/%lld", (long long)r->step, (long long)r->o->steps);
     clear_line(r);
     fprintf(stderr, "step %11s  %-26s", step, loss);
-    if (r->step_seconds <= 0) return;                       /* no step made yet */
-    double speed = tokens_per_step(r) / r->step_seconds;
-    format_left(left, sizeof left, (double)(r->o->steps - r->step) * r->step_seconds);
+    if (r->pace <= 0) return;                       /* no step made yet */
+    double speed = tokens_per_step(r) / r->pace;
+    format_left(left, sizeof left, (double)(r->o->steps - r->step) * r->pace);
     fprintf(stderr, "%7.0f chars/s%5.0f GFLOP/s %s", speed,
             speed * model_flops_per_token(&r->config, r->config.context) / 1e9, left);
 }
@@ -308,6 +319,7 @@ static void live_line(Run *r)
 {
     double now = clock_seconds();
     if (!r->moving_line || r->o->quiet || now - r->line_shown < LINE_SECONDS_TENTHS / 10.0) return;
+    if (r->step_seconds <= 0) return;                       /* no step made yet */
     char loss[40];
     snprintf(loss, sizeof loss, "train %.4f", r->state.train_loss);
     show_progress(r, loss);
@@ -350,7 +362,8 @@ static void show_resume_command(Run *r)
         char value[4300];
         if (!r->o->given[i] || !(row->flags & ON_RESUME)) continue;
         if (strcmp(row->name, "--resume") == 0 || strcmp(row->name, "--overwrite") == 0
-            || strcmp(row->name, "--stop-at") == 0) continue;
+            || strcmp(row->name, "--stop-at") == 0 || (strcmp(row->name, "--patience") == 0 && out_of_patience(r)))
+            continue;
         fprintf(stderr, " %s", row->name);
         if (!cli_takes_value(row)) continue;
         cli_get_text(row, r->o, value, sizeof value);
@@ -381,6 +394,21 @@ static void log_write(Run *r, const char *text, size_t size)
     }
 }
 
+static bool well_formed(const char *text)
+{
+    uint32_t value;
+    size_t left = strlen(text);
+    while (left > 0) {
+        int n = utf8_decode(text, left, &value);
+        if (n == 0) return false;
+        text += n;
+        left -= (size_t)n;
+    }
+    return true;
+}
+
+static void json_word_of(Output *out, const char *word) { output_json(out, word, strlen(word), well_formed(word)); }
+
 /* The surroundings of this start: they stand here and nowhere in a checkpoint. */
 static int log_start(Run *r, Err *err)
 {
@@ -392,12 +420,12 @@ static int log_start(Run *r, Err *err)
     char machine[MACHINE_LINE];
     machine_name(machine);
     output_print(&out, "{\"folio\":\"%s\",\"commit\":\"%s\",\"machine\":", FOLIO_VERSION, FOLIO_COMMIT);
-    output_json(&out, machine, strlen(machine), false);
+    json_word_of(&out, machine);
     output_print(&out, ",\"isa\":\"%s\",\"threads\":%d,\"slice\":%d,\"parameters\":%zu,\"from_step\":%lld,\"command\":[",
                  r->kernels->name, r->model.gemm.threads, r->model.slice, model_parameters(&r->config), (long long)r->step);
     for (int i = 0; i < r->argc; i++) {
         output_print(&out, "%s", i > 0 ? "," : "");
-        output_json(&out, r->argv[i], strlen(r->argv[i]), false);
+        json_word_of(&out, r->argv[i]);
     }
     output_print(&out, "]}\n");
     int failed = output_close(&out, err);
@@ -439,6 +467,18 @@ static size_t log_kept(const char *text, size_t size, int64_t step, double *seco
     return kept;
 }
 
+/* Whether a file begins as log_start does: nothing else is overwritten. */
+static bool is_log(const char *path)
+{
+    static const char start[] = "{\"folio\":";
+    char seen[sizeof start] = "";
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) return false;
+    ssize_t n = read(fd, seen, sizeof start - 1);
+    close(fd);
+    return n == (ssize_t)sizeof start - 1 && strcmp(seen, start) == 0;
+}
+
 /* Cuts the log back to what is true at r->step. */
 static int log_cut(const Run *r, double *seconds, Err *err)
 {
@@ -461,10 +501,21 @@ static int log_open(Run *r, Err *err)
     bool exists = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
     if (exists && !r->o->resume && !r->o->overwrite)
         return fail(err, EXIT_USAGE, "%s: the log exists; --resume goes on with it, --overwrite replaces it", path);
+    if (exists && !is_log(path))
+        return fail(err, EXIT_USAGE, "%s: is not a log that train wrote; choose another --log", path);
     if (exists && r->resumed && log_cut(r, &r->seconds_before, err)) return -1;
     r->log = open(path, O_WRONLY | O_CREAT | O_APPEND | (r->resumed ? 0 : O_TRUNC), 0666);
     if (r->log < 0) return fail(err, EXIT_RUNTIME, "%s: the log cannot be opened: %s", path, strerror(errno));
     return 0;
+}
+
+static void log_close(Run *r)
+{
+    if (r->log >= 0 && close(r->log) != 0 && errno != EINTR) {
+        complain(r, "the log cannot be closed: its end may be missing");
+        r->log_failed = true;
+    }
+    r->log = -1;
 }
 
 /* ---------------------------------------------------------------- saving */
@@ -541,14 +592,6 @@ static int history_add(Run *r, double val_loss, Err *err)
     h->train_loss[h->count] = r->step > 0 ? r->state.train_loss : val_loss;
     h->val_loss[h->count++] = val_loss;
     return 0;
-}
-
-/* Evaluations after the best one. */
-static int64_t stale_evaluations(const Run *r)
-{
-    int64_t n = 0;
-    for (size_t i = r->history.count; i > 0 && r->history.step[i - 1] > r->state.best_step; i--) n++;
-    return r->state.best_step > 0 ? n : 0;
 }
 
 /* Scores the validation part; *val_loss stays as it is if a signal came first. */
@@ -788,6 +831,7 @@ static int train_step(Run *r, Err *err)
     r->state.skipped = 0;
     r->state.train_loss = sum / ((double)B * T);
     r->step_seconds = clock_seconds() - start;
+    r->pace += (r->step_seconds - r->pace) * (r->pace > 0 ? 1.0 / 12 : 1);
     return 0;
 }
 
@@ -822,7 +866,7 @@ static int train_loop(Run *r, Err *err)
     for (bool made = false;; made = true) {
         if (after_step(r, made, err)) return -1;
         if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step >= r->o->stop_at)) return 0;
-        if (r->o->patience > 0 && stale_evaluations(r) >= r->o->patience) {
+        if (out_of_patience(r)) {
             SAY(r, "note: ends after %lld evaluations without improvement", (long long)r->o->patience);
             return 0;
         }
@@ -841,17 +885,8 @@ static void print_result(const Run *r, Output *out)
     output_print(out, ",\"best_step\":%llu,\"best_val_loss\":", (unsigned long long)r->state.best_step);
     output_json_real(out, r->state.best_step > 0 ? r->state.best_loss : (double)NAN);
     output_print(out, ",\"parameters\":%zu,\"checkpoint\":", model_parameters(&r->config));
-    output_json(out, r->paths.best, strlen(r->paths.best), false);
+    json_word_of(out, r->paths.best);
     output_print(out, "}\n");
-}
-
-static void log_close(Run *r)
-{
-    if (r->log >= 0 && close(r->log) != 0 && errno != EINTR) {
-        complain(r, "the log cannot be closed: its end may be missing");
-        r->log_failed = true;
-    }
-    r->log = -1;
 }
 
 /* `finished`: the run had all its steps before this start. */
@@ -888,7 +923,9 @@ static int take_setting(Run *r, int row, const char *stored, const Options *aske
     if (was_asked && strcmp(value, stored) != 0)
         return fail(err, EXIT_USAGE, "%s %s: the run in %s has %s; leave the option out, or start anew with --overwrite",
                     option->name, value, r->paths.last, stored);
-    return cli_set_text(option, r->o, stored, err);
+    if (cli_set_text(option, r->o, stored, err))
+        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting %s is %.60s", r->paths.last, option->name + 2, stored);
+    return 0;
 }
 
 /* Whether an explicitly given preset names the option. */
@@ -945,7 +982,9 @@ static int take_settings(Run *r, Err *err)
         const char *stored = stored_value(&r->from, options[i].name + 2, buffer, sizeof buffer);
         if (stored == NULL)
             return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", r->paths.last, options[i].name + 2);
-        if (take_setting(r, i, stored, &asked, asked.given[i] || preset_names(r, options[i].name), err)) return -1;
+        bool reduced = strcmp(options[i].name, "--context") == 0 && strtoll(stored, NULL, 10) < asked.context;
+        bool was_asked = asked.given[i] || (preset_names(r, options[i].name) && !reduced);
+        if (take_setting(r, i, stored, &asked, was_asked, err)) return -1;
     }
     return 0;
 }
@@ -972,6 +1011,9 @@ static int open_files(Run *r, Err *err)
     if (!r->from.has_train)
         return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed", p->last);
     if (take_settings(r, err)) return -1;
+    if (r->from.step > (uint64_t)r->o->steps)
+        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: it is at step %llu of %lld", p->last,
+                    (unsigned long long)r->from.step, (long long)r->o->steps);
     r->resumed = true;
     r->tokenizer = r->from.tokenizer;
     r->from.tokenizer = (Tokenizer){ 0 };

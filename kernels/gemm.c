@@ -24,32 +24,36 @@ void gemm_layout(Gemm *g, Arena *a, const Kernels *K, int threads)
     g->rows = arena_take(a, (size_t)threads, g->rows_bytes);
 }
 
+/* Packed operands: panels of mr rows of a (m,k), one behind the other, and of nr columns of b (k,n), `stride` bytes apart. */
+typedef struct {
+    const char *a, *b;
+    size_t stride;
+    int m, n, k;
+} Panels;
+
 /* One tile at the edge of c: only m x n outputs exist, so the tile works on a copy. */
-static void edge_tile(const Kernels *K, real *c, ptrdiff_t ldc, const char *a, const char *b, int m, int n, int k,
-                      bool add)
+static void edge_tile(const Kernels *K, real *c, ptrdiff_t ldc, Panels p, bool add)
 {
     real edge[EDGE];
     if (add) memset(edge, 0, (size_t)(K->mr * K->nr) * sizeof *edge);
-    for (int i = 0; i < m && add; i++)
-        memcpy(edge + i * K->nr, c + i * ldc, (size_t)n * sizeof(real));
-    K->tile(edge, K->nr, a, b, k, add);
-    for (int i = 0; i < m; i++)
-        memcpy(c + i * ldc, edge + i * K->nr, (size_t)n * sizeof(real));
+    for (int i = 0; i < p.m && add; i++)
+        memcpy(edge + i * K->nr, c + i * ldc, (size_t)p.n * sizeof(real));
+    K->tile(edge, K->nr, p.a, p.b, p.k, add);
+    for (int i = 0; i < p.m; i++)
+        memcpy(c + i * ldc, edge + i * K->nr, (size_t)p.n * sizeof(real));
 }
 
-/* c (m,n) = [c +] a b from packed panels of depth k; b's panels lie `stride` bytes apart. */
-static void multiply_panels(const Kernels *K, real *c, ptrdiff_t ldc, const char *a, const char *b, size_t stride,
-                            int m, int n, int k, bool add)
+/* c (m,n) = [c +] a b */
+static void multiply_panels(const Kernels *K, real *c, ptrdiff_t ldc, Panels p, bool add)
 {
-    size_t step = (size_t)K->mr * (size_t)k * K->packed;
-    for (int j = 0; j < n; j += K->nr, b += stride) {
-        const char *rows = a;
-        for (int i = 0; i < m; i += K->mr, rows += step) {
+    size_t step = (size_t)K->mr * (size_t)p.k * K->packed;
+    for (int j = 0; j < p.n; j += K->nr) {
+        Panels one = { p.a, p.b + (size_t)(j / K->nr) * p.stride, 0, 0, min_int(K->nr, p.n - j), p.k };
+        for (int i = 0; i < p.m; i += K->mr, one.a += step) {
             real *out = c + i * ldc + j;
-            if (m - i >= K->mr && n - j >= K->nr)
-                K->tile(out, ldc, rows, b, k, add);
-            else
-                edge_tile(K, out, ldc, rows, b, min_int(m - i, K->mr), min_int(n - j, K->nr), k, add);
+            one.m = min_int(K->mr, p.m - i);
+            if (one.m == K->mr && one.n == K->nr) K->tile(out, ldc, one.a, one.b, p.k, add);
+            else edge_tile(K, out, ldc, one, add);
         }
     }
 }
@@ -87,8 +91,8 @@ static void gemm_columns(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, 
             int last = (task % column_blocks + 1) * panels / column_blocks;
             int j = first * K->nr;
             pack_block(K, rows, a, i, m, k0, k);
-            multiply_panels(K, c + i * ldc + j0 + j, ldc, rows, g->cols + (size_t)first * stride, stride, m,
-                            min_int(n, last * K->nr) - j, k, add || k0 > 0);
+            Panels p = { rows, g->cols + (size_t)first * stride, stride, m, min_int(n, last * K->nr) - j, k };
+            multiply_panels(K, c + i * ldc + j0 + j, ldc, p, add || k0 > 0);
         }
     }
 }
@@ -125,7 +129,7 @@ void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n,
         for (int i = 0; i < a.rows; i += mc) {
             int m = min_int(mc, a.rows - i);
             pack_block(K, rows, a, i, m, k0, k);
-            multiply_panels(K, c + i * ldc, ldc, rows, panels, b.stride, m, n, k, add || k0 > 0);
+            multiply_panels(K, c + i * ldc, ldc, (Panels){ rows, panels, b.stride, m, n, k }, add || k0 > 0);
         }
     }
 }
