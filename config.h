@@ -76,7 +76,10 @@ enum { CONFIG_FIELDS = sizeof config_fields / sizeof config_fields[0] };
 static inline const ConfigField *config_field(int i) { return i < CONFIG_FIELDS ? &config_fields[i] : NULL; }
 
 static inline int *config_int(const Config *c, const ConfigField *f) { return (int *)(void *)((char *)(uintptr_t)c + f->offset); }
-static inline double *config_real(const Config *c, const ConfigField *f) { return (double *)(void *)((char *)(uintptr_t)c + f->offset); }
+static inline double *config_real(const Config *c, const ConfigField *f)
+{
+    return (double *)(void *)((char *)(uintptr_t)c + f->offset);
+}
 
 /* A field's value as text: "6", "on", "0.20000000000000001". */
 static inline void config_get(const Config *c, const ConfigField *f, char *out, size_t room)

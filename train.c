@@ -964,8 +964,8 @@ static int open_init(Run *r, Err *err)
         if (row < 0) continue;
         cli_get_text(&options[row], &asked, value, sizeof value);
         bool given = asked.given[row];
-        if (given && (strcmp(name, "--dropout") == 0 || (strcmp(name, "--context") == 0 && asked.context <= r->from.config.context)))
-            continue;
+        bool shorter = strcmp(name, "--context") == 0 && asked.context <= r->from.config.context;
+        if (given && (shorter || strcmp(name, "--dropout") == 0)) continue;
         if (given && strcmp(value, stored) != 0)
             return fail(err, EXIT_USAGE, "%s %s: %s has %s; leave the option out", name, value, r->o->init_from, stored);
         if (cli_set_text(&options[row], r->o, stored, err)) return -1;
@@ -1064,8 +1064,8 @@ static int settle(Run *r, Err *err)
     const Options *o = r->o;
     r->plan = (TrainingPlan){ .optimizer = o->optimizer, .schedule = o->schedule, .ema = o->ema,
                               .decay_steps = o->decay_steps > 0 ? o->decay_steps : o->steps / 2,
-                              .steps = o->steps, .warmup = o->warmup, .lr = o->lr, .min_lr = o->min_lr, .beta1 = o->beta1, .beta2 = o->beta2,
-                              .weight_decay = o->weight_decay, .clip = o->clip };
+                              .steps = o->steps, .warmup = o->warmup, .lr = o->lr, .min_lr = o->min_lr,
+                              .beta1 = o->beta1, .beta2 = o->beta2, .weight_decay = o->weight_decay, .clip = o->clip };
     char buffer[SETTING_TEXT];
     Checkpoint config_only = { .config = r->config };
     for (int i = 0; options[i].kind != OPT_END; i++) {

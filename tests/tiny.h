@@ -138,7 +138,7 @@ static inline void tiny_drop(const Tiny *o, double *x, int n, int layer, int sit
     Pass pass = { .key = o->dropout_key };
     Dropout d = { (uint32_t)(o->dropout * 0x1p32), 1 };
     if (o->dropout <= 0) return;
-    for (int i = 0; i < n; i++) ones[i] = 1;
+    for (int i = 0; i < TINY_T; i++) ones[i] = 1;
     o->K->dropout(kept, ones, n, dropout_key(&pass, layer, site, row), d);
     for (int i = 0; i < n; i++) x[i] = kept[i] > 0 ? x[i] / (1 - o->dropout) : 0;
 }

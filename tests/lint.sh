@@ -1,0 +1,217 @@
+#!/bin/sh
+# lint.sh: the rules of the house, as greps. One line for each violation, then "lint: N passed, N failed", in rules.
+#
+#     sh tests/lint.sh                        from any folder; checks what git tracks or would track
+set -u
+export LC_ALL=C
+
+cd "$(dirname "$0")/.." || exit 1
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# ---------------------------------------------------------------- what is checked
+
+if [ -e .git ]; then git ls-files -co --exclude-standard; else find . -type f | sed 's|^\./||' | grep -v '^build/'; fi |
+    sort -u | while read -r f; do [ ! -f "$f" ] || echo "$f"; done > "$work/files"
+xargs grep -Il . /dev/null < "$work/files" | grep -v '^data/.*\.txt$' > "$work/text"      # not binary, not a corpus
+grep '\.[ch]$' "$work/text" > "$work/c"
+grep -E '\.sh$|^\.ci/run$' "$work/text" > "$work/sh"
+grep -vE '^(tests|bench)/' "$work/c" > "$work/rooms"                 # the product: programs and what they are made of
+grep -vE '^(train|sample|eval|inspect)\.c$' "$work/rooms" > "$work/inner"                   # ... without the programs
+
+# C without comments and without what stands in strings, as file:line:code; files on standard input.
+code() {
+    xargs awk '
+    FNR == 1 { inside = 0 }
+    {
+        s = $0
+        gsub(/\047\\?"\047/, "0", s)
+        if (s !~ /^#/) gsub(/"([^"\\]|\\.)*"/, "\"\"", s)
+        out = ""
+        while (s != "") {
+            mark = inside ? "*/" : "/*"
+            at = index(s, mark)
+            if (!inside) out = out (at ? substr(s, 1, at - 1) : s)
+            s = at ? substr(s, at + 2) : ""
+            if (at) inside = !inside
+        }
+        sub(/\/\/.*/, "", out)
+        sub(/[[:blank:]]+$/, "", out)
+        print FILENAME ":" FNR ":" out
+    }' /dev/null
+}
+for list in c rooms inner; do code < "$work/$list" > "$work/$list.code"; done
+of() { grep -E "^($1):[0-9]+:" "$work/c.code"; }                       # the code of files that match
+lines() { xargs grep -nE "$@" /dev/null; }                             # raw lines of the files on standard input
+
+# rule WHAT COMMAND...: whatever the command prints is a violation.
+rule() {
+    what=$1
+    shift
+    "$@" > "$work/found" 2>&1
+    if [ -s "$work/found" ]; then
+        sed "s|^|$what: |" "$work/found"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+# ---------------------------------------------------------------- who may call whom
+
+# Which of our own headers a file may include, directly; each file that is no program is here.
+cat > "$work/may" <<'END'
+base.h              tests/faults.h
+tokenizer.h         base.h
+tokenizer.c         base.h tokenizer.h
+corpus.h            base.h tokenizer.h
+corpus.c            base.h corpus.h
+config.h            base.h
+model.h             base.h config.h kernels/kernels.h
+optimizer.h         base.h kernels/kernels.h
+optimizer.c         optimizer.h
+checkpoint.h        base.h model.h tokenizer.h
+checkpoint.c        base.h checkpoint.h json.h
+json.h              base.h tokenizer.h
+cli.h               base.h
+machine.h           base.h
+sampling.h          base.h tokenizer.h
+ensemble.h          base.h checkpoint.h machine.h model.h tokenizer.h
+protocol.h          base.h corpus.h ensemble.h model.h
+kernels/kernels.h   ../base.h
+kernels/kernels.c   kernels.h
+kernels/gemm.c      kernels.h
+kernels/body.h
+kernels/portable.c  kernels.h body.h
+kernels/avx2.c      kernels.h body.h
+kernels/avx512.c    kernels.h body.h
+kernels/neon.c      kernels.h body.h
+END
+
+includes() {
+    lines < "$work/inner" '^#[[:blank:]]*include[[:blank:]]*"' | awk -F'"' '
+    NR == FNR { n = split($0, w, " "); for (i = 2; i <= n; i++) may[w[1], w[i]] = 1; next }
+    { split($1, at, ":"); if (!((at[1], $2) in may)) print at[1] ":" at[2] ": may not include " $2 }
+    ' FS=' ' "$work/may" FS='"' -
+    while read -r f; do
+        grep -q "^$f\( \|\$\)" "$work/may" || echo "$f: add it to the table in tests/lint.sh"
+    done < "$work/inner"
+}
+
+intrinsics() {
+    grep -E '(include *<[a-z]*(intrin|neon|sve)[a-z0-9_]*\.h>|_mm[0-9]*_[a-z]|__m(128|256|512|mask)|v(ld|st)1q?_|float32x4)' \
+        "$work/c.code" | grep -vE '^(kernels/(avx2|avx512|neon)\.c|tests/simde/)'
+    of 'kernels/(portable|avx2|avx512|neon)\.c' | grep 'include *<' | grep -vE '<(immintrin|arm_neon|stdint)\.h>'
+}
+
+model_conditions() {
+    of 'model\.h' | grep -E ':[0-9]+:#[ ]*(if|el)' |
+        grep -vE '#ifndef MODEL_H$|#if defined\(MODEL_IMPLEMENTATION\) && !defined\(MODEL_IMPLEMENTED\)$'
+}
+
+only_programs() { grep -E "\<$1" "$work/inner.code"; }
+tokenizer_alone() { of 'tokenizer\.[ch]' | grep -wiE 'model|config|kernels?|layers?'; }
+flags_in_makefile() {
+    grep -nE -e '-m(arch|cpu|tune)=|-ffast-math|-Ofast|-flto' Makefile /dev/null
+    grep -E 'attribute.*\<target *\(|pragma.*(target|fast-math|fp_contract)' "$work/c.code"
+}
+
+rule 'includes' includes
+rule 'intrinsics stand in their tables' intrinsics
+rule 'model.h has no conditions' model_conditions
+rule 'the tokenizer knows no models' tokenizer_alone
+rule 'only programs have main' only_programs 'main *\('
+rule 'only programs end the process' only_programs '(_?exit|_Exit|abort|quick_exit) *\('
+rule 'only programs write to stderr' only_programs '(stderr|perror|STDERR_FILENO)'
+rule 'instruction sets come from the Makefile' flags_in_makefile
+
+# ---------------------------------------------------------------- the language
+
+gotos() {
+    grep -E '\<goto\>' "$work/c.code" | grep -v 'goto out;'
+    grep -E ':[0-9]+: *[a-z_]+:$' "$work/c.code" | grep -vE ': *(out|default):$'
+}
+vlas() {
+    grep -E '\<alloca *\(' "$work/c.code"
+    grep -n '^WARN' Makefile /dev/null | grep -v -e -Wvla
+}
+globals() {
+    grep -E ':[0-9]+:(static|extern)? ?[a-zA-Z_][a-zA-Z0-9_ *]*[ *][a-z][a-z0-9_]*(\[[^]]*\])*( = .*|,.*)?;$' "$work/rooms.code" |
+        grep -vE '\<(const|typedef|return|sig_atomic_t)\>'
+}
+unsafe() { grep -E '\<(gets|strcpy|strcat|v?sprintf|ato[ilf]|strtok|s?rand|setlocale) *\(' "$work/rooms.code"; }
+
+# Functions: at most 70 lines; at most 8 parameters, but for model.h's layers (outputs, saved, inputs, parameters, sizes).
+functions() {
+    awk '
+    { split($0, at, ":"); file = at[1]; line = at[2]; s = $0; sub(/^[^:]*:[0-9]+:/, "", s) }
+    s ~ /^[a-zA-Z_]/ && s !~ /^(typedef|else|case|default)/ { head = ""; start = line; open = 1 }
+    open { head = head s }
+    open && s ~ /[;{]|}$/ {
+        open = 0
+        if (index(head, "(") && file != "model.h") {
+            depth = 0; commas = 0
+            for (i = index(head, "("); i <= length(head); i++) {
+                c = substr(head, i, 1)
+                if (c == "(") depth++
+                if (c == ")" && --depth == 0) break
+                if (c == "," && depth == 1) commas++
+            }
+            if (commas > 7 && substr(head, 1, i) !~ /=/) print file ":" start ": " commas + 1 " parameters"
+        }
+        if (index(head, "(") == 0) start = 0
+    }
+    s == "}" && start { if (line - start + 1 > 70) print file ":" start ": a function of " line - start + 1 " lines"; start = 0 }
+    ' "$work/c.code"
+}
+
+rule 'no goto but out' gotos
+rule 'no variable-length arrays' vlas
+rule 'no globals but const tables' globals
+rule 'no unsafe or stateful functions of libc' unsafe
+rule 'functions stay small' functions
+
+# ---------------------------------------------------------------- the text of the files
+
+long_lines() { xargs awk 'length($0) > 130 { print FILENAME ":" FNR ": " length($0) " columns" }' /dev/null < "$work/c"; }
+tabs() { grep -vE '(^|/)Makefile$|\.json$' "$work/text" | lines "$(printf '\t')"; }
+blanks() { lines '[[:blank:]]+$' < "$work/text"; }
+newlines() { while read -r f; do [ -z "$(tail -c 1 "$f")" ] || echo "$f: no newline at the end"; done < "$work/text"; }
+notes() { xargs grep -nwE 'TO''DO|FIX''ME|XX''X|HA''CK' /dev/null < "$work/text"; }
+places() {
+    lines '/(home|root|Users|work|mnt)/[a-z]|(pypi|pythonhosted|npmjs|crates|debian)\.(org|com|io)|(index|registry|proxy)-url' \
+        < "$work/text"
+}
+headers() {
+    while read -r f; do
+        head -n 1 "$f" | grep -qF "/* $(basename "$f")" || echo "$f: begins without /* $(basename "$f"): ..."
+    done < "$work/c"
+    while read -r f; do
+        head -n 2 "$f" | tail -n 1 | grep -q "^# .*$(basename "$f")\(:\| \)" || echo "$f: line 2 is not # $(basename "$f"): ..."
+    done < "$work/sh"
+}
+# A name in TESTS or SCRIPTS has its file, and a test program is in TESTS.
+listed() {
+    tests=$(sed -n 's/^TESTS *= *//p' Makefile) scripts=$(sed -n 's/^SCRIPTS *= *//p' Makefile)
+    for t in $tests; do [ -f "tests/$t.c" ] || echo "Makefile: TESTS names $t, and there is no tests/$t.c"; done
+    for t in $scripts; do [ -f "tests/$t.sh" ] || echo "Makefile: SCRIPTS names $t, and there is no tests/$t.sh"; done
+    for f in tests/test_*.c; do
+        f=$(basename "$f" .c)
+        case " $tests " in *" $f "*) ;; *) echo "tests/$f.c: not in the Makefile's TESTS" ;; esac
+    done
+}
+shells() { xargs shellcheck -S warning -f gcc < "$work/sh"; }
+
+rule 'lines of C have at most 130 columns' long_lines
+rule 'no tabs' tabs
+rule 'no blanks at the end of a line' blanks
+rule 'a file ends with a newline' newlines
+rule 'no notes to oneself' notes
+rule 'no names of machines and hosts' places
+rule 'a file says what it owns' headers
+rule 'tests are listed and exist' listed
+if command -v shellcheck > /dev/null; then rule 'shellcheck' shells; fi
+
+echo "lint: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
