@@ -802,7 +802,7 @@ names_of_texts() {
 numbers() {
     for wrong in '--steps 1e9x' '--steps 0' '--lr nan' '--lr -1' '--lr inf' '--temperature nan' '--batch 0' \
                  '--batch 1.5' '--dropout 1' '--dropout -0.1' '--context 65537' '--heads 0' '--heads 3' \
-                 '--val-fraction 1' '--seed 9999999999999999999' '--beta2 1' '--schedule wsd' '--preset fast' \
+                 '--val-fraction 1' '--seed 9999999999999999999' '--beta2 1' '--schedule wds' '--preset fast' \
                  '--eval-every 0' '--threads 0' '--isa none'; do
         run 2 "$wrong" ./train t.txt $tiny --out n.bin $wrong
         word=${wrong%% *}
