@@ -179,8 +179,9 @@ static inline uint64_t rng_below(uint64_t key, uint64_t index, uint64_t n)
     return (r >> 32) * (n >> 32) + (mid >> 32) + (mid2 >> 32);
 }
 
-/* Element `index` of a random permutation of {0 .. n-1}, n <= 2^62: four rounds of a Feistel network on the smallest even
- * number of bits that holds n (Luby and Rackoff 1988), applied again while the value is n or more. */
+/* Element `index` of a random permutation of {0 .. n-1}, n <= 2^62: a Feistel network on the smallest even number of
+ * bits that holds n (Luby and Rackoff 1988), applied again while the value is n or more. Their four rounds leave small
+ * n visibly uneven; eight do not. */
 static inline uint64_t rng_permute(uint64_t key, uint64_t index, uint64_t n)
 {
     int half = 1;
@@ -188,7 +189,7 @@ static inline uint64_t rng_permute(uint64_t key, uint64_t index, uint64_t n)
     uint64_t mask = ((uint64_t)1 << half) - 1;
     do {
         uint64_t left = index >> half, right = index & mask;
-        for (uint64_t round = 0; round < 4; round++) {
+        for (uint64_t round = 0; round < 8; round++) {
             uint64_t next = left ^ (rng_bits(rng_bits(key, round), right) & mask);
             left = right;
             right = next;

@@ -3,7 +3,7 @@
  *
  * Knows tensors, not networks: flat arrays of parameters and gradients and a Tensor for each stretch of them.
  *
- *     optimizer_open(&o, &plan, K, tensors, n, size, params, &err);
+ *     optimizer_open(&o, &plan, K, tensors, n, size, &err);
  *     double norm = optimizer_norm(&o, grads);
  *     if (isfinite(norm)) optimizer_step(&o, step, norm, params, grads);
  */
@@ -50,7 +50,7 @@ typedef struct {
 } Optimizer;
 
 size_t optimizer_bytes(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size);
-/* Moments zero, the average (if there is one) equal to params. EXIT_RUNTIME: memory. */
+/* Everything zero; where there is an average, the caller copies the first params to it. EXIT_RUNTIME: memory. */
 int optimizer_open(Optimizer *o, const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size,
                    Err *err);
 void optimizer_close(Optimizer *o);
@@ -66,7 +66,7 @@ double optimizer_norm(Optimizer *o, const real *x);
  * Muon (Jordan et al. 2024), for hidden matrices (rows,cols) with momentum 0.95:
  *     m <- 0.95 m + g        u = g + 0.95 m                        (Nesterov)
  *     w <- w (1 - lr decay) - lr sqrt(max(1, rows / cols)) ortho(u)
- * ortho(u): five quintic Newton-Schulz steps x <- a x + (b x x^T + c (x x^T)^2) x from x = u / |u|, with
+ * ortho(u): five quintic Newton-Schulz steps x <- a x + (b x x^T + c (x x^T)^2) x from x = u / (|u| + 1e-7), with
  * (a, b, c) = (3.4445, -4.7750, 2.0315), which take every singular value close to 1. */
 void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const real *grads);
 

@@ -170,6 +170,7 @@ typedef struct {
     bool has_last, has_best;    /* NAME.last.bin and NAME.bin are this run's */
     bool best_due;          /* NAME.bin should hold the weights of this step, and does not yet */
     TrainState held;        /* what it holds until then */
+    bool lost;              /* an evaluation was not finite: back to the last save */
     bool resumed;
     Checkpoint from;        /* what is resumed, until it is copied */
     Tokenizer tokenizer;
@@ -594,7 +595,7 @@ static int history_add(Run *r, double val_loss, Err *err)
     return 0;
 }
 
-/* Scores the validation part; *val_loss stays as it is if a signal came first. */
+/* Scores the validation part. Neither a signal that comes first nor a loss that is not finite makes an evaluation. */
 static int evaluate(Run *r, double *val_loss, Err *err)
 {
     Part val = corpus_part(&r->corpus, PART_VAL);
@@ -606,10 +607,13 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     model_use(&r->model, r->model.params);
     if (score.stopped) return 0;
     *val_loss = score_mean(score);
-    if (!isfinite(*val_loss)) return diverged(r, err);
+    r->lost = !isfinite(*val_loss);
+    if (r->lost) return 0;
     if (history_add(r, *val_loss, err)) return -1;
 
-    r->best_due = r->step > 0 && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
+    /* While updates are left out, these may be the weights that a return must undo. */
+    bool sound = r->step > 0 && r->state.skipped == 0;
+    r->best_due = sound && (r->state.best_step == 0 || *val_loss < r->state.best_loss);
     if (r->best_due) {
         r->held = r->state;
         r->state.best_loss = *val_loss;
@@ -763,10 +767,25 @@ static void set_rates(Run *r)
     r->optimizer.plan.min_lr = r->plan.min_lr = r->o->min_lr * share;
 }
 
-/* Back to the last save, or to the start if there is none, with half the rate and other windows and dropout. */
+/* What the log says of later steps is no longer true. */
+static void log_go_back(Run *r)
+{
+    Err why = { 0 };
+    double unused;
+    struct stat info;
+    bool file = r->log >= 0 && fstat(r->log, &info) == 0 && S_ISREG(info.st_mode);
+    if (!file || log_cut(r, &unused, &why) == 0) return;
+    complain(r, why.msg);
+    log_close(r);
+    r->log_failed = true;
+}
+
+/* Back to the last save, or to the start if there is none, with half the rate and other windows and dropout.
+ * EXIT_DIVERGED after RETURNS_MAX of these. */
 static int go_back(Run *r, Err *err)
 {
     uint64_t attempt = r->state.attempt + 1;
+    if (attempt > RETURNS_MAX) return diverged(r, err);
     if (r->has_last) {
         if (checkpoint_load(&r->from, r->paths.last, err) || restore(r, err)) return -1;
     } else {
@@ -775,28 +794,30 @@ static int go_back(Run *r, Err *err)
         r->state = (TrainState){ 0 };
         r->history.count = 0;
         r->step = 0;
+        if (r->o->init_from != NULL && checkpoint_load(&r->from, r->o->init_from, err)) return -1;
         if (start(r, err)) return -1;
     }
+    r->lost = false;
     r->state.attempt = attempt;
+    r->state.skipped = 0;
     set_rates(r);
-    SAY(r, "note: %d updates in a row were not finite; back to step %lld with --lr %g (return %llu of %d)", SKIPS_MAX,
-        (long long)r->step, r->plan.lr, (unsigned long long)attempt, RETURNS_MAX);
-    double unused;
-    if (r->log >= 0 && log_cut(r, &unused, err)) return -1;
-    return save(r, true, err);
+    SAY(r, "note: training diverged; back to step %lld with --lr %g (return %llu of %d)", (long long)r->step, r->plan.lr,
+        (unsigned long long)attempt, RETURNS_MAX);
+    log_go_back(r);
+    return r->has_last ? save(r, true, err) : 0;            /* until there is one, what --overwrite replaces stays */
 }
 
 /* The update of this step is left out; after SKIPS_MAX of them the run goes back. */
 static int skip_step(Run *r, Err *err)
 {
-    if (++r->state.skipped >= SKIPS_MAX)
-        return r->state.attempt < RETURNS_MAX ? go_back(r, err) : diverged(r, err);
     SAY(r, "note: the gradient of step %lld is not finite; its update is left out", (long long)r->step + 1);
+    if (++r->state.skipped >= SKIPS_MAX) return go_back(r, err);
     r->step++;
     return 0;
 }
 
-/* One update. Returns 0, 1 if a signal came before it was complete (nothing has changed then), or -1. */
+/* One update, or what takes its place. Returns 0, 1 if a signal came before it was complete (nothing has changed then),
+ * or -1. */
 static int train_step(Run *r, Err *err)
 {
     double start = clock_seconds(), sum = 0;
@@ -832,11 +853,13 @@ static int train_step(Run *r, Err *err)
     r->state.train_loss = sum / ((double)B * T);
     r->step_seconds = clock_seconds() - start;
     r->pace += (r->step_seconds - r->pace) * (r->pace > 0 ? 1.0 / 12 : 1);
-    return 0;
+    return isfinite(optimizer_norm(&r->optimizer, r->model.params)) ? 0 : go_back(r, err);
 }
 
+/* Not while updates are left out, as in evaluate. */
 static bool save_due(const Run *r)
 {
+    if (r->state.skipped > 0) return false;
     if (r->o->save_every > 0) return r->step % r->o->save_every == 0;
     return clock_seconds() - r->saved >= SAVE_SECONDS;
 }
@@ -854,8 +877,8 @@ static int after_step(Run *r, bool made, Err *err)
         log_write(r, line, (size_t)snprintf(line, sizeof line, "{\"step\":0,\"val_loss\":%.9g}\n", val_loss));
     }
     if (r->o->sample_every > 0 && made && r->step % r->o->sample_every == 0 && !r->o->quiet) show_sample(r);
-    bool all = made && save_due(r);
-    if ((all || r->best_due) && save(r, all, err)) return -1;
+    /* With the best weights their state: a return must not lead behind what NAME.bin holds. */
+    if ((r->best_due || (made && save_due(r))) && save(r, true, err)) return -1;
     live_line(r);
     return 0;
 }
@@ -863,15 +886,22 @@ static int after_step(Run *r, bool made, Err *err)
 /* Updates until the steps are made, --stop-at or --patience says so, or a signal comes. */
 static int train_loop(Run *r, Err *err)
 {
-    for (bool made = false;; made = true) {
+    for (bool made = false;;) {
         if (after_step(r, made, err)) return -1;
+        if (r->lost) {
+            if (go_back(r, err)) return -1;
+            made = false;
+            continue;
+        }
         if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step >= r->o->stop_at)) return 0;
         if (out_of_patience(r)) {
             SAY(r, "note: ends after %lld evaluations without improvement", (long long)r->o->patience);
             return 0;
         }
+        int64_t before = r->step;
         int failed = train_step(r, err);
         if (failed != 0) return failed < 0 ? -1 : 0;
+        made = r->step > before;
     }
 }
 

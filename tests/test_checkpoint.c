@@ -25,7 +25,7 @@ typedef struct {
     Tokenizer tokenizer;
     Tensor tensors[64];
     size_t size;
-    real *params, *moment1, *moment2;
+    real *params, *moment1, *moment2, *raw;
     TrainState train;
     History history;
     uint64_t steps[3];
@@ -67,7 +67,8 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     w->params = some_reals(w->size, key);
     w->moment1 = some_reals(w->size, key + 1);
     w->moment2 = some_reals(w->size, key + 2);
-    w->train = (TrainState){ .attempt = 3, .best_step = 18446744073709551615u, .best_loss = 1.0 / 3,
+    w->raw = some_reals(w->size, key + 3);
+    w->train = (TrainState){ .attempt = 3, .skipped = 2, .best_step = 18446744073709551615u, .best_loss = 1.0 / 3,
                               .train_loss = 0.1, .grad_norm = 0.7 };
     for (int i = 0; i < 3; i++) {
         w->steps[i] = (uint64_t)i * 9007199254740993u;
@@ -92,6 +93,7 @@ static void world_close(World *w)
     free(w->params);
     free(w->moment1);
     free(w->moment2);
+    free(w->raw);
 }
 
 static char *world_bytes(const World *w, size_t *size)
@@ -320,6 +322,7 @@ static void check_back(const World *w, const Checkpoint *c, bool train)
     CHECK(checkpoint_setting(c, "nonsense") == NULL, "a setting that is not there");
     CHECK(c->has_train == train, "has_train");
     if (train) CHECK(memcmp(&c->train, &w->train, sizeof c->train) == 0, "train");
+    if (train) CHECK(c->train.attempt == 3 && c->train.skipped == 2 && c->train.grad_norm == 0.7, "train, by name");
     CHECK(h->count == 3 && memcmp(h->step, w->steps, sizeof w->steps) == 0
           && memcmp(h->train_loss, w->losses, 24) == 0 && memcmp(h->val_loss, w->losses + 3, 24) == 0,
               "history");
@@ -362,6 +365,74 @@ static void test_round_trip(void)
     }
 }
 
+/* With an average in the weights: the weights themselves come back too, and are all there or not at all. */
+static void test_raw(void)
+{
+    for (int variant = 0; variant < 4; variant++) {
+        Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 6, .context = 5, .bias = 1 };
+        if (variant & 1) config = (Config){ .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = 6, .hidden = 7,
+                                            .head_size = 4, .context = 5, .untied = 1 };
+        bool train = variant & 2;
+        World w;
+        Checkpoint c;
+        Err err = { 0 };
+        size_t size, without;
+        world_open(&w, config, true, true, train, 8);
+        char *less = world_bytes(&w, &without);
+        w.snapshot.raw = w.raw;
+        char *file = world_bytes(&w, &size);
+        CHECK(train ? size > without + 4 * w.size / 2 : size == without && memcmp(file, less, size) == 0,
+              "variant %d: %zu bytes, %zu without", variant, size, without);
+        free(less);
+        int status = checkpoint_parse(&c, file, size, "x.bin", &err);
+        CHECK(status == 0 && c.has_raw == train, "variant %d: %s", variant, err.msg);
+        if (status == 0) {
+            check_back(&w, &c, train);
+            if (train) check_reals_back(&w, &c, "train.raw.", w.raw);
+            real unused;
+            CHECK(train || checkpoint_copy(&c, "train.raw.", w.tensors, 1, &unused, &err) != 0,
+                  "raw weights from nowhere");
+            checkpoint_close(&c);
+        }
+        world_close(&w);
+    }
+}
+
+/* Each train.raw.* in turn is renamed, so that it is missing; likewise each of the moments. */
+static void test_raw_missing(void)
+{
+    static const char *const prefixes[] = { "train.raw.", "optim.m.", "optim.v." };
+    World w;
+    size_t size, new_size;
+    world_open(&w, tiny, true, true, true, 8);
+    w.snapshot.raw = w.raw;
+    char *file = world_bytes(&w, &size);
+    for (int i = 0; i < 3 * w.snapshot.tensor_count; i++) {
+        char name[120], other[140], word[160];
+        snprintf(name, sizeof name, "%s%s", prefixes[i % 3], w.tensors[i / 3].name);
+        snprintf(other, sizeof other, "other.%s", name);
+        snprintf(word, sizeof word, "tensor %s is missing", name);
+        char *bad = edited(file, size, name, other, "", &new_size);
+        expect_refused(bad, new_size, word, name);
+        free(bad);
+    }
+    Checkpoint c;
+    Err err = { 0 };                                        /* all of them: no average, and tensors that nobody knows */
+    char *none = edited(file, size, "train.raw.", "other.raw.", "", &new_size);
+    int status = checkpoint_parse(&c, none, new_size, "x.bin", &err);
+    CHECK(status == 0 && !c.has_raw && c.extra == w.snapshot.tensor_count, "without any: %s", err.msg);
+    if (status == 0) checkpoint_close(&c);
+    free(file);
+
+    w.raw[w.tensors[2].offset] = (real)INFINITY;
+    file = world_bytes(&w, &size);
+    char word[160];
+    snprintf(word, sizeof word, "tensor train.raw.%s: a value of it is not finite", w.tensors[2].name);
+    expect_refused(file, size, word, "raw weights that are not finite");
+    free(file);
+    world_close(&w);
+}
+
 /* The values of one tensor, read by hand: stored[j][i] = memory[i][j] where it is transposed. */
 static void check_values(const World *w, const char *file, const char *prefix, const Tensor *t,
                          const real *flat)
@@ -397,6 +468,7 @@ static void test_layout(void)
     size_t size, begin, end;
     char entry[120];
     world_open(&w, config, false, true, true, 9);
+    w.snapshot.raw = w.raw;
     char *file = world_bytes(&w, &size), *text = header_text(file);
     CHECK((8 + header_size(file)) % 64 == 0
           && file[8] == '{', "the data are aligned, the header begins with {");
@@ -412,6 +484,7 @@ static void test_layout(void)
         check_values(&w, file, "", w.tensors + i, w.params);
         check_values(&w, file, "optim.m.", w.tensors + i, w.moment1);
         check_values(&w, file, "optim.v.", w.tensors + i, w.moment2);
+        check_values(&w, file, "train.raw.", w.tensors + i, w.raw);
     }
     const char *data = find_entry(file, "history.step", entry, sizeof entry, &begin, &end);
     CHECK(data && number_at(data + 16, 8) == w.steps[2]
@@ -422,6 +495,14 @@ static void test_layout(void)
     memcpy(&bits, &w.train.best_loss, sizeof bits);
     CHECK(data && number_at(data, 8) == bits && strcmp(entry, "\"dtype\":\"F64\",\"shape\":[1],") == 0,
           "train.best_loss: %s", entry);
+    static const struct { const char *name; uint64_t value; } counts[] = {
+        { "train.attempt", 3 }, { "train.skipped", 2 }
+    };
+    for (int i = 0; i < 2; i++) {
+        data = find_entry(file, counts[i].name, entry, sizeof entry, &begin, &end);
+        CHECK(data && number_at(data, 8) == counts[i].value && strcmp(entry, "\"dtype\":\"U64\",\"shape\":[1],") == 0,
+              "%s: %s", counts[i].name, entry);
+    }
     CHECK(find_entry(file, "history.val_loss", entry, sizeof entry, &begin, &end) != NULL
           && end == size - 8 - header_size(file), "history.val_loss is the last");
     free(text);
@@ -647,6 +728,7 @@ static void test_tensor_entries(void)
         { "optim.m.transformer.wte", "optim.x.transformer.wte",
          "tensor optim.m.transformer.wte.weight is missing" },
         { "train.best_loss", "train.best_lost", "tensor train.best_loss is missing" },
+        { "train.skipped", "train.skippet", "tensor train.skipped is missing" },
         { "history.val_loss", "history.val_lost", "tensor history.val_loss is missing" },
         { "\"dtype\":\"U64\",\"shape\":[3]", "\"dtype\":\"F64\",\"shape\":[3]", "history.step has not" },
         { "\"dtype\":\"U64\",\"shape\":[3]", "\"dtype\":\"U64\",\"shape\":[1,3]", "history." },
@@ -1528,6 +1610,8 @@ int main(void)
     }
     test_crc();
     test_round_trip();
+    test_raw();
+    test_raw_missing();
     test_layout();
     test_qwen3_layout();
     test_older();

@@ -1,4 +1,4 @@
-/* test_text.c: tokenizer.h and corpus.h.
+/* test_text.c: tokenizer.h, corpus.h and the permutations of base.h.
  *
  * UTF-8 is compared with a decoder made from the table of well-formed sequences in the Unicode standard
  * (table 3-7), splits with integer arithmetic, digests with published values. The argument is the folder of
@@ -586,6 +586,180 @@ static void test_windows_are_pure(void)
     }
 }
 
+/* ---------------------------------------------------------------- permutations and epochs */
+
+/* Whether rng_permute takes 0 .. n-1 to each of them once. */
+static bool is_permutation(uint64_t key, uint64_t n)
+{
+    unsigned char *met = calloc((size_t)n, 1);
+    bool sound = met != NULL;
+    for (uint64_t i = 0; sound && i < n; i++) {
+        uint64_t to = rng_permute(key, i, n);
+        sound = to < n && met[to]++ == 0;
+    }
+    free(met);
+    return sound;
+}
+
+static void test_permutations(void)
+{
+    static const uint64_t large[] = { 1023, 1024, 1025, 4095, 4097, 65536, 65537, 100003, 1000000 };
+    static const uint64_t huge[] = { (uint64_t)1 << 40, ((uint64_t)1 << 61) + 1, (uint64_t)1 << 62 };
+    for (uint64_t n = 1; n <= 300; n++)
+        for (uint64_t key = 0; key < 5; key++)
+            CHECK(is_permutation(mix64(key), n), "n %d, key %d", (int)n, (int)key);
+    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
+        CHECK(is_permutation(9, large[i]), "n %d", (int)large[i]);
+    for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+        bool below = true, fixed = true;
+        for (uint64_t k = 0; k < 50; k++) {
+            uint64_t to = rng_permute(9, huge[i] - 1 - k, huge[i]);
+            below = below && to < huge[i];
+            fixed = fixed && to == huge[i] - 1 - k;
+        }
+        CHECK(below && !fixed, "n %g", (double)huge[i]);
+    }
+}
+
+/* Where an element goes, over many keys: every place about as often (within 5 deviations), and neighbours apart. */
+static void test_permutations_are_random(void)
+{
+    enum { KEYS = 20000, MOST = 101 };
+    static const int sizes[] = { 2, 3, 4, 5, 7, 16, 17, 64, MOST };
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+        for (int element = 0; element < 2; element++) {
+            int n = sizes[s], met[MOST] = { 0 }, worst = 0, follows = 0;
+            for (uint64_t key = 0; key < KEYS; key++) {
+                int to = (int)rng_permute(rng_bits(31, key), element ? (uint64_t)n - 1 : 0, (uint64_t)n);
+                if (to >= 0 && to < n) met[to]++;
+                follows += (int)rng_permute(rng_bits(31, key), (uint64_t)n / 2, (uint64_t)n) == (to + 1) % n;
+            }
+            double mean = (double)KEYS / n, spread = 5 * sqrt(mean);
+            for (int i = 0; i < n; i++)
+                if (fabs(met[i] - mean) > fabs(met[worst] - mean)) worst = i;
+            CHECK(fabs(met[worst] - mean) < spread, "n %d: element %d goes to %d %d times of %d", n,
+                  element ? n - 1 : 0, worst, met[worst], KEYS);
+            CHECK(n < 16 || fabs(follows - mean) < spread, "n %d: two elements stay together %d times", n, follows);
+        }
+}
+
+/* ids[i] = i again. The windows of one epoch: starts[k] is where window k begins, or -1 if it is not one. */
+static void epoch_starts(Part part, uint64_t key, uint64_t epoch, int windows, int context, int *starts)
+{
+    int32_t *x = malloc((size_t)context * sizeof *x), *y = malloc((size_t)context * sizeof *y);
+    for (int k = 0; k < windows; k++) {
+        starts[k] = -1;
+        if (x == NULL || y == NULL) continue;
+        corpus_epoch_windows(part, key, epoch * (uint64_t)windows + (uint64_t)k, 1, context, x, y);
+        bool sound = x[0] >= 0 && (size_t)x[0] + (size_t)context < part.count;
+        for (int i = 0; i < context; i++) sound = sound && x[i] == x[0] + i && y[i] == x[0] + i + 1;
+        if (sound) starts[k] = x[0];
+    }
+    free(x);
+    free(y);
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Counts what is wrong with an epoch: a window that is none, one missing or twice, a gap. */
+static int wrong_in_epoch(const int *starts, int windows, int context, int count)
+{
+    int sorted[400], wrong = 0;
+    memcpy(sorted, starts, (size_t)windows * sizeof *sorted);
+    qsort(sorted, (size_t)windows, sizeof *sorted, compare_ints);
+    wrong += sorted[0] < 0 || sorted[0] >= context || sorted[windows - 1] + context >= count;
+    for (int k = 1; k < windows; k++) wrong += sorted[k] != sorted[k - 1] + context;
+    return wrong;
+}
+
+/* Every size of part around the first multiples of the context: (count - 1) / context windows, at least one. */
+static void test_epochs(void)
+{
+    enum { MOST = 401, EPOCHS = 4 };
+    static int32_t ids[MOST];
+    for (int i = 0; i < MOST; i++) ids[i] = i;
+    for (int context = 1; context <= 23; context += context < 8 ? 1 : 5)
+        for (int count = context + 1; count <= MOST; count += count < 5 * context + 3 ? 1 : 61) {
+            Part part = { .ids = ids, .count = (size_t)count };
+            int windows = (count - context) / context > 0 ? (count - context) / context : 1;
+            int starts[2][400], wrong = 0;
+            for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+                epoch_starts(part, 7, epoch, windows, context, starts[epoch % 2]);
+                wrong += wrong_in_epoch(starts[epoch % 2], windows, context, count);
+            }
+            CHECK(wrong == 0, "context %d, %d ids: %d wrong", context, count, wrong);
+            bool same = memcmp(starts[0], starts[1], (size_t)windows * sizeof starts[0][0]) == 0;
+            CHECK(windows < 10 || !same, "context %d, %d ids: two epochs are the same", context, count);
+        }
+}
+
+/* Over many epochs every phase below the context is met about as often, and no window is always the first. */
+static void test_epochs_differ(void)
+{
+    enum { COUNT = 166, CONTEXT = 8, WINDOWS = 19, EPOCHS = 1600 };
+    static int32_t ids[COUNT];
+    int phases[CONTEXT] = { 0 }, first[WINDOWS] = { 0 }, starts[WINDOWS], rarest = EPOCHS, commonest = 0;
+    Part part = { .ids = ids, .count = COUNT };
+    for (int i = 0; i < COUNT; i++) ids[i] = i;
+    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        epoch_starts(part, 5, epoch, WINDOWS, CONTEXT, starts);
+        if (starts[0] < 0 || starts[0] >= CONTEXT * WINDOWS) continue;
+        phases[starts[0] % CONTEXT]++;
+        first[starts[0] / CONTEXT]++;
+    }
+    for (int i = 0; i < CONTEXT; i++) rarest = phases[i] < rarest ? phases[i] : rarest;
+    for (int i = 0; i < WINDOWS; i++) commonest = first[i] > commonest ? first[i] : commonest;
+    CHECK(rarest > EPOCHS / CONTEXT / 2, "one phase is met %d times in %d epochs", rarest, EPOCHS);
+    CHECK(commonest < 2 * EPOCHS / WINDOWS, "one window is the first in %d of %d epochs", commonest, EPOCHS);
+
+    int at_first[WINDOWS], at_second[WINDOWS];
+    epoch_starts(part, 5, 0, WINDOWS, CONTEXT, at_first);
+    epoch_starts(part, 6, 0, WINDOWS, CONTEXT, at_second);
+    CHECK(memcmp(at_first, at_second, sizeof at_first) != 0, "another key gives another order");
+}
+
+/* A part that is hardly longer than the context has one window an epoch, from each start in turn. */
+static void test_small_parts(void)
+{
+    int32_t ids[20], x[8], y[8];
+    for (int i = 0; i < 20; i++) ids[i] = i;
+    for (int count = 9; count <= 20; count++) {
+        Part part = { .ids = ids, .count = (size_t)count };
+        int met[20] = { 0 }, starts = count - 8 < 8 ? count - 8 : 8, all = 0, beyond = 0;
+        for (uint64_t n = 0; n < 400; n++) {
+            corpus_epoch_windows(part, 3, n, 1, 8, x, y);
+            beyond += x[0] < 0 || y[7] >= count;
+            if (x[0] >= 0 && x[0] < 20) met[x[0]]++;
+        }
+        for (int i = 0; i < starts; i++) all += met[i] > 0;
+        CHECK(beyond == 0, "%d ids: %d windows leave the part", count, beyond);
+        CHECK(all == starts, "%d ids: %d of %d starts are met", count, all, starts);
+    }
+}
+
+/* Windows 0 .. 29, over the end of an epoch, in batches of any size. */
+static void test_batches_of_epochs(void)
+{
+    enum { COUNT = 100, CONTEXT = 7, WINDOWS = 30 };
+    static int32_t ids[COUNT], x[WINDOWS * CONTEXT], y[WINDOWS * CONTEXT];
+    static int32_t again[WINDOWS * CONTEXT], z[WINDOWS * CONTEXT];
+    for (int i = 0; i < COUNT; i++) ids[i] = i;
+    Part part = { .ids = ids, .count = COUNT };
+    corpus_epoch_windows(part, 7, 0, WINDOWS, CONTEXT, x, y);
+    for (int batch = 1; batch < WINDOWS; batch++) {
+        for (int first = 0; first < WINDOWS; first += batch) {
+            int left = WINDOWS - first < batch ? WINDOWS - first : batch;
+            corpus_epoch_windows(part, 7, (uint64_t)first, left, CONTEXT, again + first * CONTEXT, z + first * CONTEXT);
+        }
+        CHECK(memcmp(x, again, sizeof x) == 0 && memcmp(y, z, sizeof y) == 0, "batches of %d", batch);
+        memset(again, 0, sizeof again);
+    }
+}
+
 /* ---------------------------------------------------------------- digests and the data file */
 
 /* The published examples of SHA-256: nothing, 24 bits, 448 bits, a million a. `lengths` covers every length
@@ -683,6 +857,12 @@ int main(int argc, char **argv)
     test_unknown_characters();
     test_windows();
     test_windows_are_pure();
+    test_permutations();
+    test_permutations_are_random();
+    test_epochs();
+    test_epochs_differ();
+    test_small_parts();
+    test_batches_of_epochs();
     test_sha256();
     test_shakespeare(argc > 1 ? argv[1] : "data");
     in_new_folder();

@@ -11,7 +11,8 @@
 
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
 faulty=$(cd "${2:?folder of the fault-injecting programs}" && pwd) || exit 1
-shakespeare=$(cd "$(dirname "$0")/../data" && pwd)/shakespeare.txt || exit 1
+tests=$(cd "$(dirname "$0")" && pwd) || exit 1
+shakespeare=$tests/../data/shakespeare.txt
 work=$(mktemp -d) || exit 1
 running=
 trap 'kill -9 $running 2>/dev/null; rm -rf "$work"' EXIT
@@ -906,10 +907,11 @@ END'
 
 # ---------------------------------------------------------------- all of it
 
+. "$tests/train_modern.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best in_the_way
     killed_runs signals locks kill_at_every_operation kill_while_overwriting
     failing_calls failing_log failing_readers places full_disk
-    texts no_validation names_of_texts numbers divergence output evaluations'
+    texts no_validation names_of_texts numbers divergence output evaluations'" $modern_groups"
 
 # A whole run, the same half way, and one that is not the same; every group compares with these.
 run 0 'a plain run' ./train t.txt $tiny --out ref.bin --log ref.log --json
