@@ -96,7 +96,7 @@ run: all run.bin
 run.bin: | train
 	./train data/shakespeare.txt --preset quick --out run.bin --overwrite
 
-everything: all $(TESTS:%=$(OBJ)/%) $(PROGRAMS:%=$(OBJ)/faulty/%)
+everything: all $(TESTS:%=$(OBJ)/%) $(PROGRAMS:%=$(OBJ)/faulty/%) $(OBJ)/bench
 
 test: everything
 	@sh tests/run.sh $(OBJ) $(or $(BIN),./) $(TESTS) $(SCRIPTS)

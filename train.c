@@ -144,12 +144,12 @@ static const Preset presets[] = {
       { { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "12" },
         { "--dropout", "0" }, { "--steps", "2000" }, { "--lr", "1e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
         { "--beta2", "0.99" }, { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
-        { "--eval-batches", "20" }, { "--separator", "off" }, { NULL, NULL } } },
+        { "--eval-batches", "20" }, { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
     { "nanogpt", "nanoGPT's shakespeare_char",
       { { "--layers", "6" }, { "--heads", "6" }, { "--channels", "384" }, { "--context", "256" }, { "--batch", "64" },
         { "--dropout", "0.2" }, { "--steps", "5000" }, { "--lr", "1e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
         { "--beta2", "0.99" }, { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
-        { "--separator", "off" }, { NULL, NULL } } },
+        { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
     { 0 }
 };
 

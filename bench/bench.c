@@ -75,13 +75,17 @@ typedef struct {
 } Workload;
 
 static const Workload nanogpt_cpu = {
-    { .layers = 4, .heads = 4, .channels = 128, .context = 64, .vocab = 65 }, 12, 1,
-    { SCHEDULE_COSINE, 2000, 100, 1e-3, 1e-4, 0.9, 0.99, 0.1, 1 }
+    { .layers = 4, .heads = 4, .channels = 128, .hidden = 512, .head_size = 32, .context = 64, .vocab = 65,
+      .rope_base = 10000 }, 12, 1,
+    { .steps = 2000, .warmup = 100, .lr = 1e-3, .min_lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99, .weight_decay = 0.1,
+      .clip = 1 }
 };
 
 static const Workload nanogpt = {
-    { .layers = 6, .heads = 6, .channels = 384, .context = 256, .vocab = 65, .dropout = 0.2 }, 64, 0,
-    { SCHEDULE_COSINE, 5000, 100, 1e-3, 1e-4, 0.9, 0.99, 0.1, 1 }
+    { .layers = 6, .heads = 6, .channels = 384, .hidden = 1536, .head_size = 64, .context = 256, .vocab = 65,
+      .rope_base = 10000, .dropout = 0.2 }, 64, 0,
+    { .steps = 5000, .warmup = 100, .lr = 1e-3, .min_lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99, .weight_decay = 0.1,
+      .clip = 1 }
 };
 
 typedef enum { PEAK, READ, NANOGPT_CPU, NANOGPT, SAMPLING, SECTIONS } SectionName;
@@ -178,7 +182,8 @@ static int trainer_open(Trainer *t, Err *err)
     size_t windows = (size_t)t->work->batch * (size_t)c->context;
     int slice = model_slice(c, cache_bytes(), t->work->batch);
     if (model_open(&t->model, c, t->K, MODEL_TRAIN, slice, err)) return -1;
-    if (optimizer_open(&t->optimizer, t->model.size, err)) return -1;
+    const Model *m = &t->model;
+    if (optimizer_open(&t->optimizer, &t->work->plan, t->K, m->tensors, m->tensor_count, m->size, err)) return -1;
     t->x = malloc(windows * sizeof *t->x);
     t->y = malloc(windows * sizeof *t->y);
     if (t->x == NULL || t->y == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
@@ -210,11 +215,10 @@ static int trainer_step(Trainer *t, Part text, int64_t step, Err *err)
         model_train_slice(m, &s, &sum);
     }
     model_finish_grads(m);
-    double norm = optimizer_norm(&t->optimizer, t->K, m->grads);
+    double norm = optimizer_norm(&t->optimizer, m->grads);
     if (!isfinite(sum) || !isfinite(norm))
         return fail(err, EXIT_DIVERGED, "the loss of step %lld is not a number", (long long)step);
-    optimizer_step(&t->optimizer, t->K, &t->work->plan, step, norm, m->tensors, m->tensor_count, m->params,
-                   m->grads);
+    optimizer_step(&t->optimizer, step, norm, m->params, m->grads);
     return 0;
 }
 
@@ -244,7 +248,7 @@ static int measure_sampling(const Bench *b, const Row *row, double *rate, Err *e
     Decoder d = { 0 };
     Chooser c = { 0 };
     int context = nanogpt.config.context;
-    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err) || decoder_open(&d, &m, err)
+    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err) || decoder_open(&d, &m, 1, err)
         || chooser_open(&c, &b->tokenizer, err);
     if (!failed) {
         model_init(&m, 1);
@@ -252,7 +256,7 @@ static int measure_sampling(const Bench *b, const Row *row, double *rate, Err *e
         double start = clock_seconds();
         for (int i = 0; i < context && id >= 0; i++) {
             if (i == FIRST_CHARACTERS) start = clock_seconds();
-            id = chooser_pick(&c, decoder_step(&d, id), rng_key(1, 0, 0, RNG_SAMPLE), (uint64_t)i);
+            id = chooser_pick(&c, decoder_step(&d, &id), rng_key(1, 0, 0, RNG_SAMPLE), (uint64_t)i);
         }
         *rate = (context - FIRST_CHARACTERS) / (clock_seconds() - start);
         if (id < 0) failed = fail(err, EXIT_DIVERGED, "a logit is not a number");

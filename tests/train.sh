@@ -907,6 +907,7 @@ END'
 
 # ---------------------------------------------------------------- all of it
 
+modern_groups=''
 . "$tests/train_modern.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best in_the_way
     killed_runs signals locks kill_at_every_operation kill_while_overwriting
