@@ -48,7 +48,7 @@ static const Cli cli = {
     "inspect", "CKPT", "Shows what a checkpoint holds.", options, NULL, offsetof(Options, given)
 };
 
-/* ---------------------------------------------------------------- helpers */
+/* ---------------------------------------------------------------- numbers and text */
 
 /* A string from a file: what could move a terminal's cursor, or is not ASCII, becomes a question mark. */
 static const char *plain(const char *from, char *out, size_t room)

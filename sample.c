@@ -579,15 +579,14 @@ static void print_legend(const Options *o, Output *out)
     enum { LEVELS = sizeof surprises / sizeof surprises[0] };
     bool shown = o->colour || terminal_has_colour(STDERR_FILENO);
     if (!o->colour && !terminal_has_colour(fileno(out->file))) {
-        fprintf(stderr, "sample: note: no colours, as standard output is no terminal that shows them; "
-                "--colour always\n");
+        fprintf(stderr, "sample: note: no colours on this output; --colour always puts them there\n");
         return;
     }
-    fprintf(stderr, "sample: nats a character:");
+    fprintf(stderr, "sample: nats:");
     for (int i = 0; i < LEVELS; i++) {
         fprintf(stderr, " %s%s ", shown ? surprises[i].code : "", surprises[i].name);
-        if (i + 1 < LEVELS) fprintf(stderr, "below %g", surprises[i].below);
-        else fprintf(stderr, "above");
+        if (i + 1 < LEVELS) fprintf(stderr, "< %g", surprises[i].below);
+        else fprintf(stderr, "from %g", surprises[i - 1].below);
         fprintf(stderr, "%s%s", shown ? NO_COLOUR : "", i + 1 < LEVELS ? "," : "\n");
     }
 }

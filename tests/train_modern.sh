@@ -3,7 +3,7 @@
 #
 #     . "$tests/train_modern.sh"      in train.sh, before its list of groups, which ends with $modern_groups
 #
-# Needs train.sh's helpers, its $tiny and $json_line, and the runs ref and half.
+# Needs train.sh's functions, its $tiny and $json_line, and the runs ref and half.
 # shellcheck disable=SC2034,SC2154
 
 # ---------------------------------------------------------------- Muon, wsd, an average, epochs
