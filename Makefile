@@ -107,6 +107,9 @@ sanitize:
 lint:
 	@sh tests/lint.sh
 
+mutate:
+	@sh tests/mutate.sh
+
 bench: all $(OBJ)/bench
 	$(OBJ)/bench
 
@@ -127,10 +130,11 @@ help:
 	@echo "make test       every test that needs only the compiler"
 	@echo "make lint       the rules of the house"
 	@echo "make sanitize   the same tests with the address and undefined-behaviour sanitizers"
+	@echo "make mutate     break each backward pass, line by line; the tests must notice"
 	@echo "make bench      speed of this machine and of whole training steps"
 	@echo "make clean      remove what was built; checkpoints stay"
 	@echo "Variables: CC=clang  OPENMP=0  ISA=portable  CFLAGS='-O2'"
 
-.PHONY: all everything run test sanitize lint bench clean help
+.PHONY: all everything run test sanitize lint mutate bench clean help
 .DELETE_ON_ERROR:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
