@@ -129,7 +129,7 @@ help:
 	@echo "make run        train for about a minute (run.bin), then print a sample"
 	@echo "make test       every test that needs only the compiler"
 	@echo "make lint       the rules of the house"
-	@echo "make sanitize   the same tests with the address and undefined-behaviour sanitizers"
+	@echo "make sanitize   the same tests with address and undefined-behaviour sanitizers"
 	@echo "make mutate     break each backward pass, line by line; the tests must notice"
 	@echo "make bench      speed of this machine and of whole training steps"
 	@echo "make clean      remove what was built; checkpoints stay"
