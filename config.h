@@ -141,6 +141,8 @@ static inline int config_check(const Config *c, Err *err)
         return fail(err, EXIT_USAGE, "head-size %d: must be even in the qwen3 family", c->head_size);
     if (c->family == FAMILY_QWEN3 && c->bias)
         return fail(err, EXIT_USAGE, "bias on: the qwen3 family has no biases");
+    if (c->family == FAMILY_QWEN3 && c->gelu_tanh)
+        return fail(err, EXIT_USAGE, "gelu tanh: the qwen3 family has SwiGLU");
     double params = c->layers * (4.0 * c->heads * c->head_size + 3.0 * c->hidden) * c->channels
                   + (2.0 * c->vocab + c->context) * c->channels;
     if (params * 8 > (double)(SIZE_MAX / 16))

@@ -681,8 +681,8 @@ static void show_new_characters(Run *r)
         if (count++ < SHOWN) snprintf(list + strlen(list), sizeof list - strlen(list), " %s", name);
     }
     if (count > 0)
-        SAY(r, "note: %d characters are new to %s and start at random:%s%s", count, r->o->init_from, list,
-            count > SHOWN ? " ..." : "");
+        SAY(r, "note: %d character%s new to %s and start%s at random:%s%s", count, count == 1 ? " is" : "s are",
+            r->o->init_from, count == 1 ? "s" : "", list, count > SHOWN ? " ..." : "");
 }
 
 /* The weights of --init-from over random ones: characters matched by value, positions up to the smaller context. */

@@ -176,14 +176,14 @@ init_from_other_text() {
     says 'init: other characters' "note: 4 characters are new to ref.bin and start at random: U+0001 '~' U+00E9 U+1F600"
     { printf '\001'; cat t.txt; } >shifted.txt              # every id is another one
     run 0 'init: ids that are shifted' ./train shifted.txt $tiny --init-from ref.bin --out i.bin --overwrite --log i.log
-    says 'init: ids that are shifted' '1 characters are new to ref.bin and start at random: U+0001'
+    says 'init: ids that are shifted' '1 character is new to ref.bin and starts at random: U+0001'
     below 'init: ids that are shifted: about the loss it had' "$(logged i.log 0)" 3.4
     awk 'BEGIN { for (i = 161; i < 256; i++) printf "%c%c%c", 65 + i % 26, 194 + (i > 191), 128 + i % 64 }' >many.txt
     run 0 'init: many new characters' ./train many.txt $tiny --init-from ref.bin --out i.bin --overwrite
     says 'init: many new characters' "start at random: 'D' 'G' 'J' 'K' 'P' 'Q' 'X' 'Z' ..."
     run 0 'no separator' ./train t.txt $tiny --separator off --out nosep.bin
     run 0 'init: a new separator' ./train t.txt $tiny --init-from nosep.bin --out i.bin --overwrite
-    says 'init: a new separator' '1 characters are new to nosep.bin and start at random: <|endoftext|>'
+    says 'init: a new separator' '1 character is new to nosep.bin and starts at random: <|endoftext|>'
     run 0 'init: no separator any more' ./train t.txt $tiny --separator off --init-from ref.bin --out i.bin --overwrite --log i.log
     below 'init: no separator any more' "$(logged i.log 0)" 3.4
 
