@@ -464,6 +464,16 @@ static inline int output_close(Output *o, Err *err)
     return fail(err, EXIT_RUNTIME, "standard output: write error: %s", strerror(o->error));
 }
 
+/* What every main does around its program: standard output is checked and closed. */
+static inline int cli_run(int (*program)(int, char **, Output *, Err *), int argc, char **argv, Err *err)
+{
+    Err closing = { 0 };
+    Output out = { stdout, 0 };
+    cli_streams();
+    int failed = program(argc, argv, &out, err);
+    return output_close(&out, failed ? &closing : err) || failed ? -1 : 0;
+}
+
 /* Whether a stream may be given colour, a moving line or characters beyond ASCII: no for TERM=dumb. */
 static inline bool terminal_is_dumb(void)
 {

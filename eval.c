@@ -396,16 +396,18 @@ static int run(const Options *o, const Operands *operands, Output *out, Err *err
     return 0;
 }
 
+static int eval_main(int argc, char **argv, Output *out, Err *err)
+{
+    Options o = { 0 };
+    Operands operands = { 0 };
+    int failed = cli_parse(&cli, argc, argv, &o, &operands, err) || run(&o, &operands, out, err);
+    operands_close(&operands);
+    return failed ? -1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     Err err = { 0 };
-    Options o = { 0 };
-    Operands operands = { 0 };
-    Output out = { stdout, 0 };
-    cli_streams();
-    int failed = cli_parse(&cli, argc, argv, &o, &operands, &err) || run(&o, &operands, &out, &err)
-        || output_close(&out, &err);
-    operands_close(&operands);
-    if (failed) fprintf(stderr, "eval: %s\n", err.msg);
-    return failed ? err.status : 0;
+    if (cli_run(eval_main, argc, argv, &err)) fprintf(stderr, "eval: %s\n", err.msg);
+    return err.status;
 }

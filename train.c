@@ -1222,17 +1222,11 @@ static int train(int argc, char **argv, Output *out, Err *err)
 int main(int argc, char **argv)
 {
     Err err = { 0 };
-    Output out = { stdout, 0 };
-    cli_streams();
-    int failed = train(argc, argv, &out, &err);
-    if (output_close(&out, failed ? &(Err){ 0 } : &err) != 0) failed = 1;
-    if (failed) {
+    if (cli_run(train, argc, argv, &err)) {
         fprintf(stderr, "train: %s\n", err.msg);
-        return err.status;
-    }
-    if (stop_signal != 0) {
+    } else if (stop_signal != 0) {
         signal((int)stop_signal, SIG_DFL);
         raise((int)stop_signal);
     }
-    return 0;
+    return err.status;
 }

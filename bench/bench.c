@@ -689,10 +689,6 @@ static int bench(int argc, char **argv, Output *out, Err *err)
 int main(int argc, char **argv)
 {
     Err err = { 0 };
-    Output out = { stdout, 0 };
-    cli_streams();
-    int failed = bench(argc, argv, &out, &err);
-    if (output_close(&out, failed ? &(Err){ 0 } : &err) != 0) failed = 1;
-    if (failed) fprintf(stderr, "bench: %s\n", err.msg);
-    return failed ? err.status : 0;
+    if (cli_run(bench, argc, argv, &err)) fprintf(stderr, "bench: %s\n", err.msg);
+    return err.status;
 }
