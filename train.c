@@ -564,8 +564,10 @@ static int save(Run *r, bool all, Err *err)
     if (all && !r->save_failed) r->has_last = true;
     if (!r->save_failed && (r->best_due || !r->has_best || !r->has_val)) {
         r->save_failed = save_file(r, r->paths.best, false, &why) != 0;
-        if (!r->save_failed) r->has_best = true;
-        if (!r->save_failed) r->best_due = false;
+        if (!r->save_failed) {
+            r->has_best = true;
+            r->best_due = false;
+        }
     }
     if (r->save_failed) complain(r, why.msg);
     if (all) r->saved = clock_seconds();
