@@ -94,7 +94,7 @@ run: all run.bin
 	./sample run.bin --prompt "First Citizen:" --length 500
 
 run.bin: | train
-	./train data/shakespeare.txt --preset quick --out run.bin --overwrite
+	./train data/shakespeare.txt --minutes 1 --out run.bin --overwrite
 
 everything: all $(TESTS:%=$(OBJ)/%) $(PROGRAMS:%=$(OBJ)/faulty/%) $(OBJ)/bench
 

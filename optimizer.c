@@ -3,7 +3,7 @@
 
 enum { CHUNK = 4096 };      /* elements worked on in one go; fixed, so that no sum depends on the threads */
 
-static const double muon_momentum = 0.95, adamw_share = 0.25;
+static const double muon_momentum = 0.95;
 
 double plan_lr(const TrainingPlan *p, int64_t step)
 {

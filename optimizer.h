@@ -16,6 +16,8 @@
 typedef enum { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD } Schedule;
 typedef enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON } OptimizerKind;
 
+static const double adamw_share = 0.25;    /* of Muon's learning rate: what suits AdamW */
+
 /* How a run changes its parameters: settings, not state. */
 typedef struct {
     int optimizer;          /* OptimizerKind */
@@ -61,7 +63,7 @@ double optimizer_norm(Optimizer *o, const real *x);
 /* One step on gradients scaled by min(1, clip / (norm + 1e-6)), norm being optimizer_norm(grads); `step` counts from 0.
  *
  * AdamW (Loshchilov and Hutter 2019; kernels.h has the formulas), eps 1e-8, for every tensor, or with Muon for those that
- * are not hidden matrices, at a quarter of the rate.
+ * are not hidden matrices, at adamw_share of the rate.
  *
  * Muon (Jordan et al. 2024), for hidden matrices (rows,cols) with momentum 0.95:
  *     m <- 0.95 m + g        u = g + 0.95 m                        (Nesterov)

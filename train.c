@@ -7,6 +7,7 @@
  *     ./train shakespeare.txt --preset nanogpt-cpu --out shakespeare.bin
  */
 #include "base.h"
+#include "budget.h"
 #include "checkpoint.h"
 #include "cli.h"
 #include "corpus.h"
@@ -31,8 +32,16 @@ enum {
     SAMPLE_LENGTH = 200,        /* characters of --sample-every */
     LINE_SECONDS_TENTHS = 2,    /* between two states of the live line */
     SKIPS_MAX = 3,              /* updates left out in a row before the run returns to its last save */
-    RETURNS_MAX = 5             /* returns, each at half the rate, before it gives up */
+    RETURNS_MAX = 5,            /* returns, each at half the rate, before it gives up */
+    EVAL_SHARE = 40,            /* a timed run spends one part in so many on evaluations, */
+    EVALS_MAX = 20,             /* and makes at most about so many */
+    OPTION_TEXT = 4300,         /* bytes of an option's value, the longest path included */
+    HEAD_CHANNELS = 32          /* of a head, at least, where --channels is given and --heads is not */
 };
+
+static const double measure_most = 0.7, measure_share = 0.02;   /* seconds, and share of the time that --minutes gives: to
+                                                                   measure the machine's speed */
+static const double deadline_tolerance = 0.03;  /* of the time that --minutes gives */
 
 /* ---------------------------------------------------------------- options */
 
@@ -43,7 +52,7 @@ typedef struct {
     bool resume, overwrite, bytes, quiet, json, help, version;
     int64_t layers, heads, channels, hidden, head_size, context, batch;
     int family, bias, gelu, head, optimizer, schedule, sampling, separator;
-    double ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
+    double minutes, ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
     int64_t steps, warmup, decay_steps, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int64_t seed, threads, slice;
     bool given[CLI_ROWS];
@@ -81,6 +90,9 @@ static const Option options[] = {
     { "--head", NULL, OPT_WORD, AT(head), "tied", 0, 0, "tied|untied", STORED, "qwen3: the head is the embedding, or its own" },
     { "--rope-base", "X", OPT_REAL, AT(rope_base), "10000", 1, 1e12, NULL, STORED, "qwen3: base of the rotary angles" },
     GROUP("Training"),
+    { "--minutes", "X", OPT_REAL, AT(minutes), "5", 0.01, 1e6, NULL, ON_RESUME,
+      "train for so long: times this machine, chooses what --preset and other options leave open, ends on time and "
+      "prints the command that repeats the run; this is what happens without --preset and --steps" },
     { "--steps", "N", OPT_INT, AT(steps), "1200", 1, 1e12, NULL, STORED,
       "updates in all; may grow on --resume, which computes the schedule afresh" },
     { "--batch", "N", OPT_INT, AT(batch), "16", 1, 1e6, NULL, STORED, "windows of the context in a step" },
@@ -137,16 +149,19 @@ static const Option options[] = {
 
 static const Preset presets[] = {
     { "quick", "about a minute on two cores",
-      { { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "16" },
+      { { "--family", "gpt2" }, { "--optimizer", "adamw" },
+        { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "16" },
         { "--steps", "1200" }, { "--lr", "4e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--eval-every", "300" },
         { NULL, NULL } } },
     { "nanogpt-cpu", "nanoGPT's shakespeare_char for a CPU",
-      { { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "12" },
+      { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--sampling", "random" },
+        { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" }, { "--batch", "12" },
         { "--dropout", "0" }, { "--steps", "2000" }, { "--lr", "1e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
         { "--beta2", "0.99" }, { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
         { "--eval-batches", "20" }, { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
     { "nanogpt", "nanoGPT's shakespeare_char",
-      { { "--layers", "6" }, { "--heads", "6" }, { "--channels", "384" }, { "--context", "256" }, { "--batch", "64" },
+      { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--sampling", "random" },
+        { "--layers", "6" }, { "--heads", "6" }, { "--channels", "384" }, { "--context", "256" }, { "--batch", "64" },
         { "--dropout", "0.2" }, { "--steps", "5000" }, { "--lr", "1e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
         { "--beta2", "0.99" }, { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
         { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
@@ -193,7 +208,12 @@ typedef struct {
     size_t history_room;
     int log;                /* descriptor, or -1 */
     bool log_failed, save_failed;
-    double started, saved;  /* clock */
+    double begun, started, saved;   /* clock: of the program, of the training, of the last save */
+    double deadline;        /* clock: when --minutes wants it to end; 0: no timed run */
+    int64_t made;           /* updates of this start */
+    double evaluating;      /* seconds of this start's evaluations, */
+    double last_evaluation, last_save;      /* and of the last evaluation and save */
+    double planned_step;    /* seconds of a step that the end of a timed run was planned with */
     double seconds_before;  /* of earlier starts, from the log */
     double step_seconds;    /* of the last step */
     double pace;            /* seconds of a step, smoothed over the last dozen */
@@ -249,6 +269,11 @@ static void complain(Run *r, const char *what)
     fprintf(stderr, "train: %s\n", what);
 }
 
+/* Whether a timed run has not settled yet how many steps it makes: --steps is 0 then, in its checkpoints too. */
+static bool steps_open(const Run *r) { return r->o->steps == 0; }
+
+static bool all_steps_made(const Run *r) { return !steps_open(r) && r->step >= r->o->steps; }
+
 static bool evaluated(const Run *r)
 {
     return r->history.count > 0 && r->history.step[r->history.count - 1] == (uint64_t)r->step;
@@ -256,7 +281,7 @@ static bool evaluated(const Run *r)
 
 static bool evaluation_due(const Run *r)
 {
-    return r->has_val && (r->step % r->o->eval_every == 0 || r->step == r->o->steps) && !evaluated(r);
+    return r->has_val && (r->step % r->o->eval_every == 0 || all_steps_made(r)) && !evaluated(r);
 }
 
 /* Evaluations after the best one. */
@@ -282,7 +307,10 @@ static void show_header(Run *r, double memory)
         r->tokenizer.count, r->corpus.train_count, val.count);
     SAY(r, "model    %s: %d layers, %d heads, %d channels, context %d, %.2fM parameters", config_field(0)->words[c->family],
         c->layers, c->heads, c->channels, c->context, (double)model_parameters(c) / 1e6);
-    SAY(r, "training %lld steps of %lld x %d characters, %.2f MFLOP each; %.0f MB of memory", (long long)r->o->steps,
+    char length[60];
+    if (steps_open(r)) snprintf(length, sizeof length, "%.3g minutes, in steps", (r->deadline - r->begun) / 60);
+    else snprintf(length, sizeof length, "%lld steps", (long long)r->o->steps);
+    SAY(r, "training %s of %lld x %d characters, %.2f MFLOP each; %.0f MB of memory", length,
         (long long)r->o->batch, c->context, model_flops_per_token(c, c->context) / 1e6, memory / 1e6);
     SAY(r, "machine  %s, %d thread%s, %d sequence%s at once", r->kernels->name, r->model.gemm.threads,
         r->model.gemm.threads == 1 ? "" : "s", r->model.slice, r->model.slice == 1 ? "" : "s");
@@ -291,7 +319,7 @@ static void show_header(Run *r, double memory)
     if (!r->has_val) SAY(r, "note: no validation part; %s will hold the last weights, not the best", r->paths.best);
     if (r->corpus.val_only > 0)
         SAY(r, "note: the validation part has %zu symbols that the training part lacks", r->corpus.val_only);
-    if (r->o->warmup >= r->o->steps)
+    if (!steps_open(r) && r->o->warmup >= r->o->steps)
         SAY(r, "note: the warm-up (%lld steps) lasts for the whole run", (long long)r->o->warmup);
 }
 
@@ -306,12 +334,13 @@ static void format_left(char *out, size_t room, double seconds)
 static void show_progress(Run *r, const char *loss)
 {
     char left[24], step[48];
-    snprintf(step, sizeof step, "%lld/%lld", (long long)r->step, (long long)r->o->steps);
+    if (steps_open(r)) snprintf(step, sizeof step, "%lld", (long long)r->step);
+    else snprintf(step, sizeof step, "%lld/%lld", (long long)r->step, (long long)r->o->steps);
     clear_line(r);
     fprintf(stderr, "step %11s  %-26s", step, loss);
     if (r->pace <= 0) return;                       /* no step made yet */
     double speed = tokens_per_step(r) / r->pace;
-    format_left(left, sizeof left, (double)(r->o->steps - r->step) * r->pace);
+    format_left(left, sizeof left, steps_open(r) ? r->deadline - clock_seconds() : (double)(r->o->steps - r->step) * r->pace);
     fprintf(stderr, "%7.0f chars/s%5.0f GFLOP/s %s", speed,
             speed * model_flops_per_token(&r->config, r->config.context) / 1e9, left);
 }
@@ -344,12 +373,11 @@ static void print_word(FILE *f, const char *word)
     fputc('\'', f);
 }
 
-/* The command that goes on: the texts, --resume, and what the checkpoint does not hold. */
-static void show_resume_command(Run *r)
+/* The beginning of a command: this program and the texts. */
+static void print_command(Run *r, const char *what)
 {
-    if (r->o->quiet) return;
     clear_line(r);
-    fprintf(stderr, "go on with: ");
+    fprintf(stderr, "%s: ", what);
     print_word(stderr, r->argv[0]);
     for (int i = 0; i < r->texts->count; i++) {
         const char *text = r->texts->items[i];
@@ -357,21 +385,62 @@ static void show_resume_command(Run *r)
         if (text[0] == '-' && text[1] != '\0') fputs("./", stderr);
         print_word(stderr, text);
     }
+}
+
+/* An option with the value that it has. */
+static void print_option(const Option *row, const Options *o)
+{
+    char value[OPTION_TEXT];
+    fprintf(stderr, " %s", row->name);
+    if (!cli_takes_value(row)) return;
+    cli_get_text(row, o, value, sizeof value);
+    fputc(' ', stderr);
+    print_word(stderr, value);
+}
+
+/* The command that goes on: the texts, --resume, and what the checkpoint does not hold. */
+static void show_resume_command(Run *r)
+{
+    static const char *const once[] = { "--resume", "--overwrite", "--stop-at", "--minutes" };
+    if (r->o->quiet) return;
+    print_command(r, "go on with");
     fprintf(stderr, " --resume");
+    if (steps_open(r)) fprintf(stderr, " --minutes %.2f", fmax(0.01, (r->deadline - clock_seconds()) / 60));
     for (int i = 0; options[i].kind != OPT_END; i++) {
         const Option *row = &options[i];
-        char value[4300];
-        if (!r->o->given[i] || !(row->flags & ON_RESUME)) continue;
-        if (strcmp(row->name, "--resume") == 0 || strcmp(row->name, "--overwrite") == 0
-            || strcmp(row->name, "--stop-at") == 0 || (strcmp(row->name, "--patience") == 0 && out_of_patience(r)))
-            continue;
-        fprintf(stderr, " %s", row->name);
-        if (!cli_takes_value(row)) continue;
-        cli_get_text(row, r->o, value, sizeof value);
-        fputc(' ', stderr);
-        print_word(stderr, value);
+        bool repeated = r->o->given[i] && (row->flags & ON_RESUME);
+        for (size_t j = 0; repeated && j < sizeof once / sizeof once[0]; j++) repeated = strcmp(row->name, once[j]) != 0;
+        if (repeated && !(strcmp(row->name, "--patience") == 0 && out_of_patience(r))) print_option(row, r->o);
     }
     fputc('\n', stderr);
+}
+
+/* The command that gives the bytes of this run without a clock: every setting that is not a default, another --out. */
+static int show_repeat_command(Run *r, Err *err)
+{
+    char *bare[] = { NULL };
+    Options plain = { 0 };
+    Operands none = { 0 };
+    if (r->o->quiet) return 0;
+    if (cli_parse(&cli, 0, bare, &plain, &none, err)) return -1;
+    operands_close(&none);
+    print_command(r, "repeat with");
+    for (int i = 0; options[i].kind != OPT_END; i++) {
+        const Option *row = &options[i];
+        char value[OPTION_TEXT], other[OPTION_TEXT];
+        if (row->kind == OPT_GROUP) continue;
+        cli_get_text(row, r->o, value, sizeof value);
+        cli_get_text(row, &plain, other, sizeof other);
+        bool counts = (row->flags & STORED) || strcmp(row->name, "--init-from") == 0 || strcmp(row->name, "--isa") == 0;
+        if (counts && (strcmp(value, other) != 0 || strcmp(row->name, "--steps") == 0)) print_option(row, r->o);
+    }
+    char out[sizeof r->paths.best + 8];
+    int stem = (int)(strlen(r->paths.temp) - strlen(".tmp"));
+    snprintf(out, sizeof out, "%.*s.again%s", stem, r->paths.best, r->paths.best + stem);
+    fprintf(stderr, " --out ");
+    print_word(stderr, out);
+    fputc('\n', stderr);
+    return 0;
 }
 
 /* ---------------------------------------------------------------- the log: one JSON object a line */
@@ -524,6 +593,40 @@ static void log_close(Run *r)
 /* What is evaluated and kept: the average, or the weights themselves. */
 static real *best_weights(const Run *r) { return r->optimizer.average != NULL ? r->optimizer.average : r->model.params; }
 
+/* The stored text of an option: a field of the Config, or a setting. NULL: not stored. */
+static const char *stored_value(const Checkpoint *c, const char *name, char *out, size_t room)
+{
+    const ConfigField *f;
+    for (int i = 0; (f = config_field(i)) != NULL; i++)
+        if (strcmp(f->name, name) == 0) {
+            config_get(&c->config, f, out, room);
+            return out;
+        }
+    return checkpoint_setting(c, name);
+}
+
+/* The settings that a checkpoint stores. */
+static void store_settings(Run *r)
+{
+    const Options *o = r->o;
+    char buffer[SETTING_TEXT];
+    Checkpoint config_only = { .config = r->config };
+    r->setting_count = 0;
+    for (int i = 0; options[i].kind != OPT_END; i++) {
+        Setting *s = &r->settings[r->setting_count];
+        const char *name = options[i].name != NULL ? options[i].name + 2 : "";
+        if (!(options[i].flags & STORED) || stored_value(&config_only, name, buffer, sizeof buffer) != NULL) continue;
+        snprintf(s->name, sizeof s->name, "%s", name);
+        cli_get_text(&options[i], o, s->value, sizeof s->value);
+        s->is_number = options[i].kind == OPT_INT || options[i].kind == OPT_REAL;
+        r->setting_count++;
+    }
+    Setting *s = &r->settings[r->setting_count++];          /* whether a sample may start from the separator */
+    snprintf(s->name, sizeof s->name, "separators");
+    snprintf(s->value, sizeof s->value, "%zu", r->corpus.train_separators);
+    s->is_number = true;
+}
+
 static int save_file(Run *r, const char *path, bool all, Err *err)
 {
     Snapshot s = {
@@ -558,6 +661,7 @@ static int diverged(const Run *r, Err *err)
 static int save(Run *r, bool all, Err *err)
 {
     Err why = { 0 };
+    double start = clock_seconds();
     if (!isfinite(optimizer_norm(&r->optimizer, r->model.params))) return diverged(r, err);
     all = all || !r->has_best;
     r->save_failed = all && save_file(r, r->paths.last, true, &why) != 0;
@@ -570,7 +674,10 @@ static int save(Run *r, bool all, Err *err)
         }
     }
     if (r->save_failed) complain(r, why.msg);
-    if (all) r->saved = clock_seconds();
+    if (all) {
+        r->saved = clock_seconds();
+        r->last_save = r->saved - start;
+    }
     return 0;
 }
 
@@ -601,12 +708,15 @@ static int history_add(Run *r, double val_loss, Err *err)
 static int evaluate(Run *r, double *val_loss, Err *err)
 {
     Part val = corpus_part(&r->corpus, PART_VAL);
+    double start = clock_seconds();
     model_use(&r->model, best_weights(r));
     Score score = r->o->eval_batches > 0
         ? evaluate_random(&r->scorer, val, rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_EVAL),
                           (size_t)(r->o->eval_batches * r->o->batch), r->config.context)
         : evaluate_full(&r->scorer, val, r->config.context, EVAL_CHARACTERS);
     model_use(&r->model, r->model.params);
+    r->last_evaluation = clock_seconds() - start;
+    r->evaluating += r->last_evaluation;
     if (score.stopped) return 0;
     *val_loss = score_mean(score);
     r->lost = !isfinite(*val_loss);
@@ -761,12 +871,17 @@ static int restore(Run *r, Err *err)
 
 /* ---------------------------------------------------------------- training */
 
-/* Rates halve with every return. */
-static void set_rates(Run *r)
+/* The plan from the options. Rates halve with every return. */
+static void set_plan(Run *r)
 {
+    const Options *o = r->o;
     double share = ldexp(1, -(int)r->state.attempt);
-    r->optimizer.plan.lr = r->plan.lr = r->o->lr * share;
-    r->optimizer.plan.min_lr = r->plan.min_lr = r->o->min_lr * share;
+    int64_t steps = steps_open(r) ? INT64_MAX : o->steps;
+    r->plan = (TrainingPlan){ .optimizer = o->optimizer, .schedule = o->schedule, .ema = o->ema,
+                              .decay_steps = o->decay_steps > 0 ? o->decay_steps : steps / 2,
+                              .steps = steps, .warmup = o->warmup, .lr = o->lr * share, .min_lr = o->min_lr * share,
+                              .beta1 = o->beta1, .beta2 = o->beta2, .weight_decay = o->weight_decay, .clip = o->clip };
+    r->optimizer.plan = r->plan;
 }
 
 /* What the log says of later steps is no longer true. */
@@ -802,7 +917,7 @@ static int go_back(Run *r, Err *err)
     r->lost = false;
     r->state.attempt = attempt;
     r->state.skipped = 0;
-    set_rates(r);
+    set_plan(r);
     SAY(r, "note: training diverged; back to step %lld with --lr %g (return %llu of %d)", (long long)r->step, r->plan.lr,
         (unsigned long long)attempt, RETURNS_MAX);
     log_go_back(r);
@@ -850,6 +965,7 @@ static int train_step(Run *r, Err *err)
     }
     optimizer_step(&r->optimizer, r->step, norm, r->model.params, r->model.grads);
     r->step++;
+    r->made++;
     r->state.grad_norm = norm;
     r->state.skipped = 0;
     r->state.train_loss = sum / ((double)B * T);
@@ -885,6 +1001,27 @@ static int after_step(Run *r, bool made, Err *err)
     return 0;
 }
 
+/* A timed run keeps its rate until what is left of the time is just what the decay costs, the evaluations that fall into
+ * it, and the last evaluation and save. From then on --steps and --decay-steps are settled, and stored. */
+static void plan_end(Run *r)
+{
+    Options *o = r->o;
+    double now = clock_seconds(), left = r->deadline - now - r->last_evaluation - 2 * r->last_save;
+    double step = (now - r->started - r->evaluating) / (double)r->made;         /* with its share of saves and samples */
+    int64_t fit = left > 0 ? (int64_t)(left / step) : 0;
+    int64_t evaluations = (r->step + fit) / o->eval_every - r->step / o->eval_every;
+    left -= (double)evaluations * r->last_evaluation;
+    fit = left > 0 ? (int64_t)(left / step) : 0;
+    bool falls = o->schedule == SCHEDULE_WSD;
+    int64_t decay = !falls ? 0 : o->decay_steps > 0 ? o->decay_steps : (r->step + fit) / 2;
+    if (fit > decay) return;
+    o->steps = r->step + fit;
+    if (falls) o->decay_steps = fit > 0 ? fit : 1;          /* the first step of a decay still has the whole rate */
+    r->planned_step = step;
+    set_plan(r);
+    store_settings(r);
+}
+
 /* Updates until the steps are made, --stop-at or --patience says so, or a signal comes. */
 static int train_loop(Run *r, Err *err)
 {
@@ -895,7 +1032,7 @@ static int train_loop(Run *r, Err *err)
             made = false;
             continue;
         }
-        if (stop_wanted() || r->step >= r->o->steps || (r->o->stop_at > 0 && r->step >= r->o->stop_at)) return 0;
+        if (stop_wanted() || all_steps_made(r) || (r->o->stop_at > 0 && r->step >= r->o->stop_at)) return 0;
         if (out_of_patience(r)) {
             SAY(r, "note: ends after %lld evaluations without improvement", (long long)r->o->patience);
             return 0;
@@ -904,6 +1041,7 @@ static int train_loop(Run *r, Err *err)
         int failed = train_step(r, err);
         if (failed != 0) return failed < 0 ? -1 : 0;
         made = r->step > before;
+        if (steps_open(r) && made) plan_end(r);
     }
 }
 
@@ -921,6 +1059,18 @@ static void print_result(const Run *r, Output *out)
     output_print(out, "}\n");
 }
 
+/* How well a timed run kept its time and, where it did not, why; the command that repeats it. */
+static int show_end(Run *r, Err *err)
+{
+    double given = r->deadline - r->begun, late = clock_seconds() - r->deadline;
+    if (fabs(late) <= deadline_tolerance * given)
+        SAY(r, "done in %.1f of %.1f seconds", given + late, given);
+    else
+        SAY(r, "done in %.1f of %.1f seconds, %.0f%% %s: a step took %.1f ms before the rate fell and %.1f ms at the end",
+            given + late, given, fabs(late) / given * 100, late > 0 ? "late" : "early", r->planned_step * 1e3, r->pace * 1e3);
+    return show_repeat_command(r, err);
+}
+
 /* `finished`: the run had all its steps before this start. */
 static int finish(Run *r, bool finished, Output *out, Err *err)
 {
@@ -933,16 +1083,44 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
         show_resume_command(r);
         return 0;
     }
-    if (r->step < r->o->steps) show_resume_command(r);
+    if (!all_steps_made(r)) show_resume_command(r);
     SAY(r, "%s: step %llu%s", r->paths.best,
         (unsigned long long)(r->state.best_step > 0 ? r->state.best_step : (uint64_t)r->step),
         r->state.best_step > 0 ? ", the best evaluation" : "");
+    if (r->planned_step > 0 && show_end(r, err)) return -1;
     if (r->o->json) print_result(r, out);
     if (r->log_failed) return fail(err, EXIT_RUNTIME, "%s: the log is incomplete", r->o->log);
     return 0;
 }
 
 /* ---------------------------------------------------------------- before the first step */
+
+/* Whether --minutes rules this start: it is given, or nothing else says how long. */
+static bool is_timed(const Run *r)
+{
+    if (cli_given(&cli, r->o, "--minutes")) return true;
+    return !r->resumed && !cli_given(&cli, r->o, "--preset") && !cli_given(&cli, r->o, "--steps");
+}
+
+/* Sets the deadline of a timed run, whose number of steps is open. */
+static int set_deadline(Run *r, Err *err)
+{
+    if (!is_timed(r)) {
+        if (!steps_open(r)) return 0;
+        return fail(err, EXIT_USAGE, "%s: is of a timed run that has not settled its steps yet; say how long it may go on, "
+                    "with --minutes X or --steps N", r->paths.last);
+    }
+    if (cli_given(&cli, r->o, "--steps"))
+        return fail(err, EXIT_USAGE, "--minutes and --steps: only one of them can say when training ends");
+    bool settled = r->resumed || cli_given(&cli, r->o, "--schedule");
+    if (settled && (r->o->schedule == SCHEDULE_COSINE || r->o->schedule == SCHEDULE_LINEAR))
+        return fail(err, EXIT_USAGE, "--minutes: needs --schedule wsd or constant, because the other schedules must know the "
+                    "number of steps in advance");
+    r->deadline = r->begun + 60 * r->o->minutes;
+    if (!steps_open(r) && r->resumed) r->o->decay_steps = 0;
+    r->o->steps = 0;
+    return 0;
+}
 
 /* Checks a setting that is given again, and takes the stored one over. */
 static int take_setting(Run *r, int row, const char *stored, const Options *asked, bool was_asked, Err *err)
@@ -952,6 +1130,10 @@ static int take_setting(Run *r, int row, const char *stored, const Options *aske
     cli_get_text(option, asked, value, sizeof value);
     bool more_steps = strcmp(option->name, "--steps") == 0 && was_asked && r->o->steps > strtoll(stored, NULL, 10);
     if (more_steps) return 0;
+    if (strcmp(option->name, "--steps") == 0 && strcmp(stored, "0") == 0) {     /* open, which no user can ask for */
+        r->o->steps = 0;
+        return 0;
+    }
     if (was_asked && strcmp(value, stored) != 0)
         return fail(err, EXIT_USAGE, "%s %s: the run in %s has %s; leave the option out, or start anew with --overwrite",
                     option->name, value, r->paths.last, stored);
@@ -967,18 +1149,6 @@ static bool preset_names(const Run *r, const char *option)
     for (const PresetValue *v = cli_preset(&cli, r->o->preset)->values; v->name != NULL; v++)
         if (strcmp(v->name, option) == 0) return true;
     return false;
-}
-
-/* The stored text of an option: a field of the Config, or a setting. NULL: not stored. */
-static const char *stored_value(const Checkpoint *c, const char *name, char *out, size_t room)
-{
-    const ConfigField *f;
-    for (int i = 0; (f = config_field(i)) != NULL; i++)
-        if (strcmp(f->name, name) == 0) {
-            config_get(&c->config, f, out, room);
-            return out;
-        }
-    return checkpoint_setting(c, name);
 }
 
 /* The sizes of --init-from: what is given again must agree, but for the context, which may shrink, and dropout. */
@@ -1043,7 +1213,7 @@ static int open_files(Run *r, Err *err)
     if (!r->from.has_train)
         return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed", p->last);
     if (take_settings(r, err)) return -1;
-    if (r->from.step > (uint64_t)r->o->steps)
+    if (!steps_open(r) && r->from.step > (uint64_t)r->o->steps)
         return fail(err, EXIT_CHECKPOINT, "%s: is not sound: it is at step %llu of %lld", p->last,
                     (unsigned long long)r->from.step, (long long)r->o->steps);
     r->resumed = true;
@@ -1067,6 +1237,13 @@ static int open_text(Run *r, Err *err)
                     r->corpus.read, train.count);
     for (size_t i = 1; i < val.count && !r->has_val; i++)
         r->has_val = !r->tokenizer.separator || val.ids[i] != SEPARATOR_ID;
+    return 0;
+}
+
+/* A context that nobody asked for shrinks to what the training part can fill. */
+static int fit_context(Run *r, Err *err)
+{
+    Part train = corpus_part(&r->corpus, PART_TRAIN);
     if ((size_t)r->o->context <= train.count - 1) return 0;
     if (cli_given(&cli, r->o, "--context"))
         return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, so --context can be at most %zu, not %lld",
@@ -1077,10 +1254,10 @@ static int open_text(Run *r, Err *err)
     return 0;
 }
 
-/* Config and plan from the options; the settings that a checkpoint stores. */
-static int settle(Run *r, Err *err)
+static int set_config(Run *r, Err *err)
 {
     const ConfigField *f;
+    r->config = (Config){ 0 };
     for (int i = 0; (f = config_field(i)) != NULL; i++) {
         char name[SETTING_TEXT], value[SETTING_TEXT];
         snprintf(name, sizeof name, "--%s", f->name);
@@ -1091,29 +1268,90 @@ static int settle(Run *r, Err *err)
     }
     r->config.vocab = r->tokenizer.count;
     config_complete(&r->config);
-    if (config_check(&r->config, err)) return -1;
+    return config_check(&r->config, err);
+}
 
-    const Options *o = r->o;
-    r->plan = (TrainingPlan){ .optimizer = o->optimizer, .schedule = o->schedule, .ema = o->ema,
-                              .decay_steps = o->decay_steps > 0 ? o->decay_steps : o->steps / 2,
-                              .steps = o->steps, .warmup = o->warmup, .lr = o->lr, .min_lr = o->min_lr,
-                              .beta1 = o->beta1, .beta2 = o->beta2, .weight_decay = o->weight_decay, .clip = o->clip };
-    char buffer[SETTING_TEXT];
-    Checkpoint config_only = { .config = r->config };
-    for (int i = 0; options[i].kind != OPT_END; i++) {
-        Setting *s = &r->settings[r->setting_count];
-        const char *name = options[i].name != NULL ? options[i].name + 2 : "";
-        if (!(options[i].flags & STORED) || stored_value(&config_only, name, buffer, sizeof buffer) != NULL) continue;
-        snprintf(s->name, sizeof s->name, "%s", name);
-        cli_get_text(&options[i], o, s->value, sizeof s->value);
-        s->is_number = options[i].kind == OPT_INT || options[i].kind == OPT_REAL;
-        r->setting_count++;
-    }
-    Setting *s = &r->settings[r->setting_count++];          /* whether a sample may start from the separator */
-    snprintf(s->name, sizeof s->name, "separators");
-    snprintf(s->value, sizeof s->value, "%zu", r->corpus.train_separators);
-    s->is_number = true;
+/* ---------------------------------------------------------------- what --minutes chooses */
+
+/* Floating-point operations a second of this machine, from training steps of a model of middle size. */
+static int measure(Run *r, double *flops, Err *err)
+{
+    enum { BATCH = 8, CONTEXT = 128 };
+    Config c = { .family = FAMILY_QWEN3, .layers = 4, .heads = 4, .channels = 128, .context = CONTEXT, .vocab = 65 };
+    static const int32_t ids[BATCH * CONTEXT];              /* the values do not change the time */
+    Model m = { 0 };
+    config_complete(&c);
+    Slice s = { .x = ids, .y = ids, .T = CONTEXT, .batch = BATCH, .n = model_slice(&c, cache_bytes(), BATCH) };
+    if (model_open(&m, &c, r->kernels, MODEL_TRAIN, s.n, err)) return -1;
+    double loss = 0, tokens = 0;
+    model_train_slice(&m, &s, &loss);                       /* wakes the threads and touches the memory */
+    double start = clock_seconds(), seconds = 0, least = fmin(measure_most, measure_share * 60 * r->o->minutes);
+    for (; seconds < least; seconds = clock_seconds() - start, tokens += s.n * CONTEXT)
+        model_train_slice(&m, &s, &loss);
+    *flops = tokens * model_flops_per_token(&c, CONTEXT) / seconds;
+    model_close(&m);
     return 0;
+}
+
+/* Whether the command line, its preset or the file of --init-from has settled an option. */
+static bool stands(const Run *r, const char *option)
+{
+    char value[CLI_WORD];
+    Checkpoint sizes = { .config = r->from.config };
+    bool size = r->o->init_from != NULL && stored_value(&sizes, option + 2, value, sizeof value) != NULL;
+    return size || cli_given(&cli, r->o, option) || preset_names(r, option);
+}
+
+/* Takes over the values of what is not settled. */
+static int adopt(Run *r, const PresetValue *values, Err *err)
+{
+    for (const PresetValue *v = values; v->name != NULL; v++)
+        if (!stands(r, v->name) && cli_set_text(&options[cli_find(&cli, v->name, strlen(v->name))], r->o, v->value, err))
+            return -1;
+    return 0;
+}
+
+/* Heads that suit the channels, or channels that suit the heads, where only one of them is settled. */
+static void fit_heads(Run *r)
+{
+    Options *o = r->o;
+    if (o->head_size > 0 || stands(r, "--heads") == stands(r, "--channels")) return;
+    if (stands(r, "--heads")) {
+        o->channels = (o->channels + 2 * o->heads - 1) / (2 * o->heads) * (2 * o->heads);
+        return;
+    }
+    o->heads = o->channels >= HEAD_CHANNELS ? o->channels / HEAD_CHANNELS : 1;
+    while (o->heads > 1 && o->channels % (2 * o->heads) != 0) o->heads--;
+}
+
+/* Upwards to two digits: 1234 -> 1300. */
+static int64_t two_digits(double x)
+{
+    double unit = x > 10 ? pow(10, floor(log10(x)) - 1) : 1;
+    return (int64_t)(ceil(x / unit) * unit);
+}
+
+/* Model, batch, rate and regularisation of a timed run, from this machine's speed and the length of the text. */
+static int choose(Run *r, Err *err)
+{
+    Options *o = r->o;
+    Part val = corpus_part(&r->corpus, PART_VAL);
+    size_t characters = r->corpus.train_count - r->corpus.train_separators;
+    double rate = 0;
+    if (measure(r, &rate, err)) return -1;
+    double flops = rate * (r->deadline - clock_seconds());
+    if (adopt(r, budget_common, err) || adopt(r, budget_size(flops, characters), err)) return -1;
+    if (o->optimizer == OPTIMIZER_ADAMW && !stands(r, "--lr")) o->lr *= adamw_share;
+    fit_heads(r);
+    if (fit_context(r, err) || set_config(r, err)) return -1;
+
+    double tokens = flops / model_flops_per_token(&r->config, r->config.context), batch = (double)(o->batch * o->context);
+    if (adopt(r, budget_regularisation(tokens / (double)characters), err)) return -1;
+    double scored = val.count < EVAL_CHARACTERS ? (double)val.count : EVAL_CHARACTERS;
+    char every[24];
+    snprintf(every, sizeof every, "%lld",
+             (long long)two_digits(fmax(scored / 3 / batch * EVAL_SHARE, tokens / batch / EVALS_MAX)));
+    return adopt(r, (const PresetValue[]){ { "--eval-every", every }, { NULL, NULL } }, err);
 }
 
 /* Bytes that a run takes, the image of a checkpoint included while it is saved. EXIT_RUNTIME if there is less. */
@@ -1178,14 +1416,19 @@ static int run(Run *r, Output *out, Err *err)
     double memory = 0;
     if (run_paths(&r->paths, r->o->out, err)) return -1;
     r->lock = run_lock(&r->paths, err);
-    if (r->lock < 0 || open_files(r, err) || open_text(r, err) || settle(r, err) || open_memory(r, &memory, err)) return -1;
+    if (r->lock < 0 || open_files(r, err) || set_deadline(r, err) || open_text(r, err)) return -1;
+    if (r->deadline > 0 && !r->resumed ? choose(r, err) : fit_context(r, err)) return -1;
+    if (set_config(r, err)) return -1;
+    set_plan(r);
+    store_settings(r);
+    if (open_memory(r, &memory, err)) return -1;
     if (r->resumed ? restore(r, err) : start(r, err)) return -1;
-    set_rates(r);
+    set_plan(r);
     if (log_open(r, err)) return -1;
     show_header(r, memory);
     r->started = r->saved = clock_seconds();
     if (r->resumed) SAY(r, "resumed after step %lld", (long long)r->step);
-    bool finished = r->resumed && r->step >= r->o->steps && !evaluation_due(r);
+    bool finished = r->resumed && all_steps_made(r) && !evaluation_due(r);
     if (finished) SAY(r, "the run is finished; a larger --steps makes it go on");
     catch_signals();
     if (!finished && (log_start(r, err) || train_loop(r, err))) return -1;
@@ -1198,6 +1441,7 @@ static int train(int argc, char **argv, Output *out, Err *err)
     Operands texts = { 0 };
     if (cli_parse(&cli, argc, argv, &o, &texts, err)) return -1;
     Run r = { .o = &o, .argc = argc, .argv = argv, .texts = &texts, .lock = -1, .log = -1 };
+    r.begun = clock_seconds();
     r.moving_line = terminal_moves(STDERR_FILENO);
     int failed = 0;
     if (o.help) {

@@ -917,12 +917,13 @@ END'
 
 # ---------------------------------------------------------------- all of it
 
-modern_groups=''
+modern_groups='' minutes_groups=''
 . "$tests/train_modern.sh"
+. "$tests/train_minutes.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best in_the_way
     killed_runs signals locks kill_at_every_operation kill_while_overwriting
     failing_calls failing_log failing_readers places full_disk
-    texts no_validation names_of_texts numbers divergence output evaluations'" $modern_groups"
+    texts no_validation names_of_texts numbers divergence output evaluations'" $modern_groups $minutes_groups"
 
 # A whole run, the same half way, and one that is not the same; every group compares with these.
 run 0 'a plain run' ./train t.txt $tiny --out ref.bin --log ref.log --json
