@@ -37,11 +37,17 @@ static void layout_optimizer(Optimizer *o, Arena *a)
     o->partial = arena_take(a, chunks(o->size), sizeof *o->partial);
     if (o->plan.ema > 0) o->average = arena_reals(a, o->size);
     if (o->plan.optimizer != OPTIMIZER_MUON) return;
-    o->x = arena_reals(a, largest);
-    o->y = arena_reals(a, largest);
-    o->gram = arena_reals(a, side * side);
-    o->poly = arena_reals(a, side * side);
-    gemm_layout(&o->gemm, a, o->K, omp_get_max_threads());
+    o->workers = omp_get_max_threads();
+    o->work = arena_take(a, (size_t)o->workers, sizeof *o->work);
+    for (int i = 0; i < o->workers; i++) {
+        MuonWork w = { 0 };
+        w.x = arena_reals(a, largest);
+        w.y = arena_reals(a, largest);
+        w.gram = arena_reals(a, side * side);
+        w.poly = arena_reals(a, side * side);
+        gemm_layout(&w.gemm, a, o->K, 1);
+        if (o->work != NULL) o->work[i] = w;
+    }
 }
 
 static Optimizer optimizer_measure(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size)
@@ -75,47 +81,50 @@ static int chunk_length(size_t size, ptrdiff_t chunk)
     return left < CHUNK ? (int)left : CHUNK;
 }
 
-static double norm_of(const Optimizer *o, const real *x, size_t size)
+double optimizer_norm(Optimizer *o, const real *x)
 {
-    ptrdiff_t count = (ptrdiff_t)chunks(size);
+    ptrdiff_t count = (ptrdiff_t)chunks(o->size);
     OMP(parallel for schedule(static))
     for (ptrdiff_t i = 0; i < count; i++)
-        o->partial[i] = o->K->sum_squares(x + i * CHUNK, chunk_length(size, i));
+        o->partial[i] = o->K->sum_squares(x + i * CHUNK, chunk_length(o->size, i));
     double sum = 0;
     for (ptrdiff_t i = 0; i < count; i++) sum += o->partial[i];
     return sqrt(sum);
 }
 
-double optimizer_norm(Optimizer *o, const real *x) { return norm_of(o, x, o->size); }
-
-/* y = a x + b z over a whole tensor */
-static void blend(const Optimizer *o, real *y, double a, const real *x, double b, const real *z, size_t size)
+/* sqrt(sum of x^2), y = a x + b z: of one matrix, by one thread. */
+static double norm_of(const Kernels *K, const real *x, size_t size)
 {
-    ptrdiff_t count = (ptrdiff_t)chunks(size);
-    OMP(parallel for schedule(static))
-    for (ptrdiff_t i = 0; i < count; i++)
-        o->K->blend(y + i * CHUNK, (real)a, x + i * CHUNK, (real)b, z + i * CHUNK, chunk_length(size, i));
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)chunks(size); i++) sum += K->sum_squares(x + i * CHUNK, chunk_length(size, i));
+    return sqrt(sum);
 }
 
-/* x (rows,cols) <- ortho(x), in o->x or o->y; returns where. The products are taken on the smaller side. */
-static const real *orthogonalise(Optimizer *o, int rows, int cols)
+static void blend(const Kernels *K, real *y, double a, const real *x, double b, const real *z, size_t size)
+{
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)chunks(size); i++)
+        K->blend(y + i * CHUNK, (real)a, x + i * CHUNK, (real)b, z + i * CHUNK, chunk_length(size, i));
+}
+
+/* w->x (rows,cols) <- ortho(w->x), in w->x or w->y; returns where. The products are taken on the smaller side. */
+static const real *orthogonalise(const Kernels *K, MuonWork *w, int rows, int cols)
 {
     enum { STEPS = 5 };
     const double a = 3.4445, b = -4.7750, c = 2.0315;
     size_t size = (size_t)rows * (size_t)cols;
     int r = rows < cols ? rows : cols;
-    double scale = 1 / (norm_of(o, o->x, size) + 1e-7);
-    real *x = o->x, *y = o->y;
-    blend(o, x, scale, x, 0, x, size);
+    double scale = 1 / (norm_of(K, w->x, size) + 1e-7);
+    real *x = w->x, *y = w->y;
+    blend(K, x, scale, x, 0, x, size);
     for (int i = 0; i < STEPS; i++) {
-        View v = view(x, rows, cols), gram = view(o->gram, r, r);
-        if (rows <= cols) gemm(&o->gemm, o->gram, r, v, transposed(v), false);
-        else gemm(&o->gemm, o->gram, r, transposed(v), v, false);
-        gemm(&o->gemm, o->poly, r, gram, gram, false);
-        blend(o, o->poly, c, o->poly, b, o->gram, (size_t)r * (size_t)r);
-        blend(o, y, a, x, 0, x, size);
-        if (rows <= cols) gemm(&o->gemm, y, cols, view(o->poly, r, r), v, true);
-        else gemm(&o->gemm, y, cols, v, view(o->poly, r, r), true);
+        View v = view(x, rows, cols), gram = view(w->gram, r, r);
+        if (rows <= cols) gemm(&w->gemm, w->gram, r, v, transposed(v), false);
+        else gemm(&w->gemm, w->gram, r, transposed(v), v, false);
+        gemm(&w->gemm, w->poly, r, gram, gram, false);
+        blend(K, w->poly, c, w->poly, b, w->gram, (size_t)r * (size_t)r);
+        blend(K, y, a, x, 0, x, size);
+        if (rows <= cols) gemm(&w->gemm, y, cols, view(w->poly, r, r), v, true);
+        else gemm(&w->gemm, y, cols, v, view(w->poly, r, r), true);
         real *swap = x;
         x = y;
         y = swap;
@@ -125,14 +134,16 @@ static const real *orthogonalise(Optimizer *o, int rows, int cols)
 
 static void muon_step(Optimizer *o, const Tensor *t, double lr, double scale, real *params, const real *grads)
 {
+    MuonWork *work = &o->work[omp_get_thread_num()];
+    const Kernels *K = o->K;
     size_t size = tensor_size(t);
     real *w = params + t->offset, *m = o->m + t->offset;
     const real *g = grads + t->offset;
-    blend(o, m, muon_momentum, m, scale, g, size);
-    blend(o, o->x, muon_momentum, m, scale, g, size);
-    const real *direction = orthogonalise(o, t->rows, t->cols);
+    blend(K, m, muon_momentum, m, scale, g, size);
+    blend(K, work->x, muon_momentum, m, scale, g, size);
+    const real *direction = orthogonalise(K, work, t->rows, t->cols);
     double shape = t->rows > t->cols ? sqrt((double)t->rows / t->cols) : 1;
-    blend(o, w, 1 - lr * (t->decay ? o->plan.weight_decay : 0), w, -lr * shape, direction, size);
+    blend(K, w, 1 - lr * (t->decay ? o->plan.weight_decay : 0), w, -lr * shape, direction, size);
 }
 
 static void adamw_step(Optimizer *o, const Tensor *t, AdamW a, real *params, const real *grads)
@@ -158,9 +169,17 @@ void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const
         .correction1 = (real)(1 - pow(p->beta1, t)), .sqrt_correction2 = (real)sqrt(1 - pow(p->beta2, t)),
         .grad_scale = (real)scale,
     };
-    for (int i = 0; i < o->tensor_count; i++) {
+    /* Each matrix by one thread: their products are too small to share. */
+    OMP(parallel for schedule(dynamic) num_threads(o->workers) if (muon))
+    for (int i = 0; i < o->tensor_count; i++)
         if (muon && o->tensors[i].hidden) muon_step(o, &o->tensors[i], lr, scale, params, grads);
-        else adamw_step(o, &o->tensors[i], a, params, grads);
+    for (int i = 0; i < o->tensor_count; i++)
+        if (!muon || !o->tensors[i].hidden) adamw_step(o, &o->tensors[i], a, params, grads);
+    if (o->average == NULL) return;
+    ptrdiff_t count = (ptrdiff_t)chunks(o->size);
+    OMP(parallel for schedule(static))
+    for (ptrdiff_t i = 0; i < count; i++) {
+        size_t at = (size_t)i * CHUNK;
+        o->K->blend(o->average + at, (real)p->ema, o->average + at, (real)(1 - p->ema), params + at, chunk_length(o->size, i));
     }
-    if (o->average != NULL) blend(o, o->average, p->ema, o->average, 1 - p->ema, params, o->size);
 }

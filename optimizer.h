@@ -36,6 +36,13 @@ typedef struct {
  * last decay_steps only (warm-up, stable, decay: Hu et al. 2024). min_lr after the last. */
 double plan_lr(const TrainingPlan *p, int64_t step);
 
+/* What one thread needs to orthogonalise a matrix. */
+typedef struct {
+    real *x, *y;            /* (rows,cols) of the largest hidden matrix: the iterates */
+    real *gram, *poly;      /* (r,r), r the smaller side */
+    Gemm gemm;
+} MuonWork;
+
 typedef struct {
     TrainingPlan plan;
     const Kernels *K;
@@ -45,9 +52,8 @@ typedef struct {
     real *m, *v;            /* (size) first and second moments; Muon's momentum is its m */
     real *average;          /* (size) or NULL */
     double *partial;        /* one sum of squares for each chunk of a flat array */
-    real *x, *y;            /* (rows,cols) of the largest hidden matrix: Muon's iterates */
-    real *gram, *poly;      /* (r,r), r the smaller side */
-    Gemm gemm;
+    MuonWork *work;         /* (workers) with Muon */
+    int workers;
     Arena arena;
 } Optimizer;
 
