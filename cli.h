@@ -26,7 +26,7 @@
 
 /* ---------------------------------------------------------------- tables */
 
-enum { CLI_ROWS = 64, CLI_WIDTH = 80, CLI_INDENT = 26, CLI_WORD = 40, CLI_PRESET_VALUES = 32 };
+enum { CLI_ROWS = 64, CLI_WIDTH = 80, CLI_INDENT = 26, CLI_WORD = 40, CLI_PRESET_VALUES = 32, CLI_RANGE = 120 };
 
 typedef enum {
     OPT_END,                /* the last row, { 0 } */
@@ -181,24 +181,37 @@ static inline int cli_which_word(const char *words, const char *text)
     }
 }
 
+/* The range of a number, in as many digits as its bounds need. */
+static inline void cli_range(const Option *row, char out[CLI_RANGE])
+{
+    char bounds[2][CLI_RANGE / 3];
+    for (int i = 0; i < 2; i++) {
+        double bound = i == 0 ? row->low : row->high;
+        int digits = row->kind == OPT_INT ? 17 : 6;
+        do snprintf(bounds[i], sizeof bounds[i], "%.*g", digits, bound);
+        while (digits++ < 17 && strtod(bounds[i], NULL) != bound);
+    }
+    snprintf(out, CLI_RANGE, "from %s to %s", bounds[0], bounds[1]);
+}
+
 /* Sets the field of a row from text. Fails with EXIT_USAGE and the allowed range. A string is not copied. */
 static inline int cli_set_text(const Option *row, void *options, const char *text, Err *err)
 {
+    char range[CLI_RANGE];
     void *field = (char *)options + row->offset;
+    cli_range(row, range);
     switch (row->kind) {
     case OPT_INT: {
         int64_t n = 0;
         if (!cli_whole(text, &n) || (double)n < row->low || (double)n > row->high)
-            return fail(err, EXIT_USAGE, "%s wants a whole number from %.17g to %.17g, not \"%.60s\"",
-                        row->name, row->low, row->high, text);
+            return fail(err, EXIT_USAGE, "%s wants a whole number %s, not \"%.60s\"", row->name, range, text);
         memcpy(field, &n, sizeof n);
         return 0;
     }
     case OPT_REAL: {
         double x = cli_is_number(text) ? strtod(text, NULL) : 0.0;
         if (!cli_is_number(text) || x < row->low || x > row->high)
-            return fail(err, EXIT_USAGE, "%s wants a number from %g to %g, not \"%.60s\"",
-                        row->name, row->low, row->high, text);
+            return fail(err, EXIT_USAGE, "%s wants a number %s, not \"%.60s\"", row->name, range, text);
         memcpy(field, &x, sizeof x);
         return 0;
     }
