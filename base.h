@@ -57,13 +57,24 @@ static inline void omp_set_num_threads(int n) { (void)n; }
 
 /* ---------------------------------------------------------------- errors */
 
-/* The exit statuses of every program; an Err carries one of them (contract: README, "Exit status"). */
-enum {
-    EXIT_RUNTIME = 1,       /* a file cannot be opened, read or written; lock held; memory */
-    EXIT_USAGE = 2,         /* arguments, disagreement on --resume, a file in the way, a bad prompt */
-    EXIT_TEXT = 3,          /* the content of a text */
-    EXIT_CHECKPOINT = 4,    /* an opened file that is not a sound checkpoint */
-    EXIT_DIVERGED = 5       /* the loss stopped being a number */
+/* The exit statuses of every program; an Err carries one of them. */
+enum { EXIT_RUNTIME = 1, EXIT_USAGE, EXIT_TEXT, EXIT_CHECKPOINT, EXIT_DIVERGED };
+
+/* What they mean, and what the shell makes of a signal (in short: README, "What you can rely on"). */
+static const struct {
+    int status;
+    const char *meaning;
+} exit_statuses[] = {
+    { EXIT_SUCCESS, "no error" },
+    { EXIT_RUNTIME, "a file cannot be opened, read or written, another run holds its lock, or memory is short" },
+    { EXIT_USAGE, "wrong arguments, disagreement with the checkpoint that is resumed, a file in the way, or a prompt that "
+                  "cannot be used" },
+    { EXIT_TEXT, "the content of a text cannot be used" },
+    { EXIT_CHECKPOINT, "an opened file is not a sound checkpoint" },
+    { EXIT_DIVERGED, "training diverged: the loss stopped being a number" },
+    { 129, "ended by SIGHUP" },
+    { 130, "ended by SIGINT (Ctrl-C)" },
+    { 143, "ended by SIGTERM" }
 };
 
 typedef struct {

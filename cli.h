@@ -1,18 +1,18 @@
-/* cli.h: the command line. One option table per program drives parsing, --help and the man page.
+/* cli.h: the command line. One option table per program drives parsing, --help and what pages.h prints.
  *
  * Owns: options and presets, their values as text, operands, --version, and the way to standard output.
  *
- *     typedef struct { int64_t length; bool help, given[CLI_ROWS]; } Options;
+ *     typedef struct { int64_t length; bool given[CLI_ROWS]; About about; } Options;
  *     static const Option options[] = {
  *         { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Text" },
  *         { "--length", "N", OPT_INT, offsetof(Options, length), "500", 0, 1e9, NULL, 0, "new characters" },
- *         { "--help", NULL, OPT_ACTION, offsetof(Options, help), NULL, 0, 0, NULL, 0, "show this and end" },
+ *         ABOUT_ROWS(offsetof(Options, about)),
  *         { 0 }
  *     };
  *     static const Cli cli = { "sample", "CKPT", "Writes text.", options, NULL, offsetof(Options, given) };
  *     if (cli_parse(&cli, argc, argv, &o, &operands, &err)) { fprintf(stderr, "sample: %s\n", err.msg); ... }
  *     Output out = { stdout, 0 };
- *     if (o.help) cli_help(&cli, &out);
+ *     if (o.about.help) cli_help(&cli, operands.called, &out);
  *     if (output_close(&out, &err)) ...;
  */
 #ifndef CLI_H
@@ -45,7 +45,7 @@ enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
 
 typedef struct {
     const char *name;       /* with its dashes */
-    const char *arg;        /* what --help calls the value; NULL: nothing, or the words */
+    const char *arg;        /* what --help calls the value; NULL: nothing, or the words. Shells complete FILE and ISA */
     OptionKind kind;
     size_t offset;          /* into the program's Options */
     const char *text;       /* the default; NULL: left as it is (zero), and not mentioned */
@@ -73,7 +73,23 @@ typedef struct {
     size_t given;           /* offset of `bool given[CLI_ROWS]`: whether row i stands on the command line */
 } Cli;
 
+/* What every program can say about itself: its Options hold an About, and its table ends with these rows. */
 typedef struct {
+    bool help, version;
+    int page;               /* which of PAGE_WORDS, if --page is given */
+} About;
+
+#define PAGE_WORDS "man|bash|zsh"
+enum { PAGE_MAN, PAGE_BASH, PAGE_ZSH };
+
+#define ABOUT_ROWS(at) \
+    { "--page", NULL, OPT_WORD, (at) + offsetof(About, page), NULL, 0, 0, PAGE_WORDS, 0, \
+      "print the manual page, or a shell's completions, and end" }, \
+    { "--help", NULL, OPT_ACTION, (at) + offsetof(About, help), NULL, 0, 0, NULL, 0, "show this and end" }, \
+    { "--version", NULL, OPT_ACTION, (at) + offsetof(About, version), NULL, 0, 0, NULL, 0, "show the version and end" }
+
+typedef struct {
+    const char *called;     /* the program as it was called, without folders; NULL: unknown */
     const char **items;     /* (count) in order */
     int count;
 } Operands;
@@ -88,6 +104,12 @@ static inline void operands_close(Operands *o)
 static inline bool cli_takes_value(const Option *row)
 {
     return row->kind != OPT_SWITCH && row->kind != OPT_ACTION;
+}
+
+/* The other name of an option, or "". */
+static inline const char *cli_short(const Option *row)
+{
+    return strcmp(row->name, "--help") == 0 ? "-h" : "";
 }
 
 /* The row of an option, dashes included, or -1. */
@@ -299,7 +321,8 @@ static inline int cli_unknown(const Cli *cli, const char *word, size_t length, E
 /* The row that a word such as "--seed=1" or "-h" names, and the value behind its "=" or NULL; -1 with err. */
 static inline int cli_match(const Cli *cli, const char *word, const char **value, Err *err)
 {
-    if (strcmp(word, "-h") == 0) word = "--help";
+    for (const Option *r = cli->options; r->kind != OPT_END; r++)
+        if (r->name != NULL && strcmp(word, cli_short(r)) == 0) word = r->name;
     size_t length = strcspn(word, "=");
     int row = cli_find(cli, word, length);
     *value = word[length] == '=' ? word + length + 1 : NULL;
@@ -380,7 +403,8 @@ static inline int cli_walk(const Cli *cli, int argc, char **argv, void *options,
 static inline int cli_parse(const Cli *cli, int argc, char **argv, void *options, Operands *operands,
                             Err *err)
 {
-    const char *values[CLI_ROWS] = { 0 };
+    const char *values[CLI_ROWS] = { 0 }, *folder = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    operands->called = folder != NULL ? folder + 1 : argc > 0 ? argv[0] : NULL;
     operands->count = 0;
     operands->items = malloc(((size_t)(argc > 0 ? argc : 0) + 1) * sizeof *operands->items);
     if (operands->items == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the command line");
@@ -532,8 +556,8 @@ static inline void cli_help_row(Output *out, const Option *row)
 {
     char text[600];
     const char *arg = row->arg != NULL ? row->arg : row->kind == OPT_WORD ? row->words : "";
-    bool help = strcmp(row->name, "--help") == 0;
-    int column = output_print(out, "  %s%s%s%s", help ? "-h, " : "", row->name, arg[0] ? " " : "", arg);
+    const char *other = cli_short(row);
+    int column = output_print(out, "  %s%s%s%s%s", other, other[0] ? ", " : "", row->name, arg[0] ? " " : "", arg);
     if (column > CLI_INDENT - 2) {
         output_print(out, "\n");
         column = 0;
@@ -561,10 +585,11 @@ static inline void cli_help_preset(Output *out, const Preset *preset)
     output_print(out, "%s", column > 0 ? "\n" : "");
 }
 
-/* The whole table, at most CLI_WIDTH columns wide. */
-static inline void cli_help(const Cli *cli, Output *out)
+/* The whole table, at most CLI_WIDTH columns wide. called: from Operands. */
+static inline void cli_help(const Cli *cli, const char *called, Output *out)
 {
-    output_print(out, "Usage: %s %s [options]\n", cli->program, cli->operands);
+    output_print(out, "Usage: %s%s%s [options]\n", called != NULL ? called : cli->program, cli->operands[0] ? " " : "",
+                 cli->operands);
     cli_wrap(out, cli->summary, 0, 0);
     for (const Option *row = cli->options; row->kind != OPT_END; row++) {
         if (row->kind == OPT_GROUP) output_print(out, "\n%s:\n", row->help);

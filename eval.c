@@ -14,6 +14,7 @@
 #include "ensemble.h"
 #include "kernels/kernels.h"
 #include "machine.h"
+#include "pages.h"
 #include "protocol.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
@@ -27,7 +28,8 @@ typedef struct {
     const char *isa;
     int64_t stride, batches, seed, threads;
     int part, protocol, unknown;
-    bool per_line, quiet, json, help, version;
+    bool per_line, quiet, json;
+    About about;
     bool given[CLI_ROWS];
 } Options;
 
@@ -55,14 +57,13 @@ static const Option options[] = {
     { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Machine and output" },
     { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
       "threads (default: what the machine or container has)" },
-    { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
+    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
       "instruction set: portable, avx2, avx512, amx, neon (default: the fastest); list shows them" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0,
       "print one object: nats_per_char, bits_per_char, perplexity, characters, protocol, part; with "
       "--per-line a list lines of log_likelihood, characters, bits_per_char" },
     { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, 0, "no messages but errors" },
-    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
-    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    ABOUT_ROWS(AT(about)),
     { 0 }
 };
 #undef AT
@@ -380,20 +381,12 @@ static int check_options(const Options *o, Err *err)
 
 static int run(const Options *o, const Operands *operands, Output *out, Err *err)
 {
-    char built[200];
-    if (o->help) {
-        cli_help(&cli, out);
-    } else if (o->version) {
-        kernels_built(built, sizeof built);
-        cli_version(&cli, built, out);
-    } else if (o->isa != NULL && strcmp(o->isa, "list") == 0) {
-        kernels_list(out->file);
-    } else if (operands->count < 2) {
+    char built[80];
+    kernels_built(built, sizeof built);
+    if (pages_answer(&cli, o, &o->about, operands, built, out) || kernels_list(o->isa, out->file)) return 0;
+    if (operands->count < 2)
         return fail(err, EXIT_USAGE, "a checkpoint and a text are wanted; try --help");
-    } else {
-        return check_options(o, err) || evaluate(o, operands, out, err) ? -1 : 0;
-    }
-    return 0;
+    return check_options(o, err) || evaluate(o, operands, out, err) ? -1 : 0;
 }
 
 static int eval_main(int argc, char **argv, Output *out, Err *err)

@@ -9,6 +9,7 @@
 #include "checkpoint.h"
 #include "cli.h"
 #include "kernels/kernels.h"
+#include "pages.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
 #include "model.h"
@@ -22,7 +23,8 @@ enum {
 /* ---------------------------------------------------------------- options */
 
 typedef struct {
-    bool tensors, vocab, history, verify, json, help, version;
+    bool tensors, vocab, history, verify, json;
+    About about;
     bool given[CLI_ROWS];
 } Options;
 
@@ -38,8 +40,7 @@ static const Option options[] = {
       "read everything and name every damaged tensor" },
     { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Output" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0, "print all of it as one object instead" },
-    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
-    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    ABOUT_ROWS(AT(about)),
     { 0 }
 };
 #undef AT
@@ -505,18 +506,12 @@ static int inspect(const Options *o, const char *path, Output *out, Err *err)
 
 static int run(const Options *o, const Operands *operands, Output *out, Err *err)
 {
-    char built[200];
-    if (o->help) {
-        cli_help(&cli, out);
-    } else if (o->version) {
-        kernels_built(built, sizeof built);
-        cli_version(&cli, built, out);
-    } else if (operands->count != 1) {
+    char built[80];
+    kernels_built(built, sizeof built);
+    if (pages_answer(&cli, o, &o->about, operands, built, out)) return 0;
+    if (operands->count != 1)
         return fail(err, EXIT_USAGE, "one checkpoint is wanted, %d were given; try --help", operands->count);
-    } else {
-        return inspect(o, operands->items[0], out, err);
-    }
-    return 0;
+    return inspect(o, operands->items[0], out, err);
 }
 
 static int inspect_main(int argc, char **argv, Output *out, Err *err)

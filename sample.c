@@ -12,6 +12,7 @@
 #include "ensemble.h"
 #include "kernels/kernels.h"
 #include "machine.h"
+#include "pages.h"
 #include "sampling.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
@@ -30,7 +31,8 @@ typedef struct {
     int64_t length, top_k, samples, seed, threads;
     double temperature, top_p;
     int unknown, colour;
-    bool interactive, show_probs, quiet, json, help, version;
+    bool interactive, show_probs, quiet, json;
+    About about;
     bool given[CLI_ROWS];
 } Options;
 
@@ -39,7 +41,7 @@ static const Option options[] = {
     /* name, argument, kind, into, default, low, high, words, flags, help */
     { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Text" },
     { "--prompt", "S", OPT_STRING, AT(prompt), NULL, 0, 0, NULL, 0, "text to continue; it is printed first" },
-    { "--prompt-file", "F", OPT_STRING, AT(prompt_file), NULL, 0, 0, NULL, 0,
+    { "--prompt-file", "FILE", OPT_STRING, AT(prompt_file), NULL, 0, 0, NULL, 0,
       "file with the text to continue (- is standard input)" },
     { "--length", "N", OPT_INT, AT(length), "500", 0, 1e9, NULL, 0, "new characters, at most" },
     { "--samples", "N", OPT_INT, AT(samples), "1", 1, 1e9, NULL, 0,
@@ -65,13 +67,12 @@ static const Option options[] = {
     { "--colour", NULL, OPT_WORD, AT(colour), "auto", 0, 0, "auto|always", 0, "auto: only on a terminal" },
     { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
       "threads (default: what the machine or container has); the text does not depend on it" },
-    { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
+    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
       "instruction set: portable, avx2, avx512, amx, neon (default: the fastest); list shows them" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0,
       "print {\"samples\":[{\"prompt\":...,\"text\":...}]} instead; text is what is new" },
     { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, 0, "no messages but errors" },
-    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
-    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    ABOUT_ROWS(AT(about)),
     { 0 }
 };
 #undef AT
@@ -633,20 +634,12 @@ static int check_options(const Options *o, Err *err)
 
 static int run(const Options *o, const Operands *operands, Output *out, Err *err)
 {
-    char built[200];
-    if (o->help) {
-        cli_help(&cli, out);
-    } else if (o->version) {
-        kernels_built(built, sizeof built);
-        cli_version(&cli, built, out);
-    } else if (o->isa != NULL && strcmp(o->isa, "list") == 0) {
-        kernels_list(out->file);
-    } else if (operands->count < 1) {
+    char built[80];
+    kernels_built(built, sizeof built);
+    if (pages_answer(&cli, o, &o->about, operands, built, out) || kernels_list(o->isa, out->file)) return 0;
+    if (operands->count < 1)
         return fail(err, EXIT_USAGE, "a checkpoint is wanted; try --help");
-    } else {
-        return check_options(o, err) || sample(o, operands, out, err) ? -1 : 0;
-    }
-    return 0;
+    return check_options(o, err) || sample(o, operands, out, err) ? -1 : 0;
 }
 
 static int sample_main(int argc, char **argv, Output *out, Err *err)

@@ -14,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "machine.h"
 #include "optimizer.h"
+#include "pages.h"
 #include "sampling.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
@@ -49,12 +50,13 @@ enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
 
 typedef struct {
     const char *out, *preset, *init_from, *log, *isa;
-    bool resume, overwrite, bytes, quiet, json, help, version;
+    bool resume, overwrite, bytes, quiet, json;
     int64_t layers, heads, channels, hidden, head_size, context, batch;
     int family, bias, gelu, head, optimizer, schedule, sampling, separator;
     double minutes, ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
     int64_t steps, warmup, decay_steps, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int64_t seed, threads, slice;
+    About about;
     bool given[CLI_ROWS];
 } Options;
 
@@ -136,12 +138,11 @@ static const Option options[] = {
       "threads (default: what the machine or container has); the result does not depend on it" },
     { "--slice", "N", OPT_INT, AT(slice), "0", 0, 1e6, NULL, ON_RESUME,
       "sequences worked on at once, which bounds memory; the result does not depend on it; 0: what suits the cache" },
-    { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, ON_RESUME,
+    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, ON_RESUME,
       "instruction set (default: the fastest); list shows them" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, ON_RESUME, "print the result as JSON" },
     { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, ON_RESUME, "no messages but errors" },
-    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
-    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    ABOUT_ROWS(AT(about)),
     { 0 }
 };
 #undef AT
@@ -1443,19 +1444,14 @@ static int train(int argc, char **argv, Output *out, Err *err)
     Run r = { .o = &o, .argc = argc, .argv = argv, .texts = &texts, .lock = -1, .log = -1 };
     r.begun = clock_seconds();
     r.moving_line = terminal_moves(STDERR_FILENO);
+    char built[80];
+    kernels_built(built, sizeof built);
+    bool answered = pages_answer(&cli, &o, &o.about, &texts, built, out) || kernels_list(o.isa, out->file);
     int failed = 0;
-    if (o.help) {
-        cli_help(&cli, out);
-    } else if (o.version) {
-        char built[80];
-        kernels_built(built, sizeof built);
-        cli_version(&cli, built, out);
-    } else if (o.isa != NULL && strcmp(o.isa, "list") == 0) {
-        kernels_list(out->file);
-    } else if (texts.count == 0) {
-        failed = fail(err, EXIT_USAGE, "which text? for example: %s data/shakespeare.txt (--help lists the options)",
+    if (!answered && texts.count == 0) {
+        failed = fail(err, EXIT_USAGE, "which text? for example: %s mytext.txt (--help lists the options)",
                       argc > 0 ? argv[0] : "train");
-    } else {
+    } else if (!answered) {
         r.kernels = kernels_pick(o.isa, err);
         omp_set_num_threads(o.threads > 0 ? (int)o.threads : default_threads());
         failed = r.kernels == NULL || run(&r, out, err);

@@ -11,6 +11,7 @@
 #include "../kernels/kernels.h"
 #include "../machine.h"
 #include "../optimizer.h"
+#include "../pages.h"
 #include "../sampling.h"
 #include "../tokenizer.h"
 #define MODEL_IMPLEMENTATION
@@ -36,7 +37,8 @@ static const double least_seconds = 0.2;    /* of one measurement */
 typedef struct {
     int64_t rounds, threads;
     const char *isa;
-    bool quick, all, json, help, version;
+    bool quick, all, json;
+    About about;
     bool given[CLI_ROWS];
 } Options;
 
@@ -48,13 +50,12 @@ static const Option options[] = {
       "leave out the training steps of nanogpt" },
     { "--all", NULL, OPT_SWITCH, AT(all), NULL, 0, 0, NULL, 0,
       "training steps of nanogpt for every instruction set and number of threads (many minutes)" },
-    { "--isa", "NAME", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
+    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
       "only this instruction set (default: all that are usable); list shows them" },
     { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
       "threads to compare with one (default: what the machine or container has)" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0, "print the result as JSON" },
-    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "show this and end" },
-    { "--version", NULL, OPT_ACTION, AT(version), NULL, 0, 0, NULL, 0, "show the version and end" },
+    ABOUT_ROWS(AT(about)),
     { 0 }
 };
 #undef AT
@@ -664,20 +665,15 @@ static int bench(int argc, char **argv, Output *out, Err *err)
     Options o = { 0 };
     Operands operands = { 0 };
     if (cli_parse(&cli, argc, argv, &o, &operands, err)) return -1;
+    char built[80];
+    kernels_built(built, sizeof built);
+    bool answered = pages_answer(&cli, &o, &o.about, &operands, built, out) || kernels_list(o.isa, out->file);
     int count = operands.count, failed = 0;
     operands_close(&operands);
-    if (o.help) {
-        cli_help(&cli, out);
-    } else if (o.version) {
-        char built[80];
-        kernels_built(built, sizeof built);
-        cli_version(&cli, built, out);
-    } else if (o.isa != NULL && strcmp(o.isa, "list") == 0) {
-        kernels_list(out->file);
-    } else if (count > 0 || (o.quick && o.all)) {
+    if (!answered && (count > 0 || (o.quick && o.all))) {
         failed = fail(err, EXIT_USAGE, count > 0 ? "only options are expected (--help lists them)"
                                                  : "--quick and --all exclude each other");
-    } else {
+    } else if (!answered) {
         Bench b = { .o = &o };
         failed = run(&b, out, err);
         corpus_close(&b.corpus);

@@ -55,8 +55,9 @@ void kernels_built(char *out, size_t room)
             used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", ladder[t].table->name);
 }
 
-void kernels_list(FILE *f)
+bool kernels_list(const char *want, FILE *f)
 {
+    if (want == NULL || strcmp(want, "list") != 0) return false;
     const Kernels *fastest = kernels_usable(0);
     for (int t = 0; t < LADDER; t++) {
         const Kernels *k = ladder[t].table;
@@ -64,4 +65,5 @@ void kernels_list(FILE *f)
         fprintf(f, "%-10s%s\n", k->name,
                 k == fastest ? "usable here, the automatic choice" : ladder[t].usable() ? "usable here" : "not usable here");
     }
+    return true;
 }

@@ -103,8 +103,8 @@ const Kernels *kernels_pick(const char *want, Err *err);
 const Kernels *kernels_usable(int i);
 /* Names of the tables of this build, separated by spaces (for --version). */
 void kernels_built(char *out, size_t room);
-/* One line a table: name, and whether this machine runs it (for --isa list). */
-void kernels_list(FILE *f);
+/* Answers --isa list: if want is "list", one line a table, name and whether this machine runs it. Whether it is. */
+bool kernels_list(const char *want, FILE *f);
 
 /* ---------------------------------------------------------------- matrix products (gemm.c) */
 

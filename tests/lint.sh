@@ -76,6 +76,7 @@ checkpoint.c        base.h checkpoint.h json.h
 json.h              base.h tokenizer.h
 cli.h               base.h
 budget.h            base.h cli.h
+pages.h             base.h cli.h
 machine.h           base.h
 sampling.h          base.h tokenizer.h
 ensemble.h          base.h checkpoint.h machine.h model.h tokenizer.h

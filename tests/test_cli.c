@@ -1,4 +1,5 @@
-/* test_cli.c: the option table (cli.h), what a timed run chooses (budget.h), what the machine says of itself (machine.h).
+/* test_cli.c: the option table (cli.h), quoting for roff and zsh (pages.h), what a timed run chooses (budget.h), what the
+ * machine says about itself (machine.h).
  *
  *     cc -std=c99 tests/test_cli.c -lm && ./a.out
  */
@@ -6,6 +7,7 @@
 #include "../budget.h"
 #include "../cli.h"
 #include "../machine.h"
+#include "../pages.h"
 #include "check.h"
 
 typedef struct {
@@ -13,7 +15,8 @@ typedef struct {
     double lr, share;
     const char *out, *preset;
     int schedule, bias;
-    bool bytes, quiet, help, given[CLI_ROWS];
+    bool bytes, quiet, given[CLI_ROWS];
+    About about;
 } Options;
 
 #define AT(field) offsetof(Options, field)
@@ -30,7 +33,7 @@ static const Option options[] = {
     { "--preset", "P", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "values to start from" },
     { "--bytes", NULL, OPT_SWITCH, AT(bytes), NULL, 0, 0, NULL, STORED, "bytes" },
     { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, ON_RESUME, "errors only" },
-    { "--help", NULL, OPT_ACTION, AT(help), NULL, 0, 0, NULL, 0, "this" },
+    ABOUT_ROWS(AT(about)),
     { 0 }
 };
 #undef AT
@@ -93,7 +96,7 @@ static void test_forms(void)
     operands_close(&p);
     CHECK(parse("--out= x", &o, &p, &err) == 0 && o.out[0] == '\0' && p.count == 1, "--name= is empty");
     operands_close(&p);
-    CHECK(parse("-h --nonsense", &o, &p, &err) == 0 && o.help, "-h ends parsing at once");
+    CHECK(parse("-h --nonsense", &o, &p, &err) == 0 && o.about.help, "-h ends parsing at once");
     operands_close(&p);
 
     char *none[] = { NULL };
@@ -213,25 +216,26 @@ static void test_nearest(void)
     CHECK(cli_distance(longest, strlen(longest), longest) == 0, "long words are cut");
 }
 
+static void print_help(Output *out) { cli_help(&cli, NULL, out); }
+static void print_json(Output *out) { output_json(out, "a\"\\\n\t\x7f\0\xc3\xa9", 9, false); }
+
 /* What a function prints, as a string. */
-static char *printed(const Cli *which, char *text, size_t room)
+static void printed(void (*print)(Output *), char *text, size_t room)
 {
     FILE *f = tmpfile();
     Output out = { f, 0 };
     text[0] = '\0';
-    if (f == NULL) return text;
-    if (which != NULL) cli_help(which, &out);
-    else output_json(&out, "a\"\\\n\t\x7f\0\xc3\xa9", 9, false);
+    if (f == NULL) return;
+    print(&out);
     rewind(f);
     text[fread(text, 1, room - 1, f)] = '\0';
     fclose(f);
-    return text;
 }
 
 static void test_output(void)
 {
     static char text[20000];
-    printed(&cli, text, sizeof text);
+    printed(print_help, text, sizeof text);
     CHECK(text[0] != '\0' && text[strlen(text) - 1] == '\n', "help ends with a newline");
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
         CHECK(strcspn(line, "\n") <= 80, "%d columns: %.90s", (int)strcspn(line, "\n"), line);
@@ -241,8 +245,43 @@ static void test_output(void)
     CHECK(strstr(text, "cosine|linear|constant") && strstr(text, "(default 100)"), "words, default");
     CHECK(strstr(text, "-h, --help") != NULL, "-h");
 
-    printed(NULL, text, sizeof text);
+    printed(print_json, text, sizeof text);
     CHECK(strcmp(text, "\"a\\\"\\\\\\n\\u0009\\u007f\\u0000\\u00c3\\u00a9\"") == 0, "JSON string: %s", text);
+}
+
+/* Texts that roff and zsh would take for something else. */
+static const Option hostile_options[] = {
+    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Back\\slash" },
+    { "--hostile", "X", OPT_STRING, 0, "a\\b", 0, 0, NULL, 0,
+      ".dot 'quote in front; of a line that is filled up to where the next word starts another one, which has "
+      ".dots .dots .dots .dots .dots .dots .dots .dots .dots .dots .dots 'quote 'quote 'quote 'quote 'quote 'quote "
+      "'quote 'quote 'quote 'quote. .dot [in] it's: ~^` end" },
+    { 0 }
+};
+static const Cli hostile = { "hostile", "TEXT...", "Tests, a summary.", hostile_options, NULL, 0 };
+static void print_man(Output *out) { pages_man(&hostile, out); }
+static void print_zsh(Output *out) { pages_zsh(&hostile, "one two", out); }
+
+static void test_pages(void)
+{
+    static char text[20000];
+    int lines = 0;
+    printed(print_man, text, sizeof text);
+    for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1, lines++) {
+        *end = '\0';
+        CHECK(line[0] != '\'' && strncmp(line, ".dot", 4) != 0, "taken for a request: %s", line);
+        CHECK(strpbrk(line, "~^`") == NULL && strlen(line) <= 100, "not plain, or too long: %s", line);
+        for (char *c = line; *c != '\0'; c++) {
+            bool escape = *c == '\\';
+            if (*c == '-' || (escape && strchr("-e&f(", c[1]) == NULL)) CHECK(false, "not escaped: %s", line);
+            c += escape;
+        }
+    }
+    CHECK(lines > 20, "%d lines of a manual page", lines);
+
+    printed(print_zsh, text, sizeof text);
+    CHECK(strstr(text, "'\\''quote. .dot \\[in\\] it'\\''s\\: ~^` end]:X:'") != NULL,
+          "quoted for zsh: %s", text);
 }
 
 static void test_broken_output(void)
@@ -372,6 +411,7 @@ int main(void)
     test_round_trip();
     test_nearest();
     test_output();
+    test_pages();
     test_broken_output();
     test_machine();
     test_control_groups();

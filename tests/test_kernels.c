@@ -1108,7 +1108,7 @@ static void check_pick(void)
     FILE *f = tmpfile();
     CHECK(f != NULL, "no temporary file");
     if (f == NULL) return;
-    kernels_list(f);
+    kernels_list("list", f);
     for (int i = 0; kernels_usable(i) != NULL; i++) {
         bool listed = false;
         rewind(f);
