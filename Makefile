@@ -8,6 +8,10 @@ OPENMP  = 1
 ISA     = all
 SANITIZE = 0
 PYTHON  = python3
+PREFIX  = /usr/local
+BINDIR  = $(PREFIX)/bin
+MANDIR  = $(PREFIX)/share/man
+DESTDIR =
 
 WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wdouble-promotion -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS  = -O3 -g
@@ -55,7 +59,7 @@ KERNELS  = kernels/kernels kernels/gemm $(TABLES:%=kernels/%)
 LIGHT    = tokenizer corpus optimizer $(KERNELS)
 PARTS    = $(LIGHT) checkpoint
 TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_gradients
-SCRIPTS  = cli train
+SCRIPTS  = cli train pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 all: $(PROGRAMS:%=$(BIN)%)
@@ -121,6 +125,28 @@ $(PEAKS): $(OBJ)/peak/%.o: bench/peak.c $(STAMP)
 $(OBJ)/bench: $(OBJ)/float/bench/bench.o $(PEAKS) $(LIGHT:%=$(OBJ)/float/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 
+# Programs, manual pages, completions of bash and zsh: where each goes.
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR  = $(PREFIX)/share/zsh/site-functions
+program = $(DESTDIR)$(BINDIR)/folio-$(1)
+man     = $(DESTDIR)$(MANDIR)/man1/folio-$(1).1
+bash    = $(DESTDIR)$(BASHDIR)/folio-$(1)
+zsh     = $(DESTDIR)$(ZSHDIR)/_folio-$(1)
+places  = $(foreach kind,program man bash zsh,$(call $(kind),$(1)))
+
+install: all
+	umask 022 && mkdir -p $(dir $(call places,x))
+	umask 022 && set -e && for p in $(PROGRAMS); do \
+	    rm -f $(call places,$$p); \
+	    install -m 755 $(or $(BIN),./)$$p $(call program,$$p); \
+	    $(or $(BIN),./)$$p --page man > $(call man,$$p); \
+	    $(or $(BIN),./)$$p --page bash > $(call bash,$$p); \
+	    $(or $(BIN),./)$$p --page zsh > $(call zsh,$$p); \
+	done
+
+uninstall:
+	rm -f $(foreach p,$(PROGRAMS),$(call places,$(p)))
+
 clean:
 	rm -rf build $(PROGRAMS)
 
@@ -132,9 +158,11 @@ help:
 	@echo "make sanitize   the same tests with address and undefined-behaviour sanitizers"
 	@echo "make mutate     break each backward pass, line by line; the tests must notice"
 	@echo "make bench      speed of this machine and of whole training steps"
+	@echo "make install    programs folio-*, manual pages, completions: PREFIX=$(PREFIX) BINDIR MANDIR DESTDIR"
+	@echo "make uninstall  remove what make install put there"
 	@echo "make clean      remove what was built; checkpoints stay"
 	@echo "Variables: CC=clang  OPENMP=0  ISA=portable  CFLAGS='-O2'"
 
-.PHONY: all everything run test sanitize lint mutate bench clean help
+.PHONY: all everything run test sanitize lint mutate bench install uninstall clean help
 .DELETE_ON_ERROR:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
