@@ -75,7 +75,7 @@ static const Option options[] = {
       "are matched, new ones start at random" },
     { "--log", "FILE", OPT_STRING, AT(log), NULL, 0, 0, NULL, ON_RESUME, "write a line of JSON for every step" },
     GROUP("Model"),
-    { "--preset", "NAME", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "a list of settings, see below" },
+    { "--preset", "NAME", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "a list of settings, see below; instead of --minutes" },
     { "--family", NULL, OPT_WORD, AT(family), "gpt2", 0, 0, "gpt2|qwen3", STORED,
       "gpt2: learned positions, layer norm, GELU; qwen3: rotary positions, RMS norm, SwiGLU" },
     { "--layers", "N", OPT_INT, AT(layers), "4", 0, 1000, NULL, STORED, "blocks" },

@@ -166,7 +166,7 @@ for p in $names; do
     sed 's/[ ;].*//' "$work/$p.options" | sort > "$work/$p.names"
 done
 check 'rows with every feature' grep -q '^--schedule cosine|linear|constant|wsd;cosine$' "$work/train.options"
-check 'presets are found' grep -q '^nanogpt --layers=6 .* --seed=1337$' "$work/train.presets"
+check 'presets are found' grep -q '^nanogpt .*--layers=6 .* --seed=1337$' "$work/train.presets"
 
 # ---------------------------------------------------------------- the rest of the manual page
 
