@@ -114,6 +114,9 @@ lint:
 mutate:
 	@sh tests/mutate.sh
 
+kills: all
+	@sh tests/kills.sh $(or $(BIN),./)
+
 bench: all $(OBJ)/bench
 	$(OBJ)/bench
 
@@ -157,12 +160,13 @@ help:
 	@echo "make lint       the rules of the house"
 	@echo "make sanitize   the same tests with address and undefined-behaviour sanitizers"
 	@echo "make mutate     break each backward pass, line by line; the tests must notice"
+	@echo "make kills      kill two runs at a hundred random moments each; some minutes"
 	@echo "make bench      speed of this machine and of whole training steps"
 	@echo "make install    programs folio-*, manual pages, completions: PREFIX=$(PREFIX) BINDIR MANDIR DESTDIR"
 	@echo "make uninstall  remove what make install put there"
 	@echo "make clean      remove what was built; checkpoints stay"
 	@echo "Variables: CC=clang  OPENMP=0  ISA=portable  CFLAGS='-O2'"
 
-.PHONY: all everything run test sanitize lint mutate bench install uninstall clean help
+.PHONY: all everything run test sanitize lint mutate kills bench install uninstall clean help
 .DELETE_ON_ERROR:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
