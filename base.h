@@ -82,17 +82,23 @@ typedef struct {
     char msg[600];          /* one sentence: what, where, why, what to do */
 } Err;
 
-/* Fills err and returns -1, so that a function can end with `return fail(err, ...)`. */
+/* Fills err and returns -1, so that a function can end with `return fail(err, ...)`. A sentence that is too long loses
+ * its middle, where a long path is: its end says why. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 static inline int fail(Err *err, int status, const char *format, ...)
 {
+    enum { HALF = sizeof err->msg / 2 - 3 };
+    char whole[8192];
     va_list args;
     va_start(args, format);
-    err->status = status;
-    vsnprintf(err->msg, sizeof err->msg, format, args);
+    vsnprintf(whole, sizeof whole, format, args);
     va_end(args);
+    size_t size = strlen(whole);
+    err->status = status;
+    if (size < sizeof err->msg) memcpy(err->msg, whole, size + 1);
+    else snprintf(err->msg, sizeof err->msg, "%.*s ... %.*s", HALF, whole, HALF, whole + size - HALF);
     return -1;
 }
 
