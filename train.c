@@ -1436,27 +1436,41 @@ static int run(Run *r, Output *out, Err *err)
     return finish(r, finished, out, err);
 }
 
+/* A Run is too large for a small stack. */
+static int run_with(Options *o, int argc, char **argv, const Operands *texts, double begun, Output *out, Err *err)
+{
+    Run *r = calloc(1, sizeof *r);
+    if (r == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a run");
+    r->o = o;
+    r->argc = argc;
+    r->argv = argv;
+    r->texts = texts;
+    r->begun = begun;
+    r->lock = r->log = -1;
+    r->moving_line = terminal_moves(STDERR_FILENO);
+    r->kernels = kernels_pick(o->isa, err);
+    omp_set_num_threads(o->threads > 0 ? (int)o->threads : default_threads());
+    int failed = r->kernels == NULL || run(r, out, err);
+    close_run(r);
+    free(r);
+    return failed;
+}
+
 static int train(int argc, char **argv, Output *out, Err *err)
 {
+    double begun = clock_seconds();
     Options o = { 0 };
     Operands texts = { 0 };
     if (cli_parse(&cli, argc, argv, &o, &texts, err)) return -1;
-    Run r = { .o = &o, .argc = argc, .argv = argv, .texts = &texts, .lock = -1, .log = -1 };
-    r.begun = clock_seconds();
-    r.moving_line = terminal_moves(STDERR_FILENO);
     char built[80];
     kernels_built(built, sizeof built);
     bool answered = pages_answer(&cli, &o, &o.about, &texts, built, out) || kernels_list(o.isa, out->file);
     int failed = 0;
-    if (!answered && texts.count == 0) {
+    if (!answered && texts.count == 0)
         failed = fail(err, EXIT_USAGE, "which text? for example: %s mytext.txt (--help lists the options)",
                       argc > 0 ? argv[0] : "train");
-    } else if (!answered) {
-        r.kernels = kernels_pick(o.isa, err);
-        omp_set_num_threads(o.threads > 0 ? (int)o.threads : default_threads());
-        failed = r.kernels == NULL || run(&r, out, err);
-        close_run(&r);
-    }
+    else if (!answered)
+        failed = run_with(&o, argc, argv, &texts, begun, out, err);
     operands_close(&texts);
     return failed ? -1 : 0;
 }
