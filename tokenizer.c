@@ -143,7 +143,7 @@ int tokenizer_add(Tokenizer *t, const char *text, size_t size, const char *name,
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         if (length == 0) {
             tokenizer_close(t);
-            return fail_ill_formed(name, text, size, at, EXIT_TEXT, "convert it to UTF-8, "
+            return fail_ill_formed(name, text, size, at, EXIT_TEXT, "convert it to UTF-8 (iconv does), "
                                    "or learn its bytes as they are with --bytes", err);
         }
         t->ids[value] = SEEN;
@@ -212,7 +212,7 @@ int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const ch
     for (size_t at = 0, length; at < size; at += length) {
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         if (length == 0)
-            return fail_ill_formed(name, text, size, at, status, "convert it to UTF-8; "
+            return fail_ill_formed(name, text, size, at, status, "convert it to UTF-8 (iconv does); "
                                    "only a model trained with --bytes reads bytes as they are", err);
         int32_t id = t->ids[value];
         if (id == NO_ID) lacking++;

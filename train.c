@@ -29,6 +29,7 @@ enum {
     EVAL_CHARACTERS = 120000,   /* of the validation part, scored at each evaluation */
     SAVE_SECONDS = 30,          /* a run that is killed loses this much work and one step, or what --save-every says */
     SMALL_TEXT = 10000,         /* characters below which a model learns a text by heart */
+    SMALL_MODEL = 100000,       /* parameters below which they are printed to the last one */
     STALE_EVALUATIONS = 5,      /* without improvement, before a line says so */
     SAMPLE_LENGTH = 200,        /* characters of --sample-every */
     LINE_SECONDS_TENTHS = 2,    /* between two states of the live line */
@@ -306,20 +307,27 @@ static void show_header(Run *r, double memory)
     SAY(r, "text     %s", r->corpus.read);
     SAY(r, "         %zu characters, %d symbols; training %zu, validation %zu", r->corpus.characters,
         r->tokenizer.count, r->corpus.train_count, val.count);
-    SAY(r, "model    %s: %d layers, %d heads, %d channels, context %d, %.2fM parameters", config_field(0)->words[c->family],
-        c->layers, c->heads, c->channels, c->context, (double)model_parameters(c) / 1e6);
-    char length[60];
+    char parameters[32], length[60];
+    size_t count = model_parameters(c);
+    if (count < SMALL_MODEL) snprintf(parameters, sizeof parameters, "%zu", count);
+    else snprintf(parameters, sizeof parameters, "%.2fM", (double)count / 1e6);
+    SAY(r, "model    %s: %d layers, %d heads, %d channels, context %d, %s parameters", config_field(0)->words[c->family],
+        c->layers, c->heads, c->channels, c->context, parameters);
     if (steps_open(r)) snprintf(length, sizeof length, "%.3g minutes, in steps", (r->deadline - r->begun) / 60);
     else snprintf(length, sizeof length, "%lld steps", (long long)r->o->steps);
     SAY(r, "training %s of %lld x %d characters, %.2f MFLOP each; %.0f MB of memory", length,
         (long long)r->o->batch, c->context, model_flops_per_token(c, c->context) / 1e6, memory / 1e6);
     SAY(r, "machine  %s, %d thread%s, %d sequence%s at once", r->kernels->name, r->model.gemm.threads,
         r->model.gemm.threads == 1 ? "" : "s", r->model.slice, r->model.slice == 1 ? "" : "s");
-    if (r->corpus.characters < SMALL_TEXT)
+    if (r->corpus.characters < SMALL_TEXT && !r->has_val)
         SAY(r, "note: a text of %zu characters will be learnt by heart", r->corpus.characters);
+    else if (r->corpus.characters < SMALL_TEXT)
+        SAY(r, "note: a text of %zu characters will be learnt by heart; sample %s to see that, %s is best on the validation part",
+            r->corpus.characters, r->paths.last, r->paths.best);
     if (!r->has_val) SAY(r, "note: no validation part; %s will hold the last weights, not the best", r->paths.best);
     if (r->corpus.val_only > 0)
-        SAY(r, "note: the validation part has %zu symbols that the training part lacks", r->corpus.val_only);
+        SAY(r, "note: the validation part has %zu symbol%s that the training part lacks: nothing can be learnt about %s",
+            r->corpus.val_only, r->corpus.val_only == 1 ? "" : "s", r->corpus.val_only == 1 ? "it" : "them");
     if (!steps_open(r) && r->o->warmup >= r->o->steps)
         SAY(r, "note: the warm-up (%lld steps) lasts for the whole run", (long long)r->o->warmup);
 }
