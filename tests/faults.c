@@ -9,13 +9,23 @@
 
 typedef enum { OPEN, READ, WRITE, FSYNC, CLOSE, RENAME, MALLOC, ANY,
               OPS } Op;      /* ANY: every file operation */
-typedef enum { ONCE, PERSIST, KILL, SHORT } Mode;
+typedef enum { ONCE, PERSIST, KILL, CUT, TERM, SHORT, MODES } Mode;
 
 static const char *const op_names[] = { "open", "read", "write", "fsync", "close", "rename", "malloc",
                                        "any" };
-static const char *const mode_names[] = { "once", "persist", "kill", "short" };
+static const char *const mode_names[] = { "once", "persist", "kill", "cut", "term", "short" };
 
-enum { TRACE_MAX = 4000 };
+enum { TRACE_MAX = 4000, LOSABLE_MAX = 16, PATH_ROOM = 1000 };
+
+/* What a power cut takes away: what was written to a file since its last fsync, a rename since its folder's. */
+typedef struct {
+    int fd;                     /* a second descriptor of a file with such bytes */
+    struct stat file;
+} Unsynced;
+
+typedef struct {
+    char to[PATH_ROOM], old[PATH_ROOM + 8];     /* old: a link to the file that was replaced, if there was one */
+} Renaming;
 
 static struct {
     bool started;               /* the environment has been read */
@@ -27,6 +37,9 @@ static struct {
     long blocks, files;
     char trace[TRACE_MAX + 1];
     size_t traced;
+    Unsynced unsynced[LOSABLE_MAX];
+    Renaming renamings[LOSABLE_MAX];
+    int unsynced_count, renaming_count;
 } state;
 
 static int find_name(const char *const *names, int count, const char *name, size_t length)
@@ -48,7 +61,7 @@ static void parse_fault(const char *spec)
         fprintf(stderr, "faults: FAULT must be op:n[:mode], n from 1: %s\n", spec);
         abort();
     }
-    state.mode = *end == ':' ? (Mode)find_name(mode_names, 4, end + 1, strlen(end + 1)) : ONCE;
+    state.mode = *end == ':' ? (Mode)find_name(mode_names, MODES, end + 1, strlen(end + 1)) : ONCE;
     state.armed = true;
 }
 
@@ -68,6 +81,7 @@ static void append_counts(void)
     FILE *f = path ? fopen(path, "a") : NULL;
     if (f == NULL) return;
     for (int op = 0; op < OPS; op++) fprintf(f, "%s %ld\n", op_names[op], state.calls[op]);
+    fprintf(f, "blocks %ld\nfiles %ld\n", state.blocks, state.files);
     fclose(f);
 }
 
@@ -85,6 +99,72 @@ static void trace(char letter)
     state.trace[state.traced] = '\0';
 }
 
+/* ---------------------------------------------------------------- what a power cut takes away */
+
+static bool cuts(void) { return state.armed && state.mode == CUT; }
+
+static void stop_test(const char *what)
+{
+    fprintf(stderr, "faults: %s\n", what);
+    abort();
+}
+
+/* Where the file stands among those with bytes that are not safe, or their count. */
+static int find_unsynced(int fd, struct stat *info)
+{
+    int i = 0;
+    if (fstat(fd, info) != 0) stop_test("fstat");
+    while (i < state.unsynced_count
+           && (state.unsynced[i].file.st_ino != info->st_ino || state.unsynced[i].file.st_dev != info->st_dev))
+        i++;
+    return i;
+}
+
+static void note_write(int fd)
+{
+    struct stat info;
+    int i = find_unsynced(fd, &info);
+    if (i < state.unsynced_count || !S_ISREG(info.st_mode)) return;
+    if (i == LOSABLE_MAX) stop_test("too many files that are not flushed");
+    state.unsynced[state.unsynced_count++] = (Unsynced){ dup(fd), info };
+}
+
+static void note_rename(const char *to)
+{
+    if (state.renaming_count == LOSABLE_MAX) stop_test("too many renames in folders that are not flushed");
+    Renaming *r = &state.renamings[state.renaming_count];
+    snprintf(r->to, sizeof r->to, "%s", to);
+    snprintf(r->old, sizeof r->old, "%s.old%d", to, state.renaming_count);
+    if (link(to, r->old) != 0) r->old[0] = '\0';
+    state.renaming_count++;
+}
+
+/* All folders of a test are one. */
+static void note_fsync(int fd)
+{
+    struct stat info;
+    int i = find_unsynced(fd, &info);
+    if (S_ISDIR(info.st_mode)) {
+        for (; state.renaming_count > 0; state.renaming_count--) unlink(state.renamings[state.renaming_count - 1].old);
+    } else if (i < state.unsynced_count) {
+        close(state.unsynced[i].fd);
+        state.unsynced[i] = state.unsynced[--state.unsynced_count];
+    }
+}
+
+static void cut_power(void)
+{
+    for (int i = 0; i < state.unsynced_count; i++)
+        if (ftruncate(state.unsynced[i].fd, 0) != 0) stop_test("ftruncate");
+    for (int i = state.renaming_count - 1; i >= 0; i--) {
+        const Renaming *r = &state.renamings[i];
+        if (r->old[0] != '\0' ? rename(r->old, r->to) : unlink(r->to)) stop_test("a rename cannot be undone");
+    }
+    raise(SIGKILL);
+}
+
+/* ---------------------------------------------------------------- which call fails */
+
 /* Counts a call; is it to fail? Then errno is set. A fault of mode SHORT is left to read and write. */
 static bool fails(Op op, int error, bool *half)
 {
@@ -97,10 +177,10 @@ static bool fails(Op op, int error, bool *half)
     bool hit = state.mode == PERSIST ? n >= state.at : n == state.at;
     if (!hit) return false;
     if (state.mode == KILL) raise(SIGKILL);
-    if (state.mode == SHORT) {
-        if (half != NULL) *half = true;
-        return false;
-    }
+    if (state.mode == CUT) cut_power();
+    if (state.mode == TERM) raise(SIGTERM);
+    if (state.mode == SHORT && half != NULL) *half = true;
+    if (state.mode == TERM || state.mode == SHORT) return false;
     errno = error;
     return true;
 }
@@ -138,6 +218,7 @@ ssize_t faulty_write(int fd, const void *bytes, size_t size)
     bool half = false;
     trace('w');
     if (fails(WRITE, ENOSPC, &half)) return -1;
+    if (cuts()) note_write(fd);
     return write(fd, bytes, half && size > 1 ? size / 2 : size);
 }
 
@@ -145,7 +226,9 @@ int faulty_fsync(int fd)
 {
     struct stat info;
     trace(fstat(fd, &info) == 0 && S_ISDIR(info.st_mode) ? 'd' : 'f');
-    return fails(FSYNC, EIO, NULL) ? -1 : fsync(fd);
+    if (fails(FSYNC, EIO, NULL)) return -1;
+    if (cuts()) note_fsync(fd);
+    return fsync(fd);
 }
 
 /* A close that fails has closed the file all the same, as on Linux. */
@@ -163,7 +246,9 @@ int faulty_close(int fd)
 int faulty_rename(const char *from, const char *to)
 {
     trace('m');
-    return fails(RENAME, EIO, NULL) ? -1 : rename(from, to);
+    if (fails(RENAME, EIO, NULL)) return -1;
+    if (cuts()) note_rename(to);
+    return rename(from, to);
 }
 
 /* ---------------------------------------------------------------- memory */

@@ -7,8 +7,11 @@
  *     FAULT=write:3           the third write fails (ENOSPC)          FAULT=op:n:once is the same
  *     FAULT=malloc:1:persist  every allocation fails (ENOMEM); `malloc` means all four kinds
  *     FAULT=any:7:kill        SIGKILL just before the seventh file operation of any kind
+ *     FAULT=any:7:cut         the same, and what is not flushed is lost: bytes, and renames in a folder
+ *     FAULT=any:7:term        SIGTERM just before it; it does not fail
  *     FAULT=write:1:short     the first write does half of what it should; read too
- *     FAULT_COUNT=FILE        at exit, a line `op calls` for each op is appended to FILE: how far to count n
+ *     FAULT_COUNT=FILE        at exit, a line `op calls` for each op is appended to FILE: how far to count n; then
+ *                             `blocks n` and `files n`: what was not freed and not closed
  *
  * A test in one process arms the layer itself:
  *

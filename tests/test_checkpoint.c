@@ -1302,41 +1302,51 @@ static void test_file_limit(void)
     saving_close(&s);
 }
 
+/* Dies before file operation n of a save; which file is there then? `mode`: kill, or cut for a loss of power. */
+static int dies_while_saving(const Saving *s, const char *mode, long n)
+{
+    char fault[64];
+    int status = 0;
+    Err err = { 0 };
+    snprintf(fault, sizeof fault, "any:%ld:%s", n, mode);
+    put_old(s);
+    pid_t child = fork();
+    if (child == 0) {
+        faults_arm(fault);
+        put_new(s, &err);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s", fault);
+    Checkpoint c;
+    int loads = checkpoint_load(&c, "ckpt.bin", &err) == 0;
+    int which = holds("ckpt.bin", s->a, s->a_size, s->b, s->b_size);
+    CHECK(loads && which >= 0, "%s: the file is %d", fault, which);
+    if (loads) checkpoint_close(&c);
+    int fd = run_lock(&s->paths, &err);
+    CHECK(fd >= 0 && !exists("ckpt.tmp"), "%s: the next run removes what is left", fault);
+    if (fd >= 0) run_unlock(&s->paths, fd);
+    return which;
+}
+
 static void test_killed_saves(void)
 {
+    static const char *const modes[] = { "kill", "cut" };
     Saving s;
     Err err;
     saving_open(&s);
-    put_old(&s);
-    faults_arm(NULL);
-    CHECK(put_new(&s, &err) == 0, "%s", err.msg);
-    long calls = faults_calls("any");
-    int outcomes[2] = { 0 };
-    for (long n = 1; n <= calls; n++) {
-        char fault[64];
-        int status = 0;
-        snprintf(fault, sizeof fault, "any:%ld:kill", n);
+    for (int mode = 0; mode < 2; mode++) {
         put_old(&s);
-        pid_t child = fork();
-        if (child == 0) {
-            faults_arm(fault);
-            put_new(&s, &err);
-            _exit(0);
+        faults_arm(NULL);
+        CHECK(put_new(&s, &err) == 0, "%s", err.msg);
+        long calls = faults_calls("any");
+        int outcomes[2] = { 0 };
+        for (long n = 1; n <= calls; n++) {
+            int which = dies_while_saving(&s, modes[mode], n);
+            if (which >= 0) outcomes[which]++;
         }
-        CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s",
-              fault);
-        Checkpoint c;
-        int loads = checkpoint_load(&c, "ckpt.bin", &err) == 0;
-        int which = holds("ckpt.bin", s.a, s.a_size, s.b, s.b_size);
-        CHECK(loads && which >= 0, "%s: the file is %d", fault, which);
-        if (loads) checkpoint_close(&c);
-        if (which >= 0) outcomes[which]++;
-        int fd = run_lock(&s.paths, &err);
-        CHECK(fd >= 0 && !exists("ckpt.tmp"), "%s: the next run removes what is left", fault);
-        if (fd >= 0) run_unlock(&s.paths, fd);
+        CHECK(outcomes[0] > 0 && outcomes[1] > 0, "%s: the old file %d times, the new one %d times", modes[mode],
+              outcomes[0], outcomes[1]);
     }
-    CHECK(outcomes[0] > 0 && outcomes[1] > 0, "the old file %d times, the new one %d times", outcomes[0],
-          outcomes[1]);
     saving_close(&s);
 }
 
