@@ -615,34 +615,6 @@ failing_log() {
     done
 }
 
-# A reader: every malloc, open, read and close of it fails once, and from then on.
-failing_reader() {
-    "$@" >want.out 2>/dev/null
-    for op in malloc open read close; do
-        count=$(calls $op "$@")
-        n=1
-        while [ $n -le "$count" ]; do
-            for mode in once persist; do
-                env FAULT=$op:$n:$mode "$@" >stdout 2>stderr
-                got=$?
-                case $got in
-                0) cmp -s stdout want.out ;;
-                1) grep -q "^${1#./faulty_}: " stderr ;;
-                *) false ;;
-                esac
-                verdict $? "$1, $op:$n:$mode of $count: status $got"
-            done
-            n=$((n + 1))
-        done
-    done
-}
-
-failing_readers() {
-    failing_reader ./faulty_sample ref.bin --length 20 --prompt 'I am' --samples 2 --top-p 0.9 --threads 1
-    failing_reader ./faulty_eval ref.bin t.txt --threads 1
-    failing_reader ./faulty_inspect ref.last.bin --tensors --vocab --history --verify
-}
-
 # ---------------------------------------------------------------- places
 
 places() {
@@ -917,13 +889,16 @@ END'
 
 # ---------------------------------------------------------------- all of it
 
-modern_groups='' minutes_groups=''
+modern_groups='' minutes_groups='' fault_groups='' text_groups=''
 . "$tests/train_modern.sh"
 . "$tests/train_minutes.sh"
+. "$tests/train_faults.sh"
+. "$tests/train_texts.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best in_the_way
     killed_runs signals locks kill_at_every_operation kill_while_overwriting
-    failing_calls failing_log failing_readers places full_disk
-    texts no_validation names_of_texts numbers divergence output evaluations'" $modern_groups $minutes_groups"
+    failing_calls failing_log places full_disk
+    texts no_validation names_of_texts numbers divergence output evaluations'
+groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups"
 
 # A whole run, the same half way, and one that is not the same; every group compares with these.
 run 0 'a plain run' ./train t.txt $tiny --out ref.bin --log ref.log --json
