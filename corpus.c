@@ -10,10 +10,14 @@
  */
 #include "base.h"
 #include "corpus.h"
+#include "machine.h"
 
 #define DATA_FOLDER "data/"
 
-enum { HEX_DIGITS = 64 };
+enum {
+    HEX_DIGITS = 64,
+    LARGE_TEXT = 1 << 28        /* bytes above which the memory is looked at first */
+};
 
 /* ---------------------------------------------------------------- SHA-256 */
 
@@ -104,10 +108,23 @@ static char *found_path(const char *path)
 
 const char *text_name(const Text *t) { return strcmp(t->path, "-") == 0 ? "standard input" : t->path; }
 
+/* Fails before a text is read that the system would end the program for. A character is at most 4 bytes and its id is
+ * 4, so a text takes at least its size twice. */
+static int check_size(const char *path, Err *err)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || info.st_size < LARGE_TEXT) return 0;
+    double bytes = 2.0 * (double)info.st_size, limit = memory_limit_bytes();
+    if (bytes <= limit) return 0;
+    return fail(err, EXIT_RUNTIME, "%.240s: this text needs at least %.0f MB of memory, and the machine or container has "
+                "%.0f MB; give a part of it", path, bytes / 1e6, limit / 1e6);
+}
+
 int text_open(Text *t, const char *path, Err *err)
 {
     *t = (Text){ .path = found_path(path) };
     if (t->path == NULL) return fail_memory("path of a text", (double)strlen(path), err);
+    if (check_size(t->path, err)) return -1;
     return read_file(t->path, &t->bytes, &t->size, err);
 }
 

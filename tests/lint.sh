@@ -66,7 +66,7 @@ base.h              tests/faults.h
 tokenizer.h         base.h
 tokenizer.c         base.h tokenizer.h
 corpus.h            base.h tokenizer.h
-corpus.c            base.h corpus.h
+corpus.c            base.h corpus.h machine.h
 config.h            base.h
 model.h             base.h config.h kernels/kernels.h
 optimizer.h         base.h kernels/kernels.h

@@ -69,33 +69,34 @@ failing_reader() {
 
 failing_readers() {
     : >input
-    few="--quiet --threads 1"
+    few='--quiet --threads 1'
+    head -c 120 t.txt >part.txt
     failing_reader inspect ref.last.bin --tensors --vocab --history --verify
     failing_reader sample ref.bin --length 20 --prompt 'I am' --samples 2 --top-p 0.9 $few
-    failing_reader sample ref.bin half.bin --prompt-file t.txt --stop xyz --length 3 --samples 3 --json --show-probs $few
-    failing_reader eval ref.bin t.txt $few
-    failing_reader eval ref.bin half.bin t.txt --per-line --json $few
+    failing_reader sample ref.bin half.bin --prompt-file part.txt --stop xyz --length 3 --samples 3 --json --show-probs $few
+    failing_reader eval ref.bin part.txt $few
+    failing_reader eval ref.bin half.bin part.txt --per-line --json $few
     printf 'I am\nand you\n' >input
     failing_reader sample ref.bin --interactive --length 3 $few
-    run 0 'a file that is read in pieces' env FAULT=read:2:short ./faulty_eval ref.bin t.txt $few
+    run 0 'a file that is read in pieces' env FAULT=read:2:short ./faulty_eval ref.bin part.txt $few
 }
 
-# A start has more to allocate and to read than a run that is resumed. Each of its mallocs, opens and reads fails once,
-# and each malloc from then on: a failure leaves nothing behind, or what is left is sound and can be resumed.
+# failing_start NAME FAULTS OPTION...: a start has more to allocate and to read than a run that is resumed. Each call of
+# the FAULTS, op:mode, fails: what is left is sound, or nothing is.
 failing_start() {
-    began=$1
-    shift
+    began=$1 faults=$2
+    shift 2
     remove f
     : >left
     run 0 "$began" env FAULT_COUNT=left ./faulty_train t.txt "$@" --out f.bin
     check "$began: nothing is held at its end" balanced
     copy_files f want
     cp left counts
-    for fault in malloc:once malloc:persist open:once read:once; do
+    for fault in $faults; do
         count=$(sed -n "s/^${fault%:*} //p" counts)
         n=1
         while [ $n -le "$count" ]; do
-            remove f
+            absent f.bin f.last.bin || remove f
             : >left
             FAULT=${fault%:*}:$n:${fault#*:} FAULT_COUNT=left ./faulty_train t.txt "$@" --out f.bin --quiet \
                 >stdout 2>stderr
@@ -113,9 +114,9 @@ failing_start() {
 
 failing_starts() {
     modern_run
-    few="$tiny --steps 4 --warmup 1 --eval-every 4"
-    failing_start 'a start' $few --sample-every 4 --json
-    failing_start 'a modern start from weights' $few --init-from modern.bin --family qwen3 --optimizer muon --ema 0.9 \
+    few="$tiny --steps 2 --warmup 1 --eval-every 2"
+    failing_start 'a start' 'malloc:once malloc:persist open:once read:once' $few --sample-every 2 --json
+    failing_start 'a modern start from weights' 'malloc:once' $few --init-from modern.bin --family qwen3 --optimizer muon --ema 0.9 \
         --sampling epoch
 }
 
@@ -234,6 +235,12 @@ poor_processes() {
         fi
         check 'a text without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --length 1e9 --quiet | head -c 100 | wc -c | grep -q 100'
         check 'texts without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --samples 1e9 --length 2 --quiet | head -n 99 | wc -l | grep -q 99'
+    fi
+    if truncate -s 1T huge.txt 2>/dev/null; then
+        run 1 'a text of 1 TB' ./train huge.txt $tiny --out y.bin
+        says 'a text of 1 TB' 'huge.txt: this text needs at least 2199023 MB of memory'
+        run 1 'eval: a text of 1 TB' ./eval ref.bin huge.txt --per-line
+        rm huge.txt
     fi
     remove x
     cat t.txt | ./train - $tiny --out x.bin >stdout 2>stderr
