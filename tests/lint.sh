@@ -203,6 +203,12 @@ listed() {
         case " $tests " in *" $f "*) ;; *) echo "tests/$f.c: not in the Makefile's TESTS" ;; esac
     done
 }
+# Each test that docs/faults.md names.
+named() {
+    grep -oE '`[a-z_]+`' docs/faults.md | tr -d '`' | sort -u | while read -r name; do
+        grep -qw "$name" tests/*.c tests/*.sh tests/cli.test || echo "docs/faults.md: there is no test $name"
+    done
+}
 shells() { xargs shellcheck -S warning -f gcc < "$work/sh"; }
 
 rule 'lines of C have at most 130 columns' long_lines
@@ -213,6 +219,7 @@ rule 'no notes to oneself' notes
 rule 'no names of machines and hosts' places
 rule 'a file says what it owns' headers
 rule 'tests are listed and exist' listed
+rule 'tests that are named exist' named
 if command -v shellcheck > /dev/null; then rule 'shellcheck' shells; fi
 
 echo "lint: $passed passed, $failed failed"

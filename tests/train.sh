@@ -791,6 +791,9 @@ numbers() {
         word=${wrong%% *}
         says "$wrong" "${word#--}"
     done
+    run 0 'a rate that float can hardly write' ./train t.txt $tiny --lr 1e-42 --min-lr 1e-44 --warmup 0 --out n.bin
+    check 'a rate that float can hardly write: sound files' sound n.bin n.last.bin
+    remove n
     run 1 'more memory than there is' ./train t.txt --layers 1000 --heads 1024 --channels 65536 --out n.bin
     says 'more memory than there is' 'MB of memory'
     run 1 'a batch larger than memory' ./train t.txt $tiny --batch 1e6 --context 3000 --slice 1e6 --out n.bin
