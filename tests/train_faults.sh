@@ -189,7 +189,7 @@ well_formed() { ./train "$1" $short --steps 1 --val-fraction 0 --quiet --overwri
 
 odd_paths() {
     for odd in 'a b' "$(printf 'two\nlines')" "$(printf 'not\377utf8')" "it's \$x \`y\` \\ \"z\"" -x '*' 漢字; do
-        cp t.txt "./$odd.txt"
+        cp t.txt "./$odd.txt" 2>/dev/null || continue       # a file system may know Unicode only
         shown=$(printf '%s' "$odd" | tr -dc 'a-z0-9 -')
         run 0 "path $shown" ./train $tiny --steps 2 --json --quiet --out "$odd.bin" --log "$odd.log" -- "$odd.txt"
         check "path $shown: one line of JSON" [ "$(wc -l <stdout | tr -d ' ')" = 1 ]
@@ -224,17 +224,16 @@ poor_processes() {
         for command in './sample ref.bin --samples 40' './eval ref.bin t.txt' './inspect ref.last.bin --tensors --verify'; do
             run 0 "a stack of 64 KB: $command" sh -c "ulimit -s 64 && exec $command"
         done
-        # 5 GB without a block on the disk: a file that memory cannot hold is refused, and so is a model.
-        if truncate -s 5G huge.txt 2>/dev/null; then
+        # 5 GB without a block on the disk, where memory can be limited.
+        if truncate -s 5G huge.txt && sh -c 'ulimit -v 1000000'; then
             run 1 'a text larger than memory' sh -c "ulimit -v 1000000 && exec ./train huge.txt $(echo $tiny) --out y.bin"
             says 'a text larger than memory' 'huge.txt: not enough memory'
             check 'a text larger than memory: nothing is left behind' absent y.bin y.lock y.tmp
             run 1 'eval: a text larger than memory' sh -c 'ulimit -v 1000000 && exec ./eval ref.bin huge.txt'
             run 4 'a checkpoint larger than memory' sh -c 'ulimit -v 1000000 && exec ./sample huge.txt'
-            rm huge.txt
-        fi
-        check 'a text without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --length 1e9 --quiet | head -c 100 | wc -c | grep -q 100'
-        check 'texts without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --samples 1e9 --length 2 --quiet | head -n 99 | wc -l | grep -q 99'
+            check 'a text without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --length 1e9 --quiet | head -c 100 | wc -c | grep -q 100'
+            check 'texts without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --samples 1e9 --length 2 --quiet | head -n 99 | wc -l | grep -q 99'
+        fi 2>/dev/null
     fi
     if truncate -s 1T huge.txt 2>/dev/null; then
         run 1 'a text of 1 TB' ./train huge.txt $tiny --out y.bin
