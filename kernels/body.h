@@ -122,7 +122,7 @@ static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, in
             out[p * NR + j] = src[p * rs + j * cs];
 }
 
-static void tile(real *c, ptrdiff_t ldc, const void *pa, const void *pb, int k, bool add)
+static void tile(real *c, ptrdiff_t ldc, const void *pa, ptrdiff_t rs, ptrdiff_t cs, const void *pb, int k, bool add)
 {
     const real *a = pa, *b = pb;
     vec acc[MR][NV];
@@ -131,10 +131,10 @@ static void tile(real *c, ptrdiff_t ldc, const void *pa, const void *pb, int k, 
         for (int j = 0; j < NV; j++)
             acc[i][j] = add ? v_load(c + i * ldc + j * VLEN) : v_set(0);
 
-    for (; k > 0; k--, a += MR, b += NR)
+    for (; k > 0; k--, a += cs, b += NR)
         for (int i = 0; i < MR; i++)
             for (int j = 0; j < NV; j++)
-                acc[i][j] = v_fma(v_set(a[i]), v_load(b + j * VLEN), acc[i][j]);
+                acc[i][j] = v_fma(v_set(a[i * rs]), v_load(b + j * VLEN), acc[i][j]);
 
     for (int i = 0; i < MR; i++)
         for (int j = 0; j < NV; j++)

@@ -1,7 +1,8 @@
 /* gemm.c: c = [c +] a b on strided views: blocking, packing, threads. Portable; the tables do the arithmetic.
  *
  * The loops are those of Goto and van de Geijn (2008): a block of KC rows of b is packed once and shared, each
- * thread packs a block of at most MC rows of a, and tiles of mr x nr outputs run over the packed panels.
+ * thread takes a block of at most MC rows of a, packed if tiles cannot read it well where it lies, and tiles of mr x nr
+ * outputs run over the panels.
  * An output is always summed in one chain in the order of k: blocks only interrupt it to store and load it.
  */
 #include "kernels.h"
@@ -10,7 +11,8 @@ enum {
     KC = 256,               /* a panel of KC x nr floats stays in a 32 KB L1: 256 x 16 x 4 bytes */
     MC = 144,               /* a block of MC x KC floats takes 147 KB of the L2 */
     NC = 2048,              /* a block of KC x NC floats takes 2 MB of the L3 */
-    EDGE = 1024             /* elements of the largest tile of any table */
+    EDGE = 1024,            /* elements of the largest tile of any table */
+    ALIAS = 1024            /* rows so many elements apart share the places of an L1 that finds them by 12 bits of address */
 };
 
 static int min_int(int a, int b) { return a < b ? a : b; }
@@ -24,46 +26,64 @@ void gemm_layout(Gemm *g, Arena *a, const Kernels *K, int threads)
     g->rows = arena_take(a, (size_t)threads, g->rows_bytes);
 }
 
-/* Packed operands: panels of mr rows of a (m,k), one behind the other, and of nr columns of b (k,n), `stride` bytes apart. */
+/* A block of the left operand (m,k), as tiles read it: panels of mr rows, each where it lies or packed. */
 typedef struct {
-    const char *a, *b;
-    size_t stride;
-    int m, n, k;
-} Panels;
+    View at;                /* the rows where they lie */
+    const char *packed;     /* panels, one behind the other */
+    int direct;             /* rows that are read where they lie; those behind them are packed */
+} Rows;
 
-/* One tile at the edge of c: only m x n outputs exist, so the tile works on a copy. */
-static void edge_tile(const Kernels *K, real *c, ptrdiff_t ldc, Panels p, bool add)
+/* Packed panels of nr columns of the right operand (k,n), `stride` bytes apart. */
+typedef struct {
+    const char *panels;
+    size_t stride;
+    int n, k;
+} Columns;
+
+/* Rows i .. i+m-1 and columns k0 .. k0+k-1 of a. Rows of adjacent elements are read where they lie, unless they compete for
+ * the same places of the cache; others, and the last ones if they fill no panel, are packed. */
+static Rows rows_of(const Kernels *K, char *packed, View a, int i, int m, int k0, int k)
 {
+    Rows r = { { a.at + i * a.rs + k0 * a.cs, m, k, a.rs, a.cs }, packed, 0 };
+    if (a.cs == 1 && a.rs % ALIAS != 0) r.direct = m / K->mr * K->mr;
+    size_t step = (size_t)K->mr * (size_t)k * K->packed;
+    for (int p = r.direct; p < m; p += K->mr)
+        K->pack_rows(packed + (size_t)(p / K->mr) * step, r.at.at + p * a.rs, a.rs, a.cs, min_int(m - p, K->mr), k);
+    return r;
+}
+
+/* The tile of rows i .. and one panel of columns. At an edge of c only m x n outputs exist, and it works on a copy. */
+static void one_tile(const Kernels *K, real *c, ptrdiff_t ldc, const Rows *r, int i, Columns one, bool add)
+{
+    const void *a = r->packed + (size_t)i * (size_t)one.k * K->packed;
+    ptrdiff_t rs = 1, cs = K->mr;
+    if (i < r->direct) {
+        a = r->at.at + i * r->at.rs;
+        rs = r->at.rs;
+        cs = 1;
+    }
+    int m = min_int(K->mr, r->at.rows - i);
+    if (m == K->mr && one.n == K->nr) {
+        K->tile(c, ldc, a, rs, cs, one.panels, one.k, add);
+        return;
+    }
     real edge[EDGE];
     if (add) memset(edge, 0, (size_t)(K->mr * K->nr) * sizeof *edge);
-    for (int i = 0; i < p.m && add; i++)
-        memcpy(edge + i * K->nr, c + i * ldc, (size_t)p.n * sizeof(real));
-    K->tile(edge, K->nr, p.a, p.b, p.k, add);
-    for (int i = 0; i < p.m; i++)
-        memcpy(c + i * ldc, edge + i * K->nr, (size_t)p.n * sizeof(real));
+    for (int row = 0; row < m && add; row++)
+        memcpy(edge + row * K->nr, c + row * ldc, (size_t)one.n * sizeof(real));
+    K->tile(edge, K->nr, a, rs, cs, one.panels, one.k, add);
+    for (int row = 0; row < m; row++)
+        memcpy(c + row * ldc, edge + row * K->nr, (size_t)one.n * sizeof(real));
 }
 
 /* c (m,n) = [c +] a b */
-static void multiply_panels(const Kernels *K, real *c, ptrdiff_t ldc, Panels p, bool add)
+static void multiply_panels(const Kernels *K, real *c, ptrdiff_t ldc, Rows r, Columns b, bool add)
 {
-    size_t step = (size_t)K->mr * (size_t)p.k * K->packed;
-    for (int j = 0; j < p.n; j += K->nr) {
-        Panels one = { p.a, p.b + (size_t)(j / K->nr) * p.stride, 0, 0, min_int(K->nr, p.n - j), p.k };
-        for (int i = 0; i < p.m; i += K->mr, one.a += step) {
-            real *out = c + i * ldc + j;
-            one.m = min_int(K->mr, p.m - i);
-            if (one.m == K->mr && one.n == K->nr) K->tile(out, ldc, one.a, one.b, p.k, add);
-            else edge_tile(K, out, ldc, one, add);
-        }
+    for (int j = 0; j < b.n; j += K->nr) {
+        Columns one = { b.panels + (size_t)(j / K->nr) * b.stride, 0, min_int(K->nr, b.n - j), b.k };
+        for (int i = 0; i < r.at.rows; i += K->mr)
+            one_tile(K, c + i * ldc + j, ldc, &r, i, one, add);
     }
-}
-
-/* Packs rows i .. i+m-1 and columns k0 .. k0+k-1 of a into panels of mr rows. */
-static void pack_block(const Kernels *K, char *dst, View a, int i, int m, int k0, int k)
-{
-    size_t step = (size_t)K->mr * (size_t)k * K->packed;
-    for (int p = 0; p < m; p += K->mr, dst += step)
-        K->pack_rows(dst, a.at + (i + p) * a.rs + k0 * a.cs, a.rs, a.cs, min_int(m - p, K->mr), k);
 }
 
 /* Columns j0 .. j0+n-1 of c, in an open parallel region. Rows are cut evenly among the threads into blocks of at
@@ -90,9 +110,8 @@ static void gemm_columns(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, 
             int first = task % column_blocks * panels / column_blocks;
             int last = (task % column_blocks + 1) * panels / column_blocks;
             int j = first * K->nr;
-            pack_block(K, rows, a, i, m, k0, k);
-            Panels p = { rows, g->cols + (size_t)first * stride, stride, m, min_int(n, last * K->nr) - j, k };
-            multiply_panels(K, c + i * ldc + j0 + j, ldc, p, add || k0 > 0);
+            Columns part = { g->cols + (size_t)first * stride, stride, min_int(n, last * K->nr) - j, k };
+            multiply_panels(K, c + i * ldc + j0 + j, ldc, rows_of(K, rows, a, i, m, k0, k), part, add || k0 > 0);
         }
     }
 }
@@ -128,8 +147,8 @@ void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n,
         const char *panels = b.panels + (size_t)k0 * (size_t)K->nr * K->packed;
         for (int i = 0; i < a.rows; i += mc) {
             int m = min_int(mc, a.rows - i);
-            pack_block(K, rows, a, i, m, k0, k);
-            multiply_panels(K, c + i * ldc, ldc, (Panels){ rows, panels, b.stride, m, n, k }, add || k0 > 0);
+            multiply_panels(K, c + i * ldc, ldc, rows_of(K, rows, a, i, m, k0, k), (Columns){ panels, b.stride, n, k },
+                            add || k0 > 0);
         }
     }
 }

@@ -41,8 +41,9 @@ typedef struct Kernels {
     void (*pack_rows)(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k);
     /* dst (k, nr) = src (k, n), columns n .. nr-1 zero; element (i, j) of src at src[i rs + j cs]. */
     void (*pack_cols)(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n);
-    /* c (mr, nr) = [c +] sum over k of a (k, mr) x b (k, nr), one chain in the order of k. */
-    void (*tile)(real *c, ptrdiff_t ldc, const void *a, const void *b, int k, bool add);
+    /* c (mr, nr) = [c +] sum over k of a (mr, k) x b (k, nr), one chain in the order of k. a is a packed panel (rs 1, cs mr),
+     * or rows where they lie: element (i, p) at a[i rs + p cs]; b is packed. */
+    void (*tile)(real *c, ptrdiff_t ldc, const void *a, ptrdiff_t rs, ptrdiff_t cs, const void *b, int k, bool add);
 
     /* y (vectors, rows) = x (vectors, n) w (rows, n)^T: one token, or several, against rows of weights that the cache
      * keeps meanwhile; ldy and ld: distance between rows of y and w. An output does not depend on how many others there are. */

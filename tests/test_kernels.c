@@ -727,9 +727,11 @@ static double product_error(const double *want, const real *c, ptrdiff_t ld, int
     return worst;
 }
 
-/* Both packings and one tile: the m x n outputs that exist, and zeros added to the others. */
+/* Both packings and one tile: the m x n outputs that exist, and zeros added to the others. `direct`: rows of a that are not
+ * packed; m is mr then. */
 static void check_tile(Products *p, const Kernels *K, int m, int n, int k, int layout, bool add, bool at_end)
 {
+    bool direct = m == K->mr && at_end == add;
     View a = matrix_place(&p->a, m, k, layout, at_end, 1);
     View b = matrix_place(&p->b, k, n, (layout + 1) % LAYOUTS, at_end, 2);
     size_t row_bytes = (size_t)(k * K->mr) * K->packed, col_bytes = (size_t)(k * K->nr) * K->packed;
@@ -749,11 +751,12 @@ static void check_tile(Products *p, const Kernels *K, int m, int n, int k, int l
                 sum += (double)a.at[i * a.rs + q * a.cs] * (double)b.at[q * b.rs + j * b.cs];
             p->want[i * K->nr + j] = sum;
         }
-    K->tile(c, ld, rows, cols, k, add);
+    if (direct) K->tile(c, ld, a.at, a.rs, a.cs, cols, k, add);
+    else K->tile(c, ld, rows, 1, K->mr, cols, k, add);
     double error = product_error(p->want, c, ld, K->mr, K->nr, k);
     bool intact = fence_intact(&p->c) && fence_intact(&p->packed) && fence_intact(&p->memory[0]);
-    CHECK(error <= 1 && intact, "%s tile of %d x %d x %d, layout %d, add %d: %.3g times the allowed error",
-          K->name, m, n, k, layout, add, error);
+    CHECK(error <= 1 && intact, "%s tile of %d x %d x %d, layout %d, add %d, direct %d: %.3g times the allowed error",
+          K->name, m, n, k, layout, add, direct, error);
 }
 
 static bool same_elements(const real *c, ptrdiff_t ld, const real *first, int rows, int cols)
@@ -847,7 +850,7 @@ static void check_products(Products *p, const Kernels *K)
     static const int sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 64, 65, 70 };
     static const int large[][3] = {
         { 145, 33, 257 }, { 300, 17, 520 }, { 7, 2065, 3 }, { 40, 2049, 20 }, { 1, 1, 1000 },
-        { 384, 100, 129 }, { 1, 384, 300 }, { 289, 1, 256 }, { 6, 16, 512 }
+        { 384, 100, 129 }, { 1, 384, 300 }, { 289, 1, 256 }, { 6, 16, 512 }, { 20, 17, 1024 }
     };
     enum { SIZES = sizeof sizes / sizeof sizes[0], LARGE = sizeof large / sizeof large[0], RANDOM = 400 };
     static const int depths[] = { 1, 2, 7, 40 };
