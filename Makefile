@@ -69,16 +69,20 @@ COMPILE = $(CC) $(FIXED) $(CFLAGS) $(OMPFLAGS) -MMD -MP
 STAMP   = $(OBJ)/command
 $(shell mkdir -p $(OBJ) && printf '%s' '$(COMPILE) $(LDLIBS) $(flags_avx2) $(flags_avx512)' | cmp -s - $(STAMP) || printf '%s' '$(COMPILE) $(LDLIBS) $(flags_avx2) $(flags_avx512)' > $(STAMP))
 
+# So do the objects that name the commit, on a file that holds it.
+$(shell printf '%s' '$(COMMIT)' | cmp -s - $(OBJ)/commit || printf '%s' '$(COMMIT)' > $(OBJ)/commit)
+
 # One rule for each kind of object: plain, double precision (gradient tests), fault-injecting.
 define objects
 $(OBJ)/$(1)/%.o: %.c $(STAMP)
 	@mkdir -p $$(@D)
-	$(COMPILE) $(2) $$(flags_$$(notdir $$*)) -c $$< -o $$@
+	$$(COMPILE) $(2) $$(flags_$$(notdir $$*)) -c $$< -o $$@
 endef
 $(eval $(call objects,float,))
 $(eval $(call objects,double,-DFOLIO_DOUBLE))
 $(eval $(call objects,faults,-DFAULTS))
 $(OBJ)/float/train.o $(OBJ)/faults/train.o: COMPILE += -DFOLIO_COMMIT='"$(COMMIT)"'
+$(OBJ)/float/train.o $(OBJ)/faults/train.o: $(OBJ)/commit
 
 $(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(PARTS:%=$(OBJ)/float/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
