@@ -177,8 +177,9 @@ static inline bool cli_whole(const char *text, int64_t *value)
         exponent -= per_digit;
     }
     long shift = *p != '\0' ? strtol(p + 1, NULL, 10) : 0;
-    if (shift > EXPONENT_MAX || shift < -EXPONENT_MAX) shift = n == 0 ? 0 : EXPONENT_MAX;
-    exponent += (int)shift;
+    bool far = shift > EXPONENT_MAX || shift < -EXPONENT_MAX;
+    if (far && n != 0) return false;
+    exponent += far ? 0 : (int)shift;
     for (; exponent > 0 && n != 0; exponent--) {
         if (n > INT64_MAX / 10) return false;
         n *= 10;

@@ -180,6 +180,20 @@ static void test_numbers(void)
     }
 }
 
+/* 0.00..01e401 and its like: an exponent that no number needs is refused, not read as a smaller one. */
+static void test_far_exponents(void)
+{
+    char text[500];
+    for (int zeros = 0; zeros < 450; zeros++)
+        for (int shift = 398; shift <= 403; shift++) {
+            int64_t value = 0;
+            snprintf(text, sizeof text, "0.%0*d1e%d", zeros, 0, shift);
+            bool good = cli_whole(text, &value);
+            CHECK(!good || (double)value == strtod(text, NULL), "%d zeros, e%d: %lld", zeros, shift, (long long)value);
+            CHECK(good || shift > 400 || shift - zeros < 2 || shift - zeros > 18, "%d zeros, e%d is refused", zeros, shift);
+        }
+}
+
 /* Text to value to text: the second text equals the first, and the value is the same bit for bit. */
 static void test_round_trip(void)
 {
@@ -408,6 +422,7 @@ int main(void)
     test_presets();
     test_refusals();
     test_numbers();
+    test_far_exponents();
     test_round_trip();
     test_nearest();
     test_output();
