@@ -58,7 +58,8 @@ PROGRAMS = train sample eval inspect
 KERNELS  = kernels/kernels kernels/gemm $(TABLES:%=kernels/%)
 LIGHT    = tokenizer corpus optimizer $(KERNELS)
 PARTS    = $(LIGHT) checkpoint
-TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_gradients
+TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_gradients test_fuzz
+FUZZED   = checkpoint text options json
 SCRIPTS  = cli train pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
@@ -91,7 +92,12 @@ $(OBJ)/test_gradients: $(OBJ)/double/tests/test_gradients.o $(KERNELS:%=$(OBJ)/d
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 $(OBJ)/test_checkpoint: $(OBJ)/faults/tests/test_checkpoint.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
 	$(COMPILE) $^ -o $@ $(LDLIBS)
-$(filter-out %/test_gradients %/test_checkpoint,$(TESTS:%=$(OBJ)/%)): $(OBJ)/%: $(OBJ)/float/tests/%.o $(LIGHT:%=$(OBJ)/float/%.o)
+# Here a target has a name of its own, and one of them brings the model for all.
+$(FUZZED:%=$(OBJ)/float/tests/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInput=$(notdir $*)
+$(OBJ)/float/tests/fuzz_options.o: COMPILE += -DMODEL_IMPLEMENTED
+$(OBJ)/test_fuzz: $(OBJ)/float/tests/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz_%.o) $(PARTS:%=$(OBJ)/float/%.o)
+	$(COMPILE) $^ -o $@ $(LDLIBS)
+$(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): $(OBJ)/%: $(OBJ)/float/tests/%.o $(LIGHT:%=$(OBJ)/float/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 $(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
 	@mkdir -p $(@D)

@@ -14,7 +14,7 @@ passed=0 failed=0
 
 if [ -e .git ]; then git ls-files -co --exclude-standard; else find . -type f | sed 's|^\./||' | grep -v '^build/'; fi |
     sort -u | while read -r f; do [ ! -f "$f" ] || echo "$f"; done > "$work/files"
-xargs grep -Il . /dev/null < "$work/files" | grep -v '^data/.*\.txt$' > "$work/text"      # not binary, not a corpus
+xargs grep -Il . /dev/null < "$work/files" | grep -vE '^(data/.*\.txt|tests/fuzz/.*/.*)$' > "$work/text"      # not binary, no corpus
 grep '\.[ch]$' "$work/text" > "$work/c"
 grep -E '\.sh$|^\.ci/run$' "$work/text" > "$work/sh"
 grep -vE '^(tests|bench)/' "$work/c" > "$work/rooms"                 # the product: programs and what they are made of

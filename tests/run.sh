@@ -20,6 +20,7 @@ export OMP_WAIT_POLICY=passive
 run_test() {
     case $1 in
     test_text) "$obj/$1" "$here/../data" ;;
+    test_fuzz) "$obj/$1" "$here/fuzz" ;;
     test_*) "$obj/$1" ;;
     cli) sh "$here/cli.sh" "$bin" ;;
     *) sh "$here/$1.sh" "$bin" "$obj/faulty" ;;
