@@ -127,6 +127,25 @@ mutate:
 kills: all
 	@sh tests/kills.sh $(or $(BIN),./)
 
+# clang's libFuzzer over each target in turn; FUZZ=json tries one. What it learns stays in build/fuzz/NAME.
+FUZZ_CC      = clang
+FUZZ_SECONDS = 1800
+FUZZ         = $(FUZZED)
+FUZZ_FLAGS   = $(FIXED) -DFOLIO_PORTABLE_ONLY -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+# Comparisons in the loop over all code points would take nine tenths of the time.
+build/fuzz/fuzz_text: FUZZ_FLAGS += -fno-sanitize-coverage=trace-cmp
+$(FUZZED:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: $(wildcard *.c *.h kernels/*.c kernels/*.h tests/fuzz.h tests/fuzz_*.c)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) tests/fuzz_$*.c $(PARTS:%=%.c) -o $@ -lm
+
+fuzz: $(FUZZ:%=build/fuzz/fuzz_%) $(OBJ)/test_fuzz
+	$(OBJ)/test_fuzz --seeds build/fuzz
+	@for t in $(FUZZ); do \
+	    build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+	        -artifact_prefix=build/fuzz/$$t- build/fuzz/$$t $$(ls -d tests/fuzz/$$t 2> /dev/null) \
+	    || { echo "fuzz_$$t stops at an input: a line above names its file; keep it in tests/fuzz/$$t"; exit 1; }; \
+	done
+
 bench: all $(OBJ)/bench
 	$(OBJ)/bench
 
@@ -171,12 +190,13 @@ help:
 	@echo "make sanitize   the same tests with address and undefined-behaviour sanitizers"
 	@echo "make mutate     break each backward pass, line by line; the tests must notice"
 	@echo "make kills      kill two runs at a hundred random moments each; some minutes"
+	@echo "make fuzz       libFuzzer over what reads files, texts and options (clang; 1800 seconds each: FUZZ_SECONDS=60)"
 	@echo "make bench      speed of this machine and of whole training steps"
 	@echo "make install    programs folio-*, manual pages, completions: PREFIX=$(PREFIX) BINDIR MANDIR DESTDIR"
 	@echo "make uninstall  remove what make install put there"
 	@echo "make clean      remove what was built; checkpoints stay"
 	@echo "Variables: CC=clang  OPENMP=0  ISA=portable  CFLAGS='-O2'"
 
-.PHONY: all everything run test sanitize lint mutate kills bench install uninstall clean help
+.PHONY: all everything run test sanitize lint mutate kills fuzz bench install uninstall clean help
 .DELETE_ON_ERROR:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
