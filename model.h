@@ -28,6 +28,7 @@
 #include "base.h"
 #include "config.h"
 #include "kernels/kernels.h"
+#include "profile.h"
 
 typedef struct {            /* what a layer norm's backward needs */
     real *xhat;             /* (N,C) */
@@ -81,6 +82,7 @@ typedef struct {
     Weights w, g;
     real *cosine, *sine;    /* (context,D/2) of the rotary angles */
     Acts acts;
+    Profile *profile;       /* NULL, or what the layers charge their time to */
     Arena weights, training, activations;
 } Model;
 
@@ -179,7 +181,7 @@ void model_init(Model *m, uint64_t seed)
  * Each is a forward and a backward function, one below the other; the formulas stand above the pair.
  * One rule for gradients: those of parameters accumulate, those of inputs are overwritten, except on the residual
  * stream `dres`, which accumulates. Rows are independent, so threads share them; a sum over rows is one
- * chain in the order of the rows, so threads share its columns instead. */
+ * chain in the order of the rows, so threads share its columns instead. Each charges its time to s->profile. */
 
 typedef struct {            /* what every layer of one pass needs to know */
     const Config *c;
@@ -191,6 +193,7 @@ typedef struct {            /* what every layer of one pass needs to know */
     Dropout dropout;
     HeadSpace *heads;
     const real *cosine, *sine;
+    Profile *profile;
 } Pass;
 
 enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };
@@ -228,6 +231,7 @@ static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_
         if (wpe != NULL) s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
     }
     if (wpe != NULL) dropout_rows(s, res, 0, SITE_EMBEDDING);
+    profile_mark(s->profile, PHASE_EMBEDDING);
 }
 
 static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe /* (context,C) */,
@@ -242,6 +246,7 @@ static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe
             s->K->add(dwte + (size_t)ids[r] * (size_t)C + j, d, min_dim(COLUMNS, C - j));
             if (dwpe != NULL) s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, min_dim(COLUMNS, C - j));
         }
+    profile_mark(s->profile, PHASE_EMBEDDING);
 }
 
 /* ---------------------------------------------------------------- norm
@@ -269,6 +274,7 @@ static void norm_forward(const Pass *s, real *y /* (N,C) */, Normed *saved, cons
         size_t at = (size_t)r * C;
         saved->rstd[r] = norm_row(s->c, s->K, y + at, saved->xhat + at, x + at, w, b);
     }
+    profile_mark(s->profile, PHASE_NORM);
 }
 
 static void norm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real *db /* (C) */,
@@ -288,6 +294,7 @@ static void norm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real
         size_t at = (size_t)r * (size_t)C;
         row(dx + at, dy + at, saved->xhat + at, w, saved->rstd[r], C);
     }
+    profile_mark(s->profile, PHASE_NORM);
 }
 
 /* ---------------------------------------------------------------- linear
@@ -297,10 +304,12 @@ static void norm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real
 static void linear_forward(const Pass *s, real *y, const real *x, const real *w, const real *b, int N, int I, int O)
 {
     gemm(s->g, y, O, view(x, N, I), transposed(view(w, O, I)), false);
-    if (b == NULL) return;
-    OMP(parallel for schedule(static))
-    for (int r = 0; r < N; r++)
-        s->K->add(y + (size_t)r * (size_t)O, b, O);
+    if (b != NULL) {
+        OMP(parallel for schedule(static))
+        for (int r = 0; r < N; r++)
+            s->K->add(y + (size_t)r * (size_t)O, b, O);
+    }
+    profile_mark(s->profile, PHASE_LINEAR);
 }
 
 static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const real *dy, const real *x, const real *w,
@@ -308,10 +317,12 @@ static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const r
 {
     gemm(s->g, dx, I, view(dy, N, O), view(w, O, I), false);
     gemm(s->g, dw, I, transposed(view(dy, N, O)), view(x, N, I), true);
-    if (db == NULL) return;
-    OMP(parallel for schedule(static))
-    for (int j = 0; j < O; j += COLUMNS)
-        s->K->sum_rows(db + j, dy + j, O, N, min_dim(COLUMNS, O - j));
+    if (db != NULL) {
+        OMP(parallel for schedule(static))
+        for (int j = 0; j < O; j += COLUMNS)
+            s->K->sum_rows(db + j, dy + j, O, N, min_dim(COLUMNS, O - j));
+    }
+    profile_mark(s->profile, PHASE_LINEAR);
 }
 
 /* ---------------------------------------------------------------- queries and keys of qwen3
@@ -331,6 +342,7 @@ static void qk_forward(const Pass *s, real *qkv /* (N,3A) */, Normed *saved, con
                 s->K->rmsnorm(x, saved->xhat + (size_t)r * 2 * A + h * D, x, h < H ? qnw : knw, D, (real)rmsnorm_eps);
             s->K->rotate(x, s->cosine + (size_t)(r % s->T) * half, s->sine + (size_t)(r % s->T) * half, D, false);
         }
+    profile_mark(s->profile, PHASE_QK);
 }
 
 static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real *dknw, const Normed *saved,
@@ -357,6 +369,7 @@ static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real
             s->K->rmsnorm_back(dx, dy, saved->xhat + (size_t)r * 2 * A + h * D, h < H ? qnw : knw,
                                saved->rstd[(size_t)r * 2 * (size_t)H + (size_t)h], D);
         }
+    profile_mark(s->profile, PHASE_QK);
 }
 
 /* ---------------------------------------------------------------- causal self-attention (Vaswani et al. 2017), one head
@@ -448,6 +461,7 @@ static void attention_forward(const Pass *s, real *att /* (N,A) */, real *lse /*
         head_forward(s, att + row * (size_t)A + at, lse + (size_t)i * (size_t)T, qkv + row * 3 * (size_t)A + at, layer,
                      (size_t)s->first * (size_t)H + (size_t)i);
     }
+    profile_mark(s->profile, PHASE_ATTENTION);
 }
 
 static void attention_backward(const Pass *s, real *dqkv /* (N,3A) */, const real *datt /* (N,A) */, const real *lse,
@@ -463,6 +477,7 @@ static void attention_backward(const Pass *s, real *dqkv /* (N,3A) */, const rea
         head_backward(s, dqkv + row * 3 * (size_t)A + at, datt + row * (size_t)A + at, lse + (size_t)i * (size_t)T,
                       qkv + row * 3 * (size_t)A + at, layer, (size_t)s->first * (size_t)H + (size_t)i);
     }
+    profile_mark(s->profile, PHASE_ATTENTION);
 }
 
 /* ---------------------------------------------------------------- activation of the MLP
@@ -481,6 +496,7 @@ static void activation_forward(const Pass *s, real *hid /* (N,F) */, const real 
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
         activation_row(s->c, s->K, hid + (size_t)r * F, pre + (size_t)r * G);
+    profile_mark(s->profile, PHASE_ACTIVATION);
 }
 
 static void activation_backward(const Pass *s, real *dpre /* (N,G) */, const real *dhid /* (N,F) */, const real *pre /* (N,G) */)
@@ -493,6 +509,7 @@ static void activation_backward(const Pass *s, real *dpre /* (N,G) */, const rea
         if (config_gated(s->c)) s->K->swiglu_back(out, out + F, d, x, x + F, (int)F);
         else s->K->gelu_back(out, d, x, (int)F, s->c->gelu_tanh != 0);
     }
+    profile_mark(s->profile, PHASE_ACTIVATION);
 }
 
 /* ---------------------------------------------------------------- residual
@@ -505,12 +522,14 @@ static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch 
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
         s->K->add(res + (size_t)r * C, branch + (size_t)r * C, (int)C);
+    profile_mark(s->profile, PHASE_RESIDUAL);
 }
 
 static void residual_backward(const Pass *s, real *dbranch /* (N,C) */, const real *dres /* (N,C) */, int layer, int site)
 {
     memcpy(dbranch, dres, (size_t)s->N * (size_t)s->c->channels * sizeof *dres);
     dropout_rows(s, dbranch, layer, site);
+    profile_mark(s->profile, PHASE_RESIDUAL);
 }
 
 /* ---------------------------------------------------------------- cross-entropy
@@ -526,6 +545,7 @@ static void cross_entropy_forward(const Pass *s, real *losses /* (rows) */, real
         real *row = p + (size_t)r * V, wanted = row[targets[r]];
         losses[r] = s->K->softmax(row, row, (int)V, 1) - wanted;
     }
+    profile_mark(s->profile, PHASE_LOSS);
 }
 
 static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const int32_t *targets, int rows, real scale)
@@ -537,6 +557,7 @@ static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const 
         row[targets[r]] -= 1;
         for (size_t i = 0; i < V; i++) row[i] *= scale;
     }
+    profile_mark(s->profile, PHASE_LOSS);
 }
 
 /* ================================================================ the network */
@@ -612,7 +633,7 @@ static Pass pass_make(Model *m, int n, int T)
 {
     return (Pass){ .c = &m->config, .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T, .N = n * T,
                    .dropout = { 0, 1 }, .heads = m->acts.heads,
-                   .cosine = m->cosine, .sine = m->sine };
+                   .cosine = m->cosine, .sine = m->sine, .profile = m->profile };
 }
 
 void model_zero_grads(Model *m)

@@ -51,7 +51,7 @@ enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
 
 typedef struct {
     const char *out, *preset, *init_from, *log, *isa;
-    bool resume, overwrite, bytes, quiet, json;
+    bool resume, overwrite, bytes, quiet, json, profile;
     int64_t layers, heads, channels, hidden, head_size, context, batch;
     int family, bias, gelu, head, optimizer, schedule, sampling, separator;
     double minutes, ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
@@ -141,6 +141,7 @@ static const Option options[] = {
       "sequences worked on at once, which bounds memory; the result does not depend on it; 0: what suits the cache" },
     { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, ON_RESUME,
       "instruction set (default: the fastest); list shows them" },
+    { "--profile", NULL, OPT_SWITCH, AT(profile), NULL, 0, 0, NULL, ON_RESUME, "show at the end where the time went" },
     { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, ON_RESUME, "print the result as JSON" },
     { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, ON_RESUME, "no messages but errors" },
     ABOUT_ROWS(AT(about)),
@@ -220,6 +221,7 @@ typedef struct {
     double step_seconds;    /* of the last step */
     double pace;            /* seconds of a step, smoothed over the last dozen */
     double line_shown;      /* clock */
+    Profile profile;
     bool moving_line;       /* standard error is a terminal */
 } Run;
 
@@ -718,12 +720,15 @@ static int evaluate(Run *r, double *val_loss, Err *err)
 {
     Part val = corpus_part(&r->corpus, PART_VAL);
     double start = clock_seconds();
+    r->model.profile = NULL;                                /* all of it is one phase */
     model_use(&r->model, best_weights(r));
     Score score = r->o->eval_batches > 0
         ? evaluate_random(&r->scorer, val, rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_EVAL),
                           (size_t)(r->o->eval_batches * r->o->batch), r->config.context)
         : evaluate_full(&r->scorer, val, r->config.context, EVAL_CHARACTERS);
     model_use(&r->model, r->model.params);
+    if (r->o->profile) r->model.profile = &r->profile;
+    profile_mark(r->model.profile, PHASE_EVALUATION);
     r->last_evaluation = clock_seconds() - start;
     r->evaluating += r->last_evaluation;
     if (score.stopped) return 0;
@@ -955,6 +960,7 @@ static int train_step(Run *r, Err *err)
     else
         corpus_random_windows(part, rng_key(seed, r->state.attempt, step, RNG_BATCH), B, T, r->x, r->y);
     model_zero_grads(&r->model);
+    profile_mark(r->model.profile, PHASE_BATCH);
     for (int first = 0; first < B; first += r->model.slice) {
         if (stop_wanted()) return 1;
         size_t at = (size_t)first * (size_t)T;
@@ -965,6 +971,7 @@ static int train_step(Run *r, Err *err)
     }
     if (stop_wanted()) return 1;
     model_finish_grads(&r->model);
+    profile_mark(r->model.profile, PHASE_EMBEDDING);
     double norm = optimizer_norm(&r->optimizer, r->model.grads);
     if (!isfinite(sum) || !isfinite(norm)) return skip_step(r, err);
     if (r->best_due) {                                      /* it could not be saved, and now these weights go */
@@ -972,7 +979,9 @@ static int train_step(Run *r, Err *err)
         r->state.best_step = r->held.best_step;
         r->state.best_loss = r->held.best_loss;
     }
+    profile_mark(r->model.profile, PHASE_CLIP);
     optimizer_step(&r->optimizer, r->step, norm, r->model.params, r->model.grads);
+    profile_mark(r->model.profile, PHASE_OPTIMIZER);
     r->step++;
     r->made++;
     r->state.grad_norm = norm;
@@ -980,7 +989,9 @@ static int train_step(Run *r, Err *err)
     r->state.train_loss = sum / ((double)B * T);
     r->step_seconds = clock_seconds() - start;
     r->pace += (r->step_seconds - r->pace) * (r->pace > 0 ? 1.0 / 12 : 1);
-    return isfinite(optimizer_norm(&r->optimizer, r->model.params)) ? 0 : go_back(r, err);
+    bool sound = isfinite(optimizer_norm(&r->optimizer, r->model.params));
+    profile_mark(r->model.profile, PHASE_CLIP);
+    return sound ? 0 : go_back(r, err);
 }
 
 /* Not while updates are left out, as in evaluate. */
@@ -1036,6 +1047,7 @@ static int train_loop(Run *r, Err *err)
 {
     for (bool made = false;;) {
         if (after_step(r, made, err)) return -1;
+        profile_mark(r->model.profile, PHASE_SAVE);
         if (r->lost) {
             if (go_back(r, err)) return -1;
             made = false;
@@ -1080,11 +1092,23 @@ static int show_end(Run *r, Err *err)
     return show_repeat_command(r, err);
 }
 
+/* Seconds and share of every phase since training began. */
+static void show_profile(Run *r)
+{
+    double sum = 0;
+    profile_mark(r->model.profile, PHASE_SAVE);
+    for (int i = 0; i < PHASES; i++) sum += r->profile.seconds[i];
+    SAY(r, "where %.1f seconds went:", sum);
+    for (int i = 0; i < PHASES; i++)
+        SAY(r, "  %-44s %10.3f s %7.4f", phase_names[i], r->profile.seconds[i], r->profile.seconds[i] / sum);
+}
+
 /* `finished`: the run had all its steps before this start. */
 static int finish(Run *r, bool finished, Output *out, Err *err)
 {
     if ((!finished || r->best_due || !r->has_best) && save(r, !finished, err)) return -1;
     log_close(r);
+    if (r->o->profile && !finished) show_profile(r);
     if (r->save_failed)
         return fail(err, EXIT_RUNTIME, "the last save failed; free some space and go on with --resume");
     if (stop_wanted()) {
@@ -1435,7 +1459,8 @@ static int run(Run *r, Output *out, Err *err)
     set_plan(r);
     if (log_open(r, err)) return -1;
     show_header(r, memory);
-    r->started = r->saved = clock_seconds();
+    r->started = r->saved = r->profile.last = clock_seconds();
+    if (r->o->profile) r->model.profile = &r->profile;
     if (r->resumed) SAY(r, "resumed after step %lld", (long long)r->step);
     bool finished = r->resumed && all_steps_made(r) && !evaluation_due(r);
     if (finished) SAY(r, "the run is finished; a larger --steps makes it go on");

@@ -68,7 +68,8 @@ tokenizer.c         base.h tokenizer.h
 corpus.h            base.h tokenizer.h
 corpus.c            base.h corpus.h machine.h
 config.h            base.h
-model.h             base.h config.h kernels/kernels.h
+model.h             base.h config.h kernels/kernels.h profile.h
+profile.h           base.h
 optimizer.h         base.h kernels/kernels.h
 optimizer.c         optimizer.h
 checkpoint.h        base.h model.h tokenizer.h

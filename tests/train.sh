@@ -818,7 +818,18 @@ divergence() {
 
 # ---------------------------------------------------------------- output
 
+# The phases make the whole, and those that surely took time show it.
+profile_adds_up() {
+    awk '/^where / { whole = $2 } / s +[01]\.[0-9]+$/ { seconds += $(NF - 2); share += $NF; some += $NF > 0 }
+         END { exit !(some >= 6 && share > 0.999 && share < 1.001 && seconds > whole - 0.1 && seconds < whole + 0.1) }' stderr
+}
+
 output() {
+    for how in '' '--family qwen3 --optimizer muon'; do
+        run 0 "--profile $how" ./train t.txt $tiny $how --profile --out e.bin --overwrite
+        check "--profile $how: phases that add up" profile_adds_up
+        says "--profile $how" 'linear layers'
+    done
     run 0 '--json' ./train t.txt $tiny --out o.bin --json
     check '--json: one line' [ "$(wc -l <stdout | tr -d ' ')" = 1 ]
     keys='"seconds":[0-9.]+,"train_loss":[0-9.]+,"val_loss":[0-9.]+,"best_step":[0-9]+,"best_val_loss":[0-9.]+'
