@@ -1,4 +1,4 @@
-/* bench.c: how fast this machine is, and how much of that whole training steps and samples make use of.
+/* bench.c: how fast this machine is, and how much of that training steps, evaluation and samples make use of.
  *
  * Everything is measured in turn, several times over, so that a disturbance hits all alike. Each measurement
  * is a process of its own: it starts without threads, and its memory is its own. The results are medians.
@@ -21,11 +21,14 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+enum { ONLY_ALL, ONLY_NANOGPT_CPU, ONLY_QWEN3_MUON, ONLY_NANOGPT };    /* but for all in the order of SectionName */
+
 enum {
     ROUNDS_MAX = 99,
     ROWS_MAX = 64,
     NANOGPT_ROUNDS = 3,         /* its steps take seconds */
     FIRST_CHARACTERS = 16,      /* of a sample, before the clock starts */
+    TOGETHER = 16,              /* texts, where several are written at once */
     READ_LEAST = 64 << 20,      /* bytes: a block that is surely in memory and in no cache, within these */
     READ_MOST = 1 << 30
 };
@@ -36,6 +39,7 @@ static const double least_seconds = 0.2;    /* of one measurement */
 
 typedef struct {
     int64_t rounds, threads;
+    int only;
     const char *isa;
     bool quick, all, json;
     About about;
@@ -50,6 +54,8 @@ static const Option options[] = {
       "leave out the training steps of nanogpt" },
     { "--all", NULL, OPT_SWITCH, AT(all), NULL, 0, 0, NULL, 0,
       "training steps of nanogpt for every instruction set and number of threads (many minutes)" },
+    { "--only", NULL, OPT_WORD, AT(only), "all", 0, 0, "all|nanogpt-cpu|qwen3-muon|nanogpt", 0,
+      "only these training steps, and the multiply-adds that they are compared with" },
     { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
       "only this instruction set (default: all that are usable); list shows them" },
     { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
@@ -61,13 +67,13 @@ static const Option options[] = {
 #undef AT
 
 static const Cli cli = {
-    "bench", "", "Measures this machine, and training steps and samples on it.", options, NULL,
+    "bench", "", "Measures this machine, and training steps, evaluation and samples on it.", options, NULL,
     offsetof(Options, given)
 };
 
 /* ---------------------------------------------------------------- what is measured */
 
-/* A training step of a preset of ./train: model, batch and settings. */
+/* A training step of ./train, of a preset or of the modern family: model, batch and settings. */
 typedef struct {
     Config config;
     int batch;
@@ -89,12 +95,21 @@ static const Workload nanogpt = {
       .clip = 1 }
 };
 
-typedef enum { PEAK, READ, NANOGPT_CPU, NANOGPT, SAMPLING, SECTIONS } SectionName;
+static const Workload qwen3_muon = {
+    { .family = FAMILY_QWEN3, .layers = 4, .heads = 4, .channels = 128, .hidden = 384, .head_size = 32, .context = 128,
+      .vocab = 65, .rope_base = 10000 }, 16, 1,
+    { .optimizer = OPTIMIZER_MUON, .schedule = SCHEDULE_WSD, .steps = 550, .decay_steps = 275, .warmup = 100,
+      .lr = 0.02, .beta1 = 0.9, .beta2 = 0.99, .clip = 1 }
+};
+
+typedef enum {
+    PEAK, READ, NANOGPT_CPU, QWEN3_MUON, NANOGPT, EVALUATION, SAMPLING, SAMPLING_TOGETHER, SECTIONS
+} SectionName;
 
 /* NULL where no steps are made. */
 static const Workload *workload(SectionName s)
 {
-    return s == NANOGPT ? &nanogpt : s == NANOGPT_CPU ? &nanogpt_cpu : NULL;
+    return s == NANOGPT ? &nanogpt : s == NANOGPT_CPU ? &nanogpt_cpu : s == QWEN3_MUON ? &qwen3_muon : NULL;
 }
 
 typedef struct {
@@ -103,6 +118,7 @@ typedef struct {
     const Kernels *K;
     const Peak *peak;
     int threads;
+    int texts;                  /* that are written together */
     size_t bytes;               /* of the block that is read; of the weights that a character needs */
     int rounds, count;          /* measurements wanted, and made */
     double rates[ROUNDS_MAX];   /* (count) operations, bytes, steps or characters a second; then sorted */
@@ -242,25 +258,57 @@ static int measure_training(const Bench *b, const Row *row, double *rate, Err *e
     return failed ? -1 : 0;
 }
 
-/* Fills one context, as ./sample does; the model is not trained. */
+/* Scores one slice of windows again and again, as ./eval does with one after the other; the model is not trained. */
+static int measure_evaluation(const Bench *b, const Row *row, double *rate, Err *err)
+{
+    const Config *c = &nanogpt.config;
+    Model m = { 0 };
+    int n = model_slice(c, cache_bytes(), nanogpt.batch);
+    size_t characters = (size_t)n * (size_t)c->context;
+    int32_t *x = malloc(characters * sizeof *x), *y = malloc(characters * sizeof *y);
+    real *losses = malloc(characters * sizeof *losses);
+    int failed = model_open(&m, c, row->K, MODEL_EVAL, n, err);
+    if (x == NULL || y == NULL || losses == NULL) failed = fail(err, EXIT_RUNTIME, "not enough memory for losses");
+    if (!failed) {
+        model_init(&m, 1);
+        corpus_random_windows(corpus_part(&b->corpus, PART_VAL), rng_key(1, 0, 0, RNG_EVAL), n, c->context, x, y);
+        double start = clock_seconds(), seconds = 0;
+        for (int passes = 1; seconds < least_seconds; passes++) {
+            model_losses(&m, x, y, n, c->context, losses);
+            seconds = clock_seconds() - start;
+            *rate = passes * (double)characters / seconds;
+        }
+    }
+    model_close(&m);
+    free(losses);
+    free(y);
+    free(x);
+    return failed ? -1 : 0;
+}
+
+/* Fills the context of row->texts texts, as ./sample does; the model is not trained. */
 static int measure_sampling(const Bench *b, const Row *row, double *rate, Err *err)
 {
     Model m = { 0 };
     Decoder d = { 0 };
     Chooser c = { 0 };
-    int context = nanogpt.config.context;
-    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err) || decoder_open(&d, &m, 1, err)
+    int32_t ids[TOGETHER];
+    int context = nanogpt.config.context, vocab = nanogpt.config.vocab;
+    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err) || decoder_open(&d, &m, row->texts, err)
         || chooser_open(&c, &b->tokenizer, err);
     if (!failed) {
         model_init(&m, 1);
-        int32_t id = b->tokenizer.ids['\n'];
+        for (int t = 0; t < row->texts; t++) ids[t] = b->tokenizer.ids['\n'];
         double start = clock_seconds();
-        for (int i = 0; i < context && id >= 0; i++) {
+        for (int i = 0; i < context && !failed; i++) {
             if (i == FIRST_CHARACTERS) start = clock_seconds();
-            id = chooser_pick(&c, decoder_step(&d, &id), rng_key(1, 0, 0, RNG_SAMPLE), (uint64_t)i);
+            const real *logits = decoder_step(&d, ids);
+            for (int t = 0; t < row->texts && !failed; t++) {
+                ids[t] = chooser_pick(&c, logits + t * vocab, rng_key(1, 0, (uint64_t)t, RNG_SAMPLE), (uint64_t)i);
+                if (ids[t] < 0) failed = fail(err, EXIT_DIVERGED, "a logit is not a number");
+            }
         }
-        *rate = (context - FIRST_CHARACTERS) / (clock_seconds() - start);
-        if (id < 0) failed = fail(err, EXIT_DIVERGED, "a logit is not a number");
+        *rate = row->texts * (context - FIRST_CHARACTERS) / (clock_seconds() - start);
     }
     chooser_close(&c);
     decoder_close(&d);
@@ -289,9 +337,29 @@ static const Row *find_row(const Bench *b, SectionName section, const char *name
 
 static double step_characters(const Workload *w) { return (double)w->batch * w->config.context; }
 
+/* Muon's five Newton-Schulz steps on a matrix: its gram matrix, on the smaller side; the square of that; their
+ * polynomial times the matrix. Each counts as a whole product, though two of them are symmetric. */
+static double ortho_flops(double rows, double cols)
+{
+    double small = fmin(rows, cols);
+    return 5 * (4 * small * rows * cols + 2 * small * small * small);
+}
+
+/* The matrix products of a step. Muon's hidden matrices are qwen3's: queries, keys, values and projection; gate, up
+ * and down. */
 static double step_flops(const Workload *w)
 {
-    return step_characters(w) * model_flops_per_token(&w->config, w->config.context);
+    const Config *c = &w->config;
+    double network = step_characters(w) * model_flops_per_token(c, c->context), A = config_attention(c);
+    if (w->plan.optimizer != OPTIMIZER_MUON) return network;
+    return network + c->layers * (4 * ortho_flops(A, c->channels) + 3 * ortho_flops(c->hidden, c->channels));
+}
+
+/* Of what a row's rate counts: a step, or a character that is scored. Forward is a third of forward and backward. */
+static double unit_flops(SectionName s)
+{
+    const Config *c = &nanogpt.config;
+    return workload(s) != NULL ? step_flops(workload(s)) : model_flops_per_token(c, c->context) / 3;
 }
 
 static double giga(const Bench *b, const Row *row) { (void)b; return quantile(row, 0.5) / 1e9; }
@@ -315,7 +383,7 @@ static double characters(const Bench *b, const Row *row)
 static double gflops(const Bench *b, const Row *row)
 {
     (void)b;
-    return quantile(row, 0.5) * step_flops(workload(row->section)) / 1e9;
+    return quantile(row, 0.5) * unit_flops(row->section) / 1e9;
 }
 
 static double percent_of_peak(const Bench *b, const Row *row)
@@ -327,6 +395,11 @@ static double percent_of_reading(const Bench *b, const Row *row)
 {
     double bytes = quantile(row, 0.5) * (double)row->bytes;
     return 100 * bytes / quantile(find_row(b, READ, "weights", row->threads), 0.5);
+}
+
+static double times_one(const Bench *b, const Row *row)
+{
+    return quantile(row, 0.5) / quantile(find_row(b, SAMPLING, row->name, row->threads), 0.5);
 }
 
 typedef struct {
@@ -362,11 +435,29 @@ static const Column training_columns[] = {
     { 0 }
 };
 
+static const Column evaluation_columns[] = {
+    { "chars/s", "chars_per_second", 12, 0, rate },
+    { "min", "chars_per_second_min", 10, 0, rate_low },
+    { "max", "chars_per_second_max", 10, 0, rate_high },
+    { "GFLOP/s", "gflops", 9, 1, gflops },
+    { "% peak", "percent_of_peak", 8, 1, percent_of_peak },
+    { "MB", "megabytes", 7, 0, megabytes },
+    { 0 }
+};
+
 static const Column sampling_columns[] = {
     { "chars/s", "chars_per_second", 12, 0, rate },
     { "min", "chars_per_second_min", 10, 0, rate_low },
     { "max", "chars_per_second_max", 10, 0, rate_high },
     { "% reading", "percent_of_reading", 12, 1, percent_of_reading },
+    { 0 }
+};
+
+static const Column together_columns[] = {
+    { "chars/s", "chars_per_second", 12, 0, rate },
+    { "min", "chars_per_second_min", 10, 0, rate_low },
+    { "max", "chars_per_second_max", 10, 0, rate_high },
+    { "times one", "times_one", 12, 2, times_one },
     { 0 }
 };
 
@@ -381,10 +472,16 @@ static const struct {
       measure_read, read_columns },
     { "nanogpt-cpu", "Training steps of nanogpt-cpu", "isa",
       measure_training, training_columns },
+    { "qwen3-muon", "Training steps of qwen3 with Muon", "isa",
+      measure_training, training_columns },
     { "nanogpt", "Training steps of nanogpt", "isa",
       measure_training, training_columns },
+    { "evaluation", "Scoring a text with a model of nanogpt's size", "isa",
+      measure_evaluation, evaluation_columns },
     { "sampling", "Sampling from a model of nanogpt's size, one character at a time", "isa",
       measure_sampling, sampling_columns },
+    { "sampling-16", "The same, 16 texts together", "isa",
+      measure_sampling, together_columns },
 };
 
 enum { NAME_WIDTH = 10, THREADS_WIDTH = 8 };
@@ -467,7 +564,9 @@ static void print_result(const Bench *b, Output *out)
         if (has_rows(b, (SectionName)s)) print_section(b, (SectionName)s, out);
     output_print(out, "\n%% peak: of the multiply-adds of as many threads in this run. %% reading: the time\n"
                  "that as many threads need to read the weights, of the time for a character.\n"
-                 "MB: peak resident memory. Training steps of nanogpt: %d rounds at most.\n", NANOGPT_ROUNDS);
+                 "MB: peak resident memory. Training steps of nanogpt: %d rounds at most.\n"
+                 "FLOP: matrix products; backward is twice forward, the masked half of attention is\n"
+                 "left out; Muon's: five times three products for each hidden matrix.\n", NANOGPT_ROUNDS);
 }
 
 /* ---------------------------------------------------------------- rounds */
@@ -615,6 +714,7 @@ static int add_rows(Bench *b, SectionName s, const Kernels *K, const char *name,
             *row = (Row){ .section = s, .K = K, .peak = peak, .threads = threads, .rounds = rounds };
             row->name = name != NULL ? name : K->name;
             row->bytes = block != NULL ? block(threads) : 0;
+            row->texts = s == SAMPLING_TOGETHER ? TOGETHER : 1;
         }
         if (threads == b->threads) return 0;
     }
@@ -629,19 +729,28 @@ static int add_read_rows(Bench *b, Err *err)
         || add_rows(b, READ, b->fastest, "weights", weights_block, err) ? -1 : 0;
 }
 
+/* Sections that have rows for every instruction set, within the options. */
+static bool section_wanted(const Bench *b, SectionName s, const Kernels *K)
+{
+    const Options *o = b->o;
+    if (o->only != ONLY_ALL && s != PEAK && (int)s != NANOGPT_CPU + o->only - ONLY_NANOGPT_CPU) return false;
+    return s != NANOGPT || (!o->quick && (o->all || K == b->fastest));
+}
+
 static int plan(Bench *b, Err *err)
 {
-    static const SectionName of_each[] = { PEAK, NANOGPT_CPU, NANOGPT };
+    static const SectionName of_each[] = { PEAK, NANOGPT_CPU, QWEN3_MUON, NANOGPT };
     const Kernels *only = b->o->isa != NULL ? kernels_pick(b->o->isa, err) : NULL, *K;
     if (b->o->isa != NULL && only == NULL) return -1;
     b->fastest = only != NULL ? only : kernels_usable(0);
     for (int i = 0; (K = kernels_usable(i)) != NULL; i++)
-        for (size_t s = 0; s < sizeof of_each / sizeof of_each[0]; s++) {
-            bool wanted = of_each[s] != NANOGPT || (!b->o->quick && (b->o->all || K == b->fastest));
-            if (only != NULL && K != only) continue;
-            if (wanted && add_rows(b, of_each[s], K, NULL, NULL, err)) return -1;
-        }
-    return add_read_rows(b, err) || add_rows(b, SAMPLING, b->fastest, NULL, weights_block, err) ? -1 : 0;
+        for (size_t s = 0; s < sizeof of_each / sizeof of_each[0]; s++)
+            if ((only == NULL || K == only) && section_wanted(b, of_each[s], K) && add_rows(b, of_each[s], K, NULL, NULL, err))
+                return -1;
+    if (b->o->only != ONLY_ALL) return 0;
+    return add_read_rows(b, err) || add_rows(b, EVALUATION, b->fastest, NULL, NULL, err)
+        || add_rows(b, SAMPLING, b->fastest, NULL, weights_block, err)
+        || add_rows(b, SAMPLING_TOGETHER, b->fastest, NULL, NULL, err) ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- program */
@@ -670,9 +779,9 @@ static int bench(int argc, char **argv, Output *out, Err *err)
     bool answered = pages_answer(&cli, &o, &o.about, &operands, built, out) || kernels_list(o.isa, out->file);
     int count = operands.count, failed = 0;
     operands_close(&operands);
-    if (!answered && (count > 0 || (o.quick && o.all))) {
+    if (!answered && (count > 0 || (o.quick && (o.all || o.only == ONLY_NANOGPT)))) {
         failed = fail(err, EXIT_USAGE, count > 0 ? "only options are expected (--help lists them)"
-                                                 : "--quick and --all exclude each other");
+                                       : "--quick leaves out what --all and --only nanogpt ask for");
     } else if (!answered) {
         Bench b = { .o = &o };
         failed = run(&b, out, err);
