@@ -141,7 +141,7 @@ $(FUZZED:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: $(wildcard *.c *.h kernels/*.c
 fuzz: $(FUZZ:%=build/fuzz/fuzz_%) $(OBJ)/test_fuzz
 	$(OBJ)/test_fuzz --seeds build/fuzz
 	@for t in $(FUZZ); do \
-	    build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+	    build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 \
 	        -artifact_prefix=build/fuzz/$$t- build/fuzz/$$t $$(ls -d tests/fuzz/$$t 2> /dev/null) \
 	    || { echo "fuzz_$$t stops at an input: a line above names its file; keep it in tests/fuzz/$$t"; exit 1; }; \
 	done

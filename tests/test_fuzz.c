@@ -12,9 +12,10 @@
 
 #include <dirent.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
-enum { INPUT_MAX = 1 << 16, SEEDS_MAX = 200, CHANGES_MAX = 5, SECONDS_MAX = 30, MEMORY_MAX = 1 << 30 };
+enum { INPUT_MAX = 1 << 16, SEEDS_MAX = 200, CHANGES_MAX = 5, SECONDS_MAX = 10, MEMORY_MAX = 1 << 30 };
 
 #if defined(__SANITIZE_ADDRESS__)
 enum { SANITIZED = true };
@@ -266,6 +267,7 @@ static void run_inputs(const Target *t, const Seeds *seeds, Input *in, double se
     double end = clock_seconds() + seconds;
     Draws d = { rng_bits(seed, (uint64_t)t->name[0]), 0 };
     struct rlimit limit = { MEMORY_MAX, MEMORY_MAX };
+    const struct itimerval most = { .it_value = { SECONDS_MAX, 0 } };
     if (!SANITIZED) setrlimit(RLIMIT_AS, &limit);           /* a sanitizer's shadow is larger */
     for (long n = 0; seconds > 0 ? n < seeds->count || clock_seconds() < end : n < t->inputs; n++) {
         const Seed *from = &seeds->items[n < seeds->count ? (size_t)n : draw(&d, (size_t)seeds->count)];
@@ -273,7 +275,7 @@ static void run_inputs(const Target *t, const Seeds *seeds, Input *in, double se
         replace(in, 0, 0, from->bytes, from->size);
         size_t changes = n < seeds->count ? 0 : 1 + draw(&d, 1 + draw(&d, CHANGES_MAX));
         for (; changes > 0; changes--) change(in, seeds, &d);
-        alarm(SECONDS_MAX);
+        setitimer(ITIMER_PROF, &most, NULL);                /* of the processor: others may need it too */
         t->run(in->bytes, in->size);
         in->tried++;
     }
