@@ -128,6 +128,7 @@ kills: all
 	@sh tests/kills.sh $(or $(BIN),./)
 
 # clang's libFuzzer over each target in turn; FUZZ=json tries one. What it learns stays in build/fuzz/NAME.
+# Its -timeout is by the clock on the wall: an input is slow too when others have the processor.
 FUZZ_CC      = clang
 FUZZ_SECONDS = 1800
 FUZZ         = $(FUZZED)
