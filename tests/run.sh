@@ -16,6 +16,7 @@ rm -rf "$log"
 mkdir -p "$log" || exit 1
 # Waiting threads must not keep busy the core that the other test needs.
 export OMP_WAIT_POLICY=passive
+unset OMP_NUM_THREADS
 
 run_test() {
     case $1 in
