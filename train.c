@@ -35,7 +35,7 @@ enum {
     LINE_SECONDS_TENTHS = 2,    /* between two states of the live line */
     SKIPS_MAX = 3,              /* updates left out in a row before the run returns to its last save */
     RETURNS_MAX = 5,            /* returns, each at half the rate, before it gives up */
-    EVAL_SHARE = 40,            /* a timed run spends one part in so many on evaluations, */
+    EVAL_SHARE = 50,            /* a timed run spends one part in so many on evaluations, */
     EVALS_MAX = 20,             /* and makes at most about so many */
     OPTION_TEXT = 4300,         /* bytes of an option's value, the longest path included */
     HEAD_CHANNELS = 32          /* of a head, at least, where --channels is given and --heads is not */
