@@ -181,23 +181,63 @@ static size_t count_characters(const Text *text, bool bytes)
     return count;
 }
 
-/* Fills c->ids, count, characters and skipped. */
-static int encode_texts(Corpus *c, const Tokenizer *t, Unknown unknown, const Text *texts, int n, Err *err)
+/* The size of the line at `text`, its newline included. *blank: only spaces, tabs and line ends are in it. */
+static size_t line_size(const char *text, size_t size, bool *blank)
 {
+    const char *newline = memchr(text, '\n', size);
+    size_t length = newline != NULL ? (size_t)(newline - text) + 1 : size;
+    *blank = true;
+    for (size_t i = 0; i < length && *blank; i++)
+        *blank = text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n';
+    return length;
+}
+
+static size_t count_lines(const Text *text)
+{
+    size_t lines = 0;
+    bool blank;
+    for (size_t at = 0; at < text->size; lines++) at += line_size(text->bytes + at, text->size - at, &blank);
+    return lines;
+}
+
+static void end_document(Corpus *c)
+{
+    if (c->count > 0 && c->ids[c->count - 1] != SEPARATOR_ID) c->ids[c->count++] = SEPARATOR_ID;
+}
+
+/* Appends a text that is known to be well-formed line by line, with the separators inside it. */
+static int encode_lines(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *text, Err *err)
+{
+    for (size_t at = 0, size; at < text->size; at += size) {
+        bool blank;
+        size = line_size(text->bytes + at, text->size - at, &blank);
+        Encoding e = { .ids = c->ids + c->count };
+        if (tokenizer_encode(t, text->bytes + at, size, text_name(text), o->unknown, EXIT_TEXT, &e, err)) return -1;
+        c->count += e.count;
+        if (blank || o->documents == DOCUMENTS_LINE) end_document(c);
+    }
+    return 0;
+}
+
+/* Fills c->ids, count, characters and skipped. */
+static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *texts, int n, Err *err)
+{
+    bool lines = t->separator && o->documents != DOCUMENTS_OFF;
     size_t room = (size_t)n;                    /* the separators */
-    for (int i = 0; i < n; i++) room += count_characters(&texts[i], t->bytes);
+    for (int i = 0; i < n; i++) room += count_characters(&texts[i], t->bytes) + (lines ? count_lines(&texts[i]) : 0);
     c->ids = calloc(room, sizeof *c->ids);      /* checks the product for overflow */
     if (c->ids == NULL) return fail_memory("text", (double)room * sizeof *c->ids, err);
 
     for (int i = 0; i < n; i++) {
-        if (t->separator && i > 0) c->ids[c->count++] = SEPARATOR_ID;
+        if (t->separator) end_document(c);
         Encoding e = { .ids = c->ids + c->count };
-        if (tokenizer_encode(t, texts[i].bytes, texts[i].size, text_name(&texts[i]), unknown, EXIT_TEXT,
+        if (tokenizer_encode(t, texts[i].bytes, texts[i].size, text_name(&texts[i]), o->unknown, EXIT_TEXT,
                              &e, err))
             return -1;
-        c->count += e.count;
         c->characters += e.count;
         c->skipped += e.skipped;
+        if (!lines) c->count += e.count;        /* else the whole was encoded for its errors and its counts */
+        else if (encode_lines(c, t, o, &texts[i], err)) return -1;
     }
     if (c->characters == 0)
         return fail(err, EXIT_TEXT, "%s: the vocabulary has none of its characters; is it the right text?",
@@ -254,7 +294,7 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
     bool build = t->count == 0;
     int failed = read_texts(texts, paths, n, err) || identify(c, texts, n, err)
               || (build && build_vocabulary(t, o, texts, n, err))
-              || encode_texts(c, t, o->unknown, texts, n, err);
+              || encode_texts(c, t, o, texts, n, err);
     if (!failed) {
         split(c, t->separator, o->val_fraction);
         failed = count_val_only(c, t, err);

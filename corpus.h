@@ -18,8 +18,13 @@ typedef struct {
     size_t count;
 } Part;
 
+/* Where documents end inside a file: nowhere, after every line, after every blank line. */
+#define DOCUMENTS_WORDS "off|LINE|BLANK"
+typedef enum { DOCUMENTS_OFF, DOCUMENTS_LINE, DOCUMENTS_BLANK } Documents;
+
 typedef struct {
     bool bytes, separator;  /* for a new vocabulary; ignored if the tokenizer is not empty */
+    Documents documents;    /* means nothing without a separator */
     Unknown unknown;        /* what a given tokenizer does with characters it lacks */
     double val_fraction;    /* f: the training part is the first floor((1 - f) N) of N characters */
 } CorpusOptions;
@@ -39,7 +44,8 @@ void text_close(Text *t);
 const char *text_name(const Text *t);
 
 typedef struct {
-    int32_t *ids;           /* (count) the files in order, a separator between two files if there is one */
+    int32_t *ids;           /* (count) the files in order; a separator, if there is one, between two files and where a
+                             * document ends inside one, but never two side by side and none at the start */
     size_t count;
     size_t characters;      /* N: ids that are not the separator */
     size_t train_count;     /* ids in the training part */

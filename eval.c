@@ -195,6 +195,22 @@ static int score_corpus(const Job *job, Output *out, Err *err)
     return score_part(job, part, out, err);
 }
 
+/* How the models' training texts were split into documents; it must be one way. */
+static int common_documents(const Ensemble *e, Documents *documents, Err *err)
+{
+    for (int m = 0; m < e->count; m++) {
+        const char *word = checkpoint_setting(&e->checkpoints[m], "split-documents");
+        int which = word != NULL ? cli_which_word(DOCUMENTS_WORDS, word) : DOCUMENTS_OFF;
+        if (which < 0)
+            return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting split-documents is %.60s", e->paths[m], word);
+        if (m > 0 && which != (int)*documents)
+            return fail(err, EXIT_USAGE, "%.200s and %.200s were trained with different --split-documents, so they cannot "
+                        "score one text; --per-line can", e->paths[0], e->paths[m]);
+        *documents = (Documents)which;
+    }
+    return 0;
+}
+
 /* The part that is scored without --part is the validation part if a model was trained on this text; of
  * several models' validation parts it is the smallest, which none of them was trained on. */
 static int score_text(Job *job, Options *o, const char *const *paths, int count, Output *out, Err *err)
@@ -206,6 +222,7 @@ static int score_text(Job *job, Options *o, const char *const *paths, int count,
         how.val_fraction = fmin(how.val_fraction, fraction != NULL ? strtod(fraction, NULL) : 0.0);
     }
     Corpus corpus;
+    if (common_documents(e, &how.documents, err)) return -1;
     if (corpus_open(&corpus, &e->checkpoints[0].tokenizer, &how, paths, count, err)) return -1;
     bool trained_on = false;
     for (int m = 0; m < e->count; m++) trained_on |= strcmp(corpus.sha256, e->checkpoints[m].sha256) == 0;

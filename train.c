@@ -53,7 +53,7 @@ typedef struct {
     const char *out, *preset, *init_from, *log, *isa;
     bool resume, overwrite, bytes, quiet, json, profile;
     int64_t layers, heads, channels, hidden, head_size, context, batch;
-    int family, bias, gelu, head, optimizer, schedule, sampling, separator;
+    int family, bias, gelu, head, optimizer, schedule, sampling, separator, split_documents;
     double minutes, ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
     int64_t steps, warmup, decay_steps, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int64_t seed, threads, slice;
@@ -122,6 +122,8 @@ static const Option options[] = {
     { "--bytes", NULL, OPT_SWITCH, AT(bytes), NULL, 0, 0, NULL, STORED, "symbols are bytes, not characters of UTF-8" },
     { "--separator", NULL, OPT_WORD, AT(separator), "on", 0, 0, "off|on", STORED,
       "a symbol <|endoftext|> that stands between texts" },
+    { "--split-documents", NULL, OPT_WORD, AT(split_documents), "off", 0, 0, DOCUMENTS_WORDS, STORED,
+      "the separator stands after every line, too, or after every blank line; samples end at it" },
     GROUP("While it runs"),
     { "--eval-every", "N", OPT_INT, AT(eval_every), "300", 1, 1e12, NULL, STORED, "steps between evaluations" },
     { "--eval-batches", "N", OPT_INT, AT(eval_batches), "0", 0, 1e6, NULL, STORED,
@@ -302,13 +304,16 @@ static double tokens_per_step(const Run *r) { return (double)r->o->batch * r->co
 
 static double run_seconds(const Run *r) { return r->seconds_before + clock_seconds() - r->started; }
 
+static size_t train_characters(const Run *r) { return r->corpus.train_count - r->corpus.train_separators; }
+
+static bool knows_separator(const Run *r) { return r->corpus.train_separators >= SEPARATORS_ENOUGH; }
+
 static void show_header(Run *r, double memory)
 {
     const Config *c = &r->config;
-    Part val = corpus_part(&r->corpus, PART_VAL);
     SAY(r, "text     %s", r->corpus.read);
     SAY(r, "         %zu characters, %d symbols; training %zu, validation %zu", r->corpus.characters,
-        r->tokenizer.count, r->corpus.train_count, val.count);
+        r->tokenizer.count, train_characters(r), r->corpus.characters - train_characters(r));
     char parameters[32], length[60];
     size_t count = model_parameters(c);
     if (count < SMALL_MODEL) snprintf(parameters, sizeof parameters, "%zu", count);
@@ -330,6 +335,9 @@ static void show_header(Run *r, double memory)
     if (r->corpus.val_only > 0)
         SAY(r, "note: the validation part has %zu symbol%s that the training part lacks: nothing can be learnt about %s",
             r->corpus.val_only, r->corpus.val_only == 1 ? "" : "s", r->corpus.val_only == 1 ? "it" : "them");
+    if (r->o->split_documents != DOCUMENTS_OFF && !knows_separator(r))
+        SAY(r, "note: the training part has %zu separators; samples start from one and end at one from %d on",
+            r->corpus.train_separators, SEPARATORS_ENOUGH);
     if (!steps_open(r) && r->o->warmup >= r->o->steps)
         SAY(r, "note: the warm-up (%lld steps) lasts for the whole run", (long long)r->o->warmup);
 }
@@ -759,11 +767,12 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     return 0;
 }
 
-/* A sample of the model as it is, to standard error. */
+/* A sample of the model as it is, to standard error; where a text ends the next one begins. */
 static void show_sample(Run *r)
 {
     uint64_t key = rng_key((uint64_t)r->o->seed, r->state.attempt, (uint64_t)r->step, RNG_SAMPLE);
-    int32_t id = r->tokenizer.ids['\n'] >= 0 ? r->tokenizer.ids['\n'] : r->corpus.ids[0];
+    int32_t id = knows_separator(r) ? SEPARATOR_ID : r->tokenizer.ids['\n'] >= 0 ? r->tokenizer.ids['\n'] : r->corpus.ids[0];
+    if (knows_separator(r)) r->chooser.first = SEPARATOR_ID;
     decoder_reset(&r->decoder);
     model_use(&r->model, best_weights(r));
     clear_line(r);
@@ -1205,6 +1214,10 @@ static int open_init(Run *r, Err *err)
             return fail(err, EXIT_USAGE, "%s %s: %s has %s; leave the option out", name, value, r->o->init_from, stored);
         if (cli_set_text(&options[row], r->o, stored, err)) return -1;
     }
+    const char *documents = checkpoint_setting(&r->from, "split-documents");
+    bool split = documents != NULL && strcmp(documents, "off") != 0;
+    if (split && !cli_given(&cli, r->o, "--split-documents"))       /* a matter of the text, and this is another one */
+        SAY(r, "note: %s was trained with --split-documents %s, this run is not", r->o->init_from, documents);
     return 0;
 }
 
@@ -1258,16 +1271,18 @@ static int open_files(Run *r, Err *err)
 static int open_text(Run *r, Err *err)
 {
     CorpusOptions co = { .bytes = r->o->bytes, .separator = r->o->separator != 0, .unknown = UNKNOWN_FAILS,
-                         .val_fraction = r->o->val_fraction };
+                         .documents = (Documents)r->o->split_documents, .val_fraction = r->o->val_fraction };
+    if (co.documents != DOCUMENTS_OFF && !co.separator)
+        return fail(err, EXIT_USAGE, "--split-documents needs a separator, and there is none; give --separator on, too");
     if (r->resumed) co.unknown = UNKNOWN_SKIPPED;           /* another text is found out by its digest */
     if (corpus_open(&r->corpus, &r->tokenizer, &co, r->texts->items, r->texts->count, err)) return -1;
     if (r->resumed && strcmp(r->corpus.sha256, r->from.sha256) != 0)
         return fail(err, EXIT_USAGE, "%s: not the text that %s was trained on; to train its weights on another text, "
                     "start anew with --init-from", r->corpus.read, r->paths.last);
-    Part train = corpus_part(&r->corpus, PART_TRAIN), val = corpus_part(&r->corpus, PART_VAL);
-    if (train.count < 2)
+    Part val = corpus_part(&r->corpus, PART_VAL);
+    if (train_characters(r) < 2)
         return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, and training needs at least 2",
-                    r->corpus.read, train.count);
+                    r->corpus.read, train_characters(r));
     for (size_t i = 1; i < val.count && !r->has_val; i++)
         r->has_val = !r->tokenizer.separator || val.ids[i] != SEPARATOR_ID;
     return 0;
@@ -1369,7 +1384,7 @@ static int choose(Run *r, Err *err)
 {
     Options *o = r->o;
     Part val = corpus_part(&r->corpus, PART_VAL);
-    size_t characters = r->corpus.train_count - r->corpus.train_separators;
+    size_t characters = train_characters(r);
     double rate = 0;
     if (measure(r, &rate, err)) return -1;
     double flops = rate * (r->deadline - clock_seconds());

@@ -356,6 +356,13 @@ static int open_files(Corpus *c, Tokenizer *t, const CorpusOptions *o, Err *err,
     return corpus_open(c, t, o, paths, n, err);
 }
 
+static size_t separators_in(Part p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p.count; i++) n += p.ids[i] == SEPARATOR_ID;
+    return n;
+}
+
 static void test_separators(void)
 {
     static const int32_t joined[] = { 2, 1, 0, 3, 0, 2, 1 }, plain[] = { 1, 0, 2, 1, 0 };
@@ -380,6 +387,129 @@ static void test_separators(void)
 
     CHECK(open_files(&c, &t, &o, &err, "one", "two", "one") == 0, "%s", err.msg);
     CHECK(c.count == 5 && memcmp(c.ids, plain, sizeof plain) == 0 && t.bytes, "%zu ids", c.count);
+    corpus_close(&c);
+    tokenizer_close(&t);
+}
+
+/* The text of the ids with | for a separator, in `out`; the ids are for single bytes. */
+static const char *shown(const Corpus *c, const Tokenizer *t, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        if (t->separator && c->ids[i] == SEPARATOR_ID) out[n++] = '|';
+        else n += (size_t)tokenizer_decode(t, c->ids[i], out + n);
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static void test_documents(void)
+{
+    static const struct { Documents documents; const char *a, *b, *want; } cases[] = {
+        { DOCUMENTS_LINE, "ann\nbo\n", NULL, "ann\n|bo\n|" },
+        { DOCUMENTS_LINE, "ann\nbo", NULL, "ann\n|bo|" },
+        { DOCUMENTS_LINE, "ann\r\nbo\r\n", NULL, "ann\r\n|bo\r\n|" },
+        { DOCUMENTS_LINE, "ann\rbo", NULL, "ann\rbo|" },
+        { DOCUMENTS_LINE, "\n\nann\n", NULL, "\n|\n|ann\n|" },
+        { DOCUMENTS_LINE, "ann\n", "bo\n", "ann\n|bo\n|" },
+        { DOCUMENTS_LINE, "ann", "bo", "ann|bo|" },
+        { DOCUMENTS_BLANK, "a\nb\n\nc\n", NULL, "a\nb\n\n|c\n" },
+        { DOCUMENTS_BLANK, "a\n\n\nc", NULL, "a\n\n|\n|c" },
+        { DOCUMENTS_BLANK, "a\r\n\r\nc\r\n", NULL, "a\r\n\r\n|c\r\n" },
+        { DOCUMENTS_BLANK, "a\n \t\nc\n ", NULL, "a\n \t\n|c\n |" },
+        { DOCUMENTS_BLANK, "\na\n\n", "c\n", "\n|a\n\n|c\n" },
+        { DOCUMENTS_BLANK, "a\n", "\nc", "a\n|\n|c" },
+        { DOCUMENTS_OFF, "a\n\n", "c\n", "a\n\n|c\n" }
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        Corpus c;
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        char text[100];
+        const char *a = cases[i / 2].a, *b = cases[i / 2].b;
+        CorpusOptions o = { .separator = true, .bytes = i % 2, .documents = cases[i / 2].documents };
+        write_file("one", a, strlen(a));
+        if (b != NULL) write_file("two", b, strlen(b));
+        CHECK(open_files(&c, &t, &o, &err, "one", b != NULL ? "two" : NULL, NULL) == 0, "%s", err.msg);
+        CHECK(strcmp(shown(&c, &t, text), cases[i / 2].want) == 0, "case %zu: %s", i, text);
+        corpus_close(&c);
+        o.separator = false;
+        tokenizer_close(&t);
+        CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
+        CHECK(strcmp(shown(&c, &t, text), a) == 0, "case %zu, no separator: %s", i, text);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* Appends text with a | where the rule puts one, character by character. */
+static size_t documents_of(Documents documents, const char *text, char *out, size_t n)
+{
+    size_t in_line = 0, ink = 0;
+    if (n > 0 && out[n - 1] != '|') out[n++] = '|';
+    for (; *text != '\0'; text++) {
+        out[n++] = *text;
+        in_line++;
+        ink += strchr(" \t\r\n", *text) == NULL;
+        if (*text != '\n') continue;
+        if (documents == DOCUMENTS_LINE || ink == 0) out[n++] = '|';
+        in_line = ink = 0;
+    }
+    if (in_line > 0 && (documents == DOCUMENTS_LINE || ink == 0)) out[n++] = '|';
+    out[n] = '\0';
+    return n;
+}
+
+/* Three random files: the ids, and half of the characters in the training part whatever stands between them. */
+static void test_random_documents(void)
+{
+    enum { MOST = 30 };
+    static const char letters[] = "ab \r\n\n", *const names[] = { "one", "two", "good" };
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        Documents documents = seed % 2 ? DOCUMENTS_LINE : DOCUMENTS_BLANK;
+        char want[6 * MOST + 4], text[MOST + 1], got[sizeof want];
+        size_t n = 0, characters = 0;
+        for (uint64_t f = 0; f < 3; f++) {
+            size_t size = 1 + rng_below(seed, f, MOST);
+            for (size_t i = 0; i < size; i++) text[i] = letters[rng_below(seed, 3 + MOST * f + i, sizeof letters - 1)];
+            text[size] = '\0';
+            write_file(names[f], text, size);
+            n = documents_of(documents, text, want, n);
+            characters += size;
+        }
+        Corpus c;
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        CorpusOptions o = { .separator = true, .documents = documents, .val_fraction = 0.5 };
+        int rc = corpus_open(&c, &t, &o, names, 3, &err);
+        CHECK(rc == 0 && strcmp(shown(&c, &t, got), want) == 0, "seed %d: %s, not %s", (int)seed, got, want);
+        if (rc) continue;
+        Part train = corpus_part(&c, PART_TRAIN);
+        CHECK(c.characters == characters && c.count == n, "seed %d: %zu characters", (int)seed, c.characters);
+        CHECK(train.count - separators_in(train) == characters / 2 && c.train_separators == separators_in(train)
+              && (train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID), "seed %d: the split", (int)seed);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* What the vocabulary lacks leaves no separator behind, and errors count from the start of the file. */
+static void test_documents_of_a_vocabulary(void)
+{
+    static const char lines[] = "ab\nXY\ncab\n";
+    Corpus c;
+    Tokenizer t;
+    Err err = { 0 };
+    char text[100];
+    CorpusOptions o = { .unknown = UNKNOWN_FAILS, .documents = DOCUMENTS_LINE };
+    if (build(&t, false, true, "abc", 3, &err)) return;
+    write_file("one", lines, sizeof lines - 1);
+    write_file("two", "XX\nab\xff\n", 7);
+    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == -1 && contains(&err, "(3 different, in 5 places)"), "%s", err.msg);
+    CHECK(open_files(&c, &t, &o, &err, "two", NULL, NULL) == -1 && contains(&err, "byte offset 5 "), "%s", err.msg);
+    o.unknown = UNKNOWN_SKIPPED;
+    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
+    CHECK(strcmp(shown(&c, &t, text), "ab|cab|") == 0 && c.characters == 5 && c.skipped == 5, "%s", text);
     corpus_close(&c);
     tokenizer_close(&t);
 }
@@ -484,13 +614,6 @@ static void test_where_files_are_found(void)
 }
 
 /* ---------------------------------------------------------------- the split */
-
-static size_t separators_in(Part p)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < p.count; i++) n += p.ids[i] == SEPARATOR_ID;
-    return n;
-}
 
 /* f = k / 100: the training part has floor((100 - k) N / 100) characters, whatever separators lie between. */
 static void test_split(void)
@@ -817,6 +940,9 @@ static void test_files(void)
 {
     test_where_files_are_found();
     test_separators();
+    test_documents();
+    test_random_documents();
+    test_documents_of_a_vocabulary();
     test_digests_of_files();
     test_bad_files();
     test_given_vocabulary();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# train_modern.sh: more groups for train.sh: Muon, averages and epochs, --init-from, returns to the last save.
+# train_modern.sh: more groups for train.sh: Muon, averages and epochs, documents, --init-from, returns to the last save.
 #
 #     . "$tests/train_modern.sh"      in train.sh, before its list of groups, which ends with $modern_groups
 #
@@ -64,8 +64,8 @@ kill_modern() {
     check "modern, $n operations" [ $n -gt 50 ]
 }
 
-# The validation loss that ./eval finds in $1.
-loss_of() { ./eval "$1" t.txt --part val --json --quiet | sed 's/.*"nats_per_char":\([0-9.]*\).*/\1/'; }
+# The validation loss that ./eval finds in $1, of the text $2.
+loss_of() { ./eval "$1" "${2:-t.txt}" --part val --json --quiet | sed 's/.*"nats_per_char":\([0-9.]*\).*/\1/'; }
 
 # The validation loss of step $2 in the log $1.
 logged() { sed -n "s/^{\"step\":$2,.*\"val_loss\":\([0-9.]*\)}/\1/p" "$1"; }
@@ -136,6 +136,53 @@ epochs() {
     done
     run 3 'epochs of a text of 18 characters, context 18' ./train short.txt $tiny --sampling epoch --context 18 --out a.bin \
         --overwrite
+}
+
+# ---------------------------------------------------------------- --split-documents
+
+documents() {
+    # 200 names of three syllables, one a line.
+    awk 'BEGIN { split("an el mi ro ka lu to be ni sa", s); for (i = 0; i < 200; i++)
+        print s[1 + i % 10] s[1 + int(i / 10) % 10] s[1 + (i * 7 + int(i / 100)) % 10] }' >names.txt
+    named="$tiny --dropout 0 --batch 8 --steps 200 --lr 2e-2 --eval-every 100"
+    remove n
+    run 0 'names' ./train names.txt $named --split-documents LINE --out n.bin --log n.log --sample-every 200
+    says 'names' '1400 characters, 15 symbols; training 1260, validation 140'
+    check 'names: a sample is a list of them' [ "$(grep -c -E '^[a-z]{2,12}$' stderr)" -gt 15 ]
+    near 'names: as eval finds' "$(loss_of n.bin names.txt)" "$(logged n.log 200)"
+    for part in val:140 train:1259 all:1399; do
+        run 0 "names: part $part" ./eval n.bin names.txt --part ${part%:*} --json
+        check "names: part $part characters" grep "\"characters\":${part#*:}," stdout
+    done
+    run 0 'names: samples' ./sample n.bin --samples 50 --length 100 --quiet
+    check 'names: each sample is one' [ "$(grep -c -v -E -e '^([a-z]{1,30}|---)$' stdout)" = 0 ]
+    check 'names: 50 of them' [ "$(grep -c '[a-z]' stdout)" = 50 ]
+    check 'names: most of six letters' [ "$(grep -c '^[a-z]\{6\}$' stdout)" -gt 20 ]
+    run 0 'names: not split' ./train names.txt $named --out a.bin --overwrite
+    run 0 'names: not split: a sample' ./sample a.bin --length 100 --quiet
+    check 'names: not split: it goes on' [ "$(wc -c <stdout)" -ge 100 ]
+
+    run 0 'names, stopped' ./train names.txt $named --split-documents LINE --out a.bin --overwrite --stop-at 77
+    run 2 'names, resumed with BLANK' ./train names.txt --resume --split-documents BLANK --out a.bin
+    says 'names, resumed with BLANK' 'a.last.bin has LINE'
+    run 0 'names, resumed' ./train names.txt --resume --out a.bin
+    check 'names, resumed: same files' same_files a n
+    run 0 'names: other names' ./train names.txt $tiny --init-from n.bin --out b.bin --overwrite
+    says 'names: other names' 'note: n.bin was trained with --split-documents LINE, this run is not'
+    run 2 'names: models that split differently' ./eval n.bin b.bin names.txt
+    says 'names: models that split differently' 'n.bin and b.bin'
+    run 0 'names: their lines' ./eval n.bin b.bin names.txt --per-line
+    run 0 'names: models that split alike' ./eval n.bin a.last.bin names.txt
+
+    run 2 'documents without a separator' ./train names.txt $named --split-documents LINE --separator off --out b.bin --overwrite
+    says 'documents without a separator' '--separator on'
+    run 2 'documents split by something else' ./train names.txt $named --split-documents line --out b.bin --overwrite
+    run 0 'too few documents' ./train t.txt $tiny --split-documents BLANK --bytes --out b.bin --overwrite
+    says 'too few documents' 'separators; samples start from one and end at one from 100 on'
+    printf 'a\n' >line.txt
+    run 3 'one line of one character' ./train line.txt $tiny --split-documents LINE --out b.bin --overwrite
+    says 'one line of one character' 'has 1 characters'
+    remove n
 }
 
 # ---------------------------------------------------------------- --init-from
@@ -342,5 +389,5 @@ kill_while_returning() {
     done
 }
 
-modern_groups='same_bytes_modern kill_modern averages epochs init_from init_from_other_text init_refused
+modern_groups='same_bytes_modern kill_modern averages epochs documents init_from init_from_other_text init_refused
     returns one_return kill_while_returning'
