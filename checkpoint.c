@@ -5,11 +5,10 @@
  * the configuration, every tensor's name, type and shape, and only then the tensors' checksums and values.
  * Nothing is allocated that the file's size does not back.
  *
- *     Err err = { 0 };
- *     if (checkpoint_serialise(&snapshot, &bytes, &size, &err) == 0) {
- *         int status = checkpoint_write(paths.best, paths.temp, bytes, size, &err);
- *         free(bytes);
- *     }
+ *     Saver *saver;
+ *     if (saver_open(&saver, &snapshot, &err)) ...;                  (the only allocation)
+ *     int status = checkpoint_save(saver, &snapshot, paths.best, paths.temp, &err);
+ *     saver_close(saver);
  */
 #include "base.h"
 #include "checkpoint.h"
@@ -26,6 +25,8 @@ enum {
     TENSORS_MAX = 1 << 17,
     SHORTEST_ENTRY = 49,        /* bytes of "":{"dtype":"U8","shape":[],"data_offsets":[0,0]}, */
     CRC_DIGITS = 8,
+    BUFFER_ROOM = 1 << 18,      /* bytes that a save writes at once, at least */
+    HEADER_GROWTH = 1 << 10,    /* bytes that a header may grow by when its numbers do */
     TILE = 32                   /* a matrix is transposed in squares of this side, which stay in the cache */
 };
 
@@ -171,23 +172,36 @@ typedef struct {
     char *p;
     size_t used, room;
     bool failed;
+    bool quoted;                /* what is added stands inside a JSON string: quotes and backslashes are escaped */
 } Text;
+
+static bool text_reserve(Text *t, size_t size)
+{
+    if (t->failed || t->room - t->used >= size) return !t->failed;
+    size_t room = 2 * (t->room + size) + 1024;
+    char *larger = realloc(t->p, room);
+    t->failed = larger == NULL;
+    if (t->failed) return false;
+    t->p = larger;
+    t->room = room;
+    return true;
+}
 
 static void text_bytes(Text *t, const char *bytes, size_t size)
 {
-    if (t->failed) return;
-    if (t->room - t->used < size) {
-        size_t room = 2 * (t->room + size) + 1024;
-        char *larger = realloc(t->p, room);
-        if (larger == NULL) {
-            t->failed = true;
-            return;
-        }
-        t->p = larger;
-        t->room = room;
+    if (!text_reserve(t, 2 * size)) return;
+    for (size_t i = 0; i < size; i++) {
+        if (t->quoted && (bytes[i] == '"' || bytes[i] == '\\')) t->p[t->used++] = '\\';
+        t->p[t->used++] = bytes[i];
     }
-    memcpy(t->p + t->used, bytes, size);
-    t->used += size;
+}
+
+/* Begins or ends a JSON string of several pieces. */
+static void text_quote(Text *t, bool begins)
+{
+    t->quoted = false;
+    text_bytes(t, "\"", 1);
+    t->quoted = begins;
 }
 
 /* For pieces shorter than 256 bytes. */
@@ -218,7 +232,7 @@ static void text_string(Text *t, const char *string, size_t size)
     text_bytes(t, "\"", 1);
 }
 
-/* ---------------------------------------------------------------- saving: snapshot -> bytes */
+/* ---------------------------------------------------------------- saving: what the file holds */
 
 /* One tensor of the file to be. */
 typedef struct {
@@ -233,25 +247,25 @@ typedef struct {
     const void *words;          /* U64 or F64 */
 } Item;
 
-typedef struct {
-    Item *items;
+struct Saver {
+    Item *items;                /* (count) */
     int count;
     size_t size;                /* of the data */
-} Plan;
+    Text header;                /* its length in front */
+    char *buffer;               /* (room) the next `used` bytes of the file */
+    size_t room, used;
+};
 
-static Item *plan_item(Plan *p, const char *prefix, const char *name, const char *dtype, size_t size)
+static Item *plan_item(Saver *p, const char *prefix, const char *name, const char *dtype, size_t size)
 {
     Item *item = p->items + p->count++;
+    *item = (Item){ .dtype = dtype, .rank = 1, .begin = p->size, .size = size };
     snprintf(item->name, sizeof item->name, "%s%s", prefix, name);
-    item->dtype = dtype;
-    item->rank = 1;
-    item->begin = p->size;
-    item->size = size;
     p->size += size;
     return item;
 }
 
-static void plan_reals(Plan *p, const char *prefix, const Snapshot *s, const real *flat)
+static void plan_reals(Saver *p, const char *prefix, const Snapshot *s, const real *flat)
 {
     for (int i = 0; i < s->tensor_count; i++) {
         const Tensor *t = s->tensors + i;
@@ -265,7 +279,7 @@ static void plan_reals(Plan *p, const char *prefix, const Snapshot *s, const rea
     }
 }
 
-static void plan_words(Plan *p, const char *name, const char *dtype, size_t count, const void *words)
+static void plan_words(Saver *p, const char *name, const char *dtype, size_t count, const void *words)
 {
     Item *item = plan_item(p, "", name, dtype, 8 * count);
     item->shape[0] = count;
@@ -273,13 +287,12 @@ static void plan_words(Plan *p, const char *name, const char *dtype, size_t coun
 }
 
 /* The order of the file: matrices first, whose sizes keep the next one aligned, single numbers last. */
-static int plan_file(Plan *p, const Snapshot *s, Err *err)
+static void plan_file(Saver *p, const Snapshot *s)
 {
     static const History none;
     const History *h = s->history ? s->history : &none;
-    *p = (Plan){ 0 };
-    p->items = calloc(4 * (size_t)s->tensor_count + TRAIN_FIELDS + 3, sizeof *p->items);
-    if (p->items == NULL) return no_memory(err, "to save a checkpoint");
+    p->count = 0;
+    p->size = 0;
     plan_reals(p, "", s, s->params);
     if (s->train) {
         plan_reals(p, "optim.m.", s, s->moment1);
@@ -292,36 +305,33 @@ static int plan_file(Plan *p, const Snapshot *s, Err *err)
     plan_words(p, "history.step", "U64", h->count, h->step);
     plan_words(p, "history.train_loss", "F64", h->count, h->train_loss);
     plan_words(p, "history.val_loss", "F64", h->count, h->val_loss);
-    return 0;
 }
 
 /* folio.config: the model's fields, then the settings that are not one of them. */
 static void text_config(Text *out, const Snapshot *s)
 {
-    Text json = { 0 };
     const ConfigField *f;
+    text_quote(out, true);
     for (int i = 0; (f = config_field(i)) != NULL; i++) {
         char value[SETTING_TEXT];
         config_get(s->config, f, value, sizeof value);
-        text_add(&json, "%s\"%s\":", i ? "," : "{", f->name);
-        if (f->kind == FIELD_WORD) text_string(&json, value, strlen(value));
-        else text_bytes(&json, value, strlen(value));
+        text_add(out, "%s\"%s\":", i ? "," : "{", f->name);
+        if (f->kind == FIELD_WORD) text_string(out, value, strlen(value));
+        else text_bytes(out, value, strlen(value));
     }
     for (int i = 0; i < s->setting_count; i++) {
         const Setting *o = s->settings + i;
         int k = 0;
         while ((f = config_field(k)) != NULL && strcmp(f->name, o->name) != 0) k++;
         if (f != NULL) continue;
-        text_bytes(&json, ",", 1);
-        text_string(&json, o->name, strlen(o->name));
-        text_bytes(&json, ":", 1);
-        if (o->is_number) text_bytes(&json, o->value, strlen(o->value));
-        else text_string(&json, o->value, strlen(o->value));
+        text_bytes(out, ",", 1);
+        text_string(out, o->name, strlen(o->name));
+        text_bytes(out, ":", 1);
+        if (o->is_number) text_bytes(out, o->value, strlen(o->value));
+        else text_string(out, o->value, strlen(o->value));
     }
-    text_bytes(&json, "}", 1);
-    if (json.failed) out->failed = true;
-    else text_string(out, json.p, json.used);
-    free(json.p);
+    text_bytes(out, "}", 1);
+    text_quote(out, false);
 }
 
 static void text_vocabulary(Text *out, const Tokenizer *t)
@@ -334,23 +344,26 @@ static void text_vocabulary(Text *out, const Tokenizer *t)
     text_bytes(out, "\"", 1);
 }
 
-static void text_checksums(Text *out, const Plan *p)
+static void text_checksums(Text *out, const Saver *p)
 {
-    Text json = { 0 };
+    text_quote(out, true);
     for (int i = 0; i < p->count; i++) {
-        text_bytes(&json, i ? "," : "{", 1);
-        text_string(&json, p->items[i].name, strlen(p->items[i].name));
-        text_add(&json, ":\"%08" PRIx32 "\"", p->items[i].crc);
+        text_bytes(out, i ? "," : "{", 1);
+        text_string(out, p->items[i].name, strlen(p->items[i].name));
+        text_add(out, ":\"%08" PRIx32 "\"", p->items[i].crc);
     }
-    text_bytes(&json, "}", 1);
-    if (json.failed) out->failed = true;
-    else text_string(out, json.p, json.used);
-    free(json.p);
+    text_bytes(out, "}", 1);
+    text_quote(out, false);
 }
 
-/* The whole header, padded, its own checksum included. Its length does not depend on the checksums. */
-static int text_header(Text *out, const Snapshot *s, const Plan *p, Err *err)
+/* The whole header, padded, its length in front and its own checksum included. */
+static int write_header(Saver *p, const Snapshot *s, Err *err)
 {
+    static const char length[LENGTH_BYTES];
+    Text *out = &p->header;
+    out->used = 0;
+    out->failed = out->quoted = false;
+    text_bytes(out, length, sizeof length);
     text_add(out, "{\"__metadata__\":{\"format\":\"pt\",\"folio.version\":\"%d\",\"folio.config\":",
              CHECKPOINT_VERSION);
     text_config(out, s);
@@ -373,32 +386,19 @@ static int text_header(Text *out, const Snapshot *s, const Plan *p, Err *err)
         text_add(out, "],\"data_offsets\":[%zu,%zu]}", item->begin, item->begin + item->size);
     }
     text_bytes(out, "}", 1);
-    while (!out->failed && (LENGTH_BYTES + out->used) % ALIGNMENT != 0) text_bytes(out, " ", 1);
+    while (!out->failed && out->used % ALIGNMENT != 0) text_bytes(out, " ", 1);
     if (out->failed) return no_memory(err, "to save a checkpoint");
-    if (out->used > HEADER_MAX) return fail(err, EXIT_RUNTIME, "the checkpoint's header is too long");
+    size_t size = out->used - LENGTH_BYTES;
+    if (size > HEADER_MAX) return fail(err, EXIT_RUNTIME, "the checkpoint's header is too long");
+    put_u64(out->p, size);
 
     char crc[CRC_DIGITS + 1];
-    snprintf(crc, sizeof crc, "%08" PRIx32, crc32c(0, out->p, out->used));
+    snprintf(crc, sizeof crc, "%08" PRIx32, crc32c(0, out->p + LENGTH_BYTES, size));
     memcpy(out->p + digits, crc, CRC_DIGITS);
     return 0;
 }
 
-/* out: F32, row-major; with stored_transposed, out[j][i] = x[i][j]. */
-static void store_reals(char *out, const real *x, const Tensor *t)
-{
-    size_t rows = (size_t)t->rows, cols = (size_t)t->cols;
-    if (!t->stored_transposed) {
-        for (size_t k = 0; k < rows * cols; k++) put_f32(out + 4 * k, x[k]);
-        return;
-    }
-    for (size_t i0 = 0; i0 < rows; i0 += TILE)
-        for (size_t j0 = 0; j0 < cols; j0 += TILE)
-            for (size_t j = j0; j < cols && j < j0 + TILE; j++)
-                for (size_t i = i0; i < rows && i < i0 + TILE; i++)
-                    put_f32(out + 4 * (j * rows + i), x[i * cols + j]);
-}
-
-/* x[i][j] = in[j][i] with stored_transposed: undoes store_reals. */
+/* x[i][j] = in[j][i] with stored_transposed: undoes store_columns. */
 static void fetch_reals(real *x, const char *in, const Tensor *t)
 {
     size_t rows = (size_t)t->rows, cols = (size_t)t->cols;
@@ -413,55 +413,86 @@ static void fetch_reals(real *x, const char *in, const Tensor *t)
                     x[i * cols + j] = get_f32(in + 4 * (j * rows + i));
 }
 
-static void store_item(char *out, const Item *item)
+/* out[j][i] = x[i][j], as F32, for `count` columns j of x (rows, cols). */
+static void store_columns(char *out, const real *x, size_t rows, size_t cols, size_t count)
 {
-    if (item->tensor) {
-        store_reals(out, item->flat + item->tensor->offset, item->tensor);
-        return;
+    for (size_t i0 = 0; i0 < rows; i0 += TILE)
+        for (size_t j0 = 0; j0 < count; j0 += TILE)
+            for (size_t j = j0; j < count && j < j0 + TILE; j++)
+                for (size_t i = i0; i < rows && i < i0 + TILE; i++)
+                    put_f32(out + 4 * (j * rows + i), x[i * cols + j]);
+}
+
+/* Writes what stands in an item's place of the file from its byte `at` on, as much as fits into `room`: whole
+ * numbers, and whole columns of a matrix that is stored transposed. Returns how many bytes. */
+static size_t store_piece(char *out, size_t room, const Item *item, size_t at)
+{
+    const Tensor *t = item->tensor;
+    size_t unit = t == NULL ? 8 : t->stored_transposed ? 4 * (size_t)t->rows : 4;
+    size_t left = item->size - at, size = (left < room ? left : room) / unit * unit;
+    if (t == NULL) {
+        for (size_t k = 0; k < size; k += 8) {
+            uint64_t bits;
+            memcpy(&bits, (const char *)item->words + at + k, sizeof bits);
+            put_u64(out + k, bits);
+        }
+    } else if (t->stored_transposed) {
+        store_columns(out, item->flat + t->offset + at / unit, (size_t)t->rows, (size_t)t->cols, size / unit);
+    } else {
+        for (size_t k = 0; k < size; k += 4) put_f32(out + k, item->flat[t->offset + (at + k) / 4]);
     }
-    for (size_t at = 0; at < item->size; at += 8) {
-        uint64_t bits;
-        memcpy(&bits, (const char *)item->words + at, sizeof bits);
-        put_u64(out + at, bits);
+    return size;
+}
+
+static void checksum(Saver *p, Item *item)
+{
+    for (size_t at = 0, size; at < item->size; at += size) {
+        size = store_piece(p->buffer, p->room, item, at);
+        item->crc = crc32c(item->crc, p->buffer, size);
     }
 }
 
-int checkpoint_serialise(const Snapshot *s, char **bytes, size_t *size, Err *err)
+/* The tensors of the file with their checksums, and its header. */
+static int make_file(Saver *p, const Snapshot *s, Err *err)
 {
-    Plan plan;
-    Text measured = { 0 }, header = { 0 };
-    char *file = NULL;
-    int status = -1;
-    if (plan_file(&plan, s, err)) return -1;
-    if (text_header(&measured, s, &plan, err)) goto out;
-
-    size_t start = LENGTH_BYTES + measured.used, whole = start + plan.size;
-    file = malloc(whole);
-    if (file == NULL) {
-        no_memory(err, "to save a checkpoint");
-        goto out;
-    }
-    for (int i = 0; i < plan.count; i++) {
-        Item *item = plan.items + i;
-        store_item(file + start + item->begin, item);
-        item->crc = crc32c(0, file + start + item->begin, item->size);
-    }
-    if (text_header(&header, s, &plan, err)) goto out;
-    put_u64(file, header.used);
-    memcpy(file + LENGTH_BYTES, header.p, header.used);
-    *bytes = file;
-    *size = whole;
-    file = NULL;
-    status = 0;
-out:
-    free(file);
-    free(header.p);
-    free(measured.p);
-    free(plan.items);
-    return status;
+    plan_file(p, s);
+    for (int i = 0; i < p->count; i++) checksum(p, &p->items[i]);
+    return write_header(p, s, err);
 }
 
-/* ---------------------------------------------------------------- saving: bytes -> disk */
+void saver_close(Saver *p)
+{
+    if (p == NULL) return;
+    free(p->items);
+    free(p->header.p);
+    free(p->buffer);
+    free(p);
+}
+
+/* The buffer holds some columns of the tallest transposed matrix. */
+int saver_open(Saver **saver, const Snapshot *s, Err *err)
+{
+    Saver *p = calloc(1, sizeof *p);
+    *saver = NULL;
+    if (p == NULL) return no_memory(err, "to save a checkpoint");
+    p->room = BUFFER_ROOM;
+    for (int i = 0; i < s->tensor_count; i++) {
+        size_t columns = 4 * TILE * (size_t)s->tensors[i].rows;
+        if (s->tensors[i].stored_transposed && columns > p->room) p->room = columns;
+    }
+    p->items = calloc(4 * (size_t)s->tensor_count + TRAIN_FIELDS + 3, sizeof *p->items);
+    p->buffer = malloc(p->room);
+    if (p->items != NULL) plan_file(p, s);
+    int failed = write_header(p, s, err);
+    if (failed || p->buffer == NULL || p->items == NULL || !text_reserve(&p->header, HEADER_GROWTH)) {
+        saver_close(p);
+        return failed ? -1 : no_memory(err, "to save a checkpoint");
+    }
+    *saver = p;
+    return 0;
+}
+
+/* ---------------------------------------------------------------- saving: to disk */
 
 /* Until the bytes are on the medium, not only in the drive's cache. fsync is not tried again after an error:
  * the system may have dropped the pages, and a second call would report a success that is none. */
@@ -515,8 +546,34 @@ static int create_temp(const char *temp, mode_t mode)
     return fd;
 }
 
+static int write_buffer(Saver *p, int fd)
+{
+    size_t size = p->used;
+    p->used = 0;
+    return write_all(fd, p->buffer, size);
+}
+
+/* The header, then every item, through the buffer. */
+static int write_file(Saver *p, int fd)
+{
+    p->used = 0;
+    for (size_t at = 0, size; at < p->header.used; at += size) {
+        size = p->header.used - at < p->room - p->used ? p->header.used - at : p->room - p->used;
+        memcpy(p->buffer + p->used, p->header.p + at, size);
+        p->used += size;
+        if (size == 0 && write_buffer(p, fd)) return -1;
+    }
+    for (int i = 0; i < p->count; i++)
+        for (size_t at = 0, size; at < p->items[i].size; at += size) {
+            size = store_piece(p->buffer + p->used, p->room - p->used, &p->items[i], at);
+            p->used += size;
+            if (size == 0 && write_buffer(p, fd)) return -1;
+        }
+    return write_buffer(p, fd);
+}
+
 /* old: what the new file replaces, or NULL. */
-static int write_temp(const char *temp, const struct stat *old, const char *bytes, size_t size, Err *err)
+static int write_temp(Saver *p, const char *temp, const struct stat *old, Err *err)
 {
     int fd = create_temp(temp, old ? old->st_mode & 0777 : 0666);
     if (fd < 0)
@@ -524,7 +581,7 @@ static int write_temp(const char *temp, const struct stat *old, const char *byte
     /* A file system without modes may refuse; the file is then at worst readable by fewer than before. */
     if (old != NULL) (void)fchmod(fd, old->st_mode & 0777);
     const char *doing = "written";
-    int status = write_all(fd, bytes, size);
+    int status = write_file(p, fd);
     if (status == 0) {
         doing = "flushed to the disk";
         status = flush(fd);
@@ -540,9 +597,16 @@ static int write_temp(const char *temp, const struct stat *old, const char *byte
     return 0;
 }
 
-/* A symbolic link at `path` is replaced by the new file, as rename does. */
-int checkpoint_write(const char *path, const char *temp, const char *bytes, size_t size, Err *err)
+int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err)
 {
+    if (make_file(saver, s, err)) return -1;
+    return write_file(saver, fd) == 0 ? 0 : fail(err, EXIT_RUNTIME, "a checkpoint cannot be written: %s", strerror(errno));
+}
+
+/* A symbolic link at `path` is replaced by the new file, as rename does. */
+int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err)
+{
+    if (make_file(saver, s, err)) return -1;
     struct stat old;
     bool replaces = stat(path, &old) == 0;
     int status = -1, folder = open_folder(path);
@@ -551,7 +615,7 @@ int checkpoint_write(const char *path, const char *temp, const char *bytes, size
     if (folder < 0 && errno != EACCES)
         return fail(err, EXIT_RUNTIME, "%s: its folder cannot be opened: %s; nothing was saved", path,
                     strerror(errno));
-    if (write_temp(temp, replaces ? &old : NULL, bytes, size, err) == 0) {
+    if (write_temp(saver, temp, replaces ? &old : NULL, err) == 0) {
         if (rename(temp, path) != 0)
             fail(err, EXIT_RUNTIME, "%s: cannot be renamed to %s: %s; nothing was saved", temp, path,
                  strerror(errno));

@@ -96,14 +96,22 @@ typedef struct {
     char *names;            /* storage of strings */
 } Checkpoint;
 
-/* Writes the snapshot to memory that the caller frees. Same snapshot, same bytes. */
-int checkpoint_serialise(const Snapshot *s, char **bytes, size_t *size, Err *err);
+/* The memory that saves need: a few hundred KB, so that no save asks for any. */
+typedef struct Saver Saver;
 
-/* Saves bytes durably as `path`: into `temp` (same folder, mode of the old file), full write, fsync, close,
- * rename, fsync of the folder. A symbolic link at `path` is replaced, not followed. On failure temp is
- * removed, the old file stays, and err says what and why (EXIT_RUNTIME); if only the last fsync fails, the
- * new file stands there. */
-int checkpoint_write(const char *path, const char *temp, const char *bytes, size_t size, Err *err);
+/* Takes it, for snapshots like this one (the same model and settings; steps and numbers may be others).
+ * EXIT_RUNTIME: memory; *saver is NULL then. */
+int saver_open(Saver **saver, const Snapshot *s, Err *err);
+void saver_close(Saver *saver);
+
+/* Writes the bytes of a checkpoint to a file that is open. Same snapshot, same bytes. EXIT_RUNTIME: it cannot be written. */
+int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err);
+
+/* Saves the snapshot durably as `path`: into `temp` (same folder, mode of the old file), full write, fsync, close,
+ * rename, fsync of the folder. A symbolic link at `path` is replaced, not followed. On
+ * failure temp is removed, the old file stays, and err says what and why (EXIT_RUNTIME); if only the last fsync
+ * fails, the new file stands there. */
+int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err);
 
 /* Takes over `bytes` (frees them on failure and in checkpoint_close) and checks all of it: structure, every
  * checksum, every name, type and shape against the tensor table of its own Config, finite values. Pure: no

@@ -28,6 +28,7 @@
 enum {
     EVAL_CHARACTERS = 120000,   /* of the validation part, scored at each evaluation */
     SAVE_SECONDS = 30,          /* a run that is killed loses this much work and one step, or what --save-every says */
+    HISTORY_ROOM = 10000,       /* evaluations that have their room from the start */
     SMALL_TEXT = 10000,         /* characters below which a model learns a text by heart */
     SMALL_MODEL = 100000,       /* parameters below which they are printed to the last one */
     STALE_EVALUATIONS = 5,      /* without improvement, before a line says so */
@@ -204,6 +205,7 @@ typedef struct {
     Scorer scorer;
     Decoder decoder;
     Chooser chooser;
+    Saver *saver;
     int32_t *x, *y;         /* (batch, context) */
     Setting settings[SETTINGS_MAX];
     int setting_count;
@@ -646,7 +648,8 @@ static void store_settings(Run *r)
     s->is_number = true;
 }
 
-static int save_file(Run *r, const char *path, bool all, Err *err)
+/* What NAME.bin holds, or with `all` NAME.last.bin. */
+static Snapshot snapshot(const Run *r, bool all)
 {
     Snapshot s = {
         .config = &r->config, .tokenizer = &r->tokenizer, .settings = r->settings, .setting_count = r->setting_count,
@@ -659,12 +662,13 @@ static int save_file(Run *r, const char *path, bool all, Err *err)
         s.train = &r->state;
         if (r->optimizer.average != NULL) s.raw = r->model.params;
     }
-    char *bytes = NULL;
-    size_t size = 0;
-    if (checkpoint_serialise(&s, &bytes, &size, err)) return -1;
-    int failed = checkpoint_write(path, r->paths.temp, bytes, size, err);
-    free(bytes);
-    return failed;
+    return s;
+}
+
+static int save_file(Run *r, const char *path, bool all, Err *err)
+{
+    Snapshot s = snapshot(r, all);
+    return checkpoint_save(r->saver, &s, path, r->paths.temp, err);
 }
 
 static int diverged(const Run *r, Err *err)
@@ -702,21 +706,34 @@ static int save(Run *r, bool all, Err *err)
 
 /* ---------------------------------------------------------------- evaluating */
 
+static int history_reserve(Run *r, size_t room, Err *err)
+{
+    History *h = &r->history;
+    if (room <= r->history_room) return 0;
+    uint64_t *step = realloc(h->step, room * sizeof *step);
+    if (step != NULL) h->step = step;
+    double *train = realloc(h->train_loss, room * sizeof *train);
+    if (train != NULL) h->train_loss = train;
+    double *val = realloc(h->val_loss, room * sizeof *val);
+    if (val != NULL) h->val_loss = val;
+    if (step == NULL || train == NULL || val == NULL)
+        return fail(err, EXIT_RUNTIME, "not enough memory for the history of the run");
+    r->history_room = room;
+    return 0;
+}
+
+/* Room for all evaluations of the run, unless they are very many. */
+static int history_open(Run *r, Err *err)
+{
+    int64_t evaluations = r->o->steps / r->o->eval_every + 2;
+    bool few = !steps_open(r) && evaluations < HISTORY_ROOM;
+    return history_reserve(r, few ? (size_t)evaluations : HISTORY_ROOM, err);
+}
+
 static int history_add(Run *r, double val_loss, Err *err)
 {
     History *h = &r->history;
-    if (h->count == r->history_room) {
-        size_t room = 2 * r->history_room + 64;
-        uint64_t *step = realloc(h->step, room * sizeof *step);
-        if (step != NULL) h->step = step;
-        double *train = realloc(h->train_loss, room * sizeof *train);
-        if (train != NULL) h->train_loss = train;
-        double *val = realloc(h->val_loss, room * sizeof *val);
-        if (val != NULL) h->val_loss = val;
-        if (step == NULL || train == NULL || val == NULL)
-            return fail(err, EXIT_RUNTIME, "not enough memory for the history of the run");
-        r->history_room = room;
-    }
+    if (h->count == r->history_room && history_reserve(r, 2 * r->history_room + 64, err)) return -1;
     h->step[h->count] = (uint64_t)r->step;
     h->train_loss[h->count] = r->step > 0 ? r->state.train_loss : val_loss;
     h->val_loss[h->count++] = val_loss;
@@ -1402,7 +1419,7 @@ static int choose(Run *r, Err *err)
     return adopt(r, (const PresetValue[]){ { "--eval-every", every }, { NULL, NULL } }, err);
 }
 
-/* Bytes that a run takes, the image of a checkpoint included while it is saved. EXIT_RUNTIME if there is less. */
+/* Bytes that a run takes, a checkpoint that it starts from included. EXIT_RUNTIME if there is less. */
 static int check_memory(const Run *r, int slice, size_t windows, double *memory, Err *err)
 {
     const Config *c = &r->config;
@@ -1413,8 +1430,7 @@ static int check_memory(const Run *r, int slice, size_t windows, double *memory,
     model_tensors(c, tensors, NULL);
     double optimizer = (double)optimizer_bytes(&r->plan, r->kernels, tensors, n, size);
     free(tensors);
-    double saving = (r->o->ema > 0 ? 4.0 : 3.0) * (double)size * sizeof(float);
-    *memory = (double)model_bytes(c, r->kernels, MODEL_TRAIN, slice) + optimizer + saving
+    *memory = (double)model_bytes(c, r->kernels, MODEL_TRAIN, slice) + optimizer + (double)r->from.size
             + (double)r->corpus.count * sizeof(int32_t) + 2.0 * (double)windows * sizeof(int32_t);
     return memory_check(*memory, err);
 }
@@ -1431,6 +1447,8 @@ static int open_memory(Run *r, double *memory, Err *err)
     if (optimizer_open(&r->optimizer, &r->plan, r->kernels, r->model.tensors, r->model.tensor_count, r->model.size, err)
         || scorer_open(&r->scorer, &r->model, 1, r->tokenizer.separator, err))
         return -1;
+    Snapshot s = snapshot(r, true);
+    if (saver_open(&r->saver, &s, err)) return -1;
     r->scorer.stop = stop_wanted;
     r->x = malloc(windows * sizeof *r->x);
     r->y = malloc(windows * sizeof *r->y);
@@ -1448,6 +1466,7 @@ static void close_run(Run *r)
     free(r->history.step);
     free(r->history.train_loss);
     free(r->history.val_loss);
+    saver_close(r->saver);
     chooser_close(&r->chooser);
     decoder_close(&r->decoder);
     scorer_close(&r->scorer);
@@ -1470,7 +1489,7 @@ static int run(Run *r, Output *out, Err *err)
     set_plan(r);
     store_settings(r);
     if (open_memory(r, &memory, err)) return -1;
-    if (r->resumed ? restore(r, err) : start(r, err)) return -1;
+    if ((r->resumed ? restore(r, err) : start(r, err)) || history_open(r, err)) return -1;
     set_plan(r);
     if (log_open(r, err)) return -1;
     show_header(r, memory);

@@ -4,6 +4,7 @@
  * can have them, the header's length and the size of the data repaired first: then the checks behind them are reached.
  */
 #include "fuzz.h"
+#include "saved.h"
 
 #define main inspect_main_program
 int main(int argc, char **argv);
@@ -249,7 +250,6 @@ static void unload(Loaded *l)
 
 static char *saved(const Checkpoint *c, size_t *size)
 {
-    char *bytes = NULL;
     Err err = { 0 };
     Loaded l = loaded(c);
     Snapshot s = {
@@ -258,7 +258,8 @@ static char *saved(const Checkpoint *c, size_t *size)
         .moment1 = l.moment1, .moment2 = l.moment2, .raw = l.raw, .train = c->has_train ? &c->train : NULL,
         .history = &c->history,
     };
-    REQUIRE(checkpoint_serialise(&s, &bytes, size, &err) == 0);
+    char *bytes = saved_bytes(&s, size, &err);
+    REQUIRE(bytes != NULL);
     unload(&l);
     return bytes;
 }

@@ -7,6 +7,7 @@
 #include "base.h"
 #include "check.h"
 #include "checkpoint.h"
+#include "saved.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -96,12 +97,21 @@ static void world_close(World *w)
     free(w->raw);
 }
 
+static Saver *saver_of(const World *w)
+{
+    Saver *saver;
+    Err err = { 0 };
+    CHECK(saver_open(&saver, &w->snapshot, &err) == 0, "%s", err.msg);
+    if (saver == NULL) abort();
+    return saver;
+}
+
+/* What is saved, read back. */
 static char *world_bytes(const World *w, size_t *size)
 {
-    char *bytes = NULL;
     Err err = { 0 };
-    int status = checkpoint_serialise(&w->snapshot, &bytes, size, &err);
-    CHECK(status == 0, "%s", err.msg);
+    char *bytes = saved_bytes(&w->snapshot, size, &err);
+    CHECK(bytes != NULL, "%s", err.msg);
     return bytes;
 }
 
@@ -132,6 +142,13 @@ static uint32_t slow_crc(const char *bytes, size_t size)
         crc = (crc & 1) != input ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
     }
     return ~crc;
+}
+
+static void put_bytes(const char *path, const char *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    size_t written = f ? fwrite(bytes, 1, size, f) : 0;
+    CHECK(f != NULL && fclose(f) == 0 && written == size, "%s cannot be written", path);
 }
 
 static uint64_t number_at(const char *bytes, int width)
@@ -518,6 +535,42 @@ static void test_layout(void)
     free(text);
     free(file);
     world_close(&w);
+}
+
+/* Matrices that take several buffers, whole or transposed; and the same saver for a longer history and a later step. */
+static void test_pieces(void)
+{
+    static const int hidden[] = { 700, 5000 };
+    for (int i = 0; i < 2; i++) {
+        Config config = { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 44, .context = 3000, .bias = 1 };
+        config.hidden = hidden[i];
+        World w;
+        Err err = { 0 };
+        size_t size = 0;
+        char *file = NULL;
+        world_open(&w, config, false, true, true, 7);
+        w.snapshot.raw = w.raw;
+        w.snapshot.step = w.history.count = 0;
+        Saver *saver = saver_of(&w);
+        w.snapshot.step = UINT64_MAX;
+        w.history.count = 3;
+        faults_arm("malloc:1:persist");
+        CHECK(checkpoint_save(saver, &w.snapshot, "world.bin", "world.tmp", &err) == 0, "no memory is taken: %s", err.msg);
+        faults_arm(NULL);
+        CHECK(read_file("world.bin", &file, &size, &err) == 0, "%s", err.msg);
+        if (file == NULL) abort();
+        for (int t = 0; t < w.snapshot.tensor_count; t++) {
+            check_values(&w, file, "", w.tensors + t, w.params);
+            check_values(&w, file, "optim.m.", w.tensors + t, w.moment1);
+            check_values(&w, file, "optim.v.", w.tensors + t, w.moment2);
+            check_values(&w, file, "train.raw.", w.tensors + t, w.raw);
+        }
+        CHECK(status_of(file, size, &err) == 0, "hidden %d: %s", hidden[i], err.msg);
+        unlink("world.bin");
+        saver_close(saver);
+        free(file);
+        world_close(&w);
+    }
 }
 
 /* A qwen3 model under Hugging Face's names in its layout: (outputs, inputs), queries apart from keys. */
@@ -1002,9 +1055,7 @@ static void test_looks_like(void)
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         expect_raw(files[i].bytes, files[i].size, files[i].word);
-        FILE *f = fopen("other.bin", "wb");
-        size_t written = f ? fwrite(files[i].bytes, 1, files[i].size, f) : 0;
-        CHECK(f != NULL && fclose(f) == 0 && written == files[i].size, "other.bin cannot be written");
+        put_bytes("other.bin", files[i].bytes, files[i].size);
         Checkpoint c;
         Err err = { 0 };
         CHECK(checkpoint_load(&c, "other.bin", &err) != 0 && err.status == EXIT_CHECKPOINT
@@ -1152,41 +1203,54 @@ static int holds(const char *path, const char *a, size_t a_size, const char *b, 
 
 typedef struct {
     RunPaths paths;
+    World old, new;
+    Saver *old_saver, *new_saver;
     char *a, *b;                /* the old file and the new one */
     size_t a_size, b_size;
 } Saving;
 
 static void saving_open(Saving *s)
 {
-    Config two_layers = { .family = FAMILY_GPT2, .layers = 2, .heads = 1, .channels = 4, .context = 3,
+    Config several_writes = { .family = FAMILY_GPT2, .layers = 2, .heads = 1, .channels = 4, .context = 9000,
                           .bias = 1 };
-    World w;
     Err err = { 0 };
     CHECK(run_paths(&s->paths, "ckpt.bin", &err) == 0, "%s", err.msg);
-    s->a = tiny_file(&s->a_size);
-    world_open(&w, two_layers, false, true, true, 6);
-    s->b = world_bytes(&w, &s->b_size);
-    world_close(&w);
+    world_open(&s->old, tiny, true, true, true, 1);
+    world_open(&s->new, several_writes, false, true, true, 6);
+    s->a = world_bytes(&s->old, &s->a_size);
+    s->b = world_bytes(&s->new, &s->b_size);
+    s->old_saver = saver_of(&s->old);
+    s->new_saver = saver_of(&s->new);
 }
 
 static void saving_close(Saving *s)
 {
+    saver_close(s->old_saver);
+    saver_close(s->new_saver);
+    world_close(&s->old);
+    world_close(&s->new);
     free(s->a);
     free(s->b);
     unlink("ckpt.bin");
 }
 
+static int put_old_at(const Saving *s, const char *path, const char *temp, Err *err)
+{
+    *err = (Err){ 0 };
+    return checkpoint_save(s->old_saver, &s->old.snapshot, path, temp, err);
+}
+
 static void put_old(const Saving *s)
 {
-    Err err = { 0 };
+    Err err;
     faults_arm(NULL);
-    CHECK(checkpoint_write(s->paths.best, s->paths.temp, s->a, s->a_size, &err) == 0, "%s", err.msg);
+    CHECK(put_old_at(s, s->paths.best, s->paths.temp, &err) == 0, "%s", err.msg);
 }
 
 static int put_new(const Saving *s, Err *err)
 {
     *err = (Err){ 0 };
-    return checkpoint_write(s->paths.best, s->paths.temp, s->b, s->b_size, err);
+    return checkpoint_save(s->new_saver, &s->new.snapshot, s->paths.best, s->paths.temp, err);
 }
 
 static void test_save_order(void)
@@ -1214,7 +1278,7 @@ static void test_save_order(void)
     umask(mask);
 
     CHECK(symlink("ckpt.bin", "link.bin") == 0, "symlink");
-    CHECK(checkpoint_write("link.bin", "link.tmp", s.a, s.a_size, &err) == 0, "%s", err.msg);
+    CHECK(put_old_at(&s, "link.bin", "link.tmp", &err) == 0, "%s", err.msg);
     CHECK(holds("link.bin", s.a, s.a_size, s.b, s.b_size) == 0
           && holds("ckpt.bin", s.a, s.a_size, s.b, s.b_size) == 1,
           "a link is replaced");
@@ -1222,9 +1286,9 @@ static void test_save_order(void)
     CHECK(holds("link.bin", s.a, s.a_size, s.b, s.b_size) == 0,
           "a link at the temporary name is not followed");
     unlink("link.bin");
-    CHECK(mkdir("folder", 0777) == 0 && checkpoint_write("folder/x", "folder/x.tmp", s.a, s.a_size, &err) == 0
+    CHECK(mkdir("folder", 0777) == 0 && put_old_at(&s, "folder/x", "folder/x.tmp", &err) == 0
           && unlink("folder/x") == 0 && rmdir("folder") == 0, "in another folder: %s", err.msg);
-    CHECK(checkpoint_write("nowhere/x", "nowhere/x.tmp", s.a, s.a_size, &err) != 0
+    CHECK(put_old_at(&s, "nowhere/x", "nowhere/x.tmp", &err) != 0
           && err.status == EXIT_RUNTIME,
           "in no folder");
     saving_close(&s);
@@ -1352,7 +1416,7 @@ static void test_killed_saves(void)
 
 /* ---------------------------------------------------------------- memory */
 
-/* Serialises, or loads ckpt.bin; returns the status. */
+/* Saves as or loads ckpt.bin; returns the status. */
 static int use_memory(const World *w, bool load, Err *err)
 {
     *err = (Err){ 0 };
@@ -1362,21 +1426,18 @@ static int use_memory(const World *w, bool load, Err *err)
         if (status == 0) checkpoint_close(&c);
         return status;
     }
-    char *bytes = NULL;
-    size_t size;
-    int status = checkpoint_serialise(&w->snapshot, &bytes, &size, err);
-    free(bytes);
+    Saver *saver;
+    if (saver_open(&saver, &w->snapshot, err)) return saver == NULL ? -1 : 0;
+    int status = checkpoint_save(saver, &w->snapshot, "ckpt.bin", "ckpt.tmp", err);
+    saver_close(saver);
     return status;
 }
 
 static void test_memory(void)
 {
     World w;
-    size_t size;
     Err err = { 0 };
     world_open(&w, tiny, false, true, true, 8);
-    char *file = world_bytes(&w, &size);
-    CHECK(checkpoint_write("ckpt.bin", "ckpt.tmp", file, size, &err) == 0, "%s", err.msg);
     for (int variant = 0; variant < 4; variant++) {
         bool load = variant & 1, persist = variant & 2;
         int status = -1;
@@ -1407,7 +1468,6 @@ static void test_memory(void)
     CHECK(use_memory(&w, true, &err) == 0, "short reads go on: %s", err.msg);
     faults_arm(NULL);
     unlink("ckpt.bin");
-    free(file);
     world_close(&w);
 }
 
@@ -1431,19 +1491,19 @@ static void test_verify(void)
     char *file = tiny_file(&size);
     Err err = { 0 };
     Damages d = { 0 };
-    CHECK(checkpoint_write("ckpt.bin", "ckpt.tmp", file, size, &err) == 0, "%s", err.msg);
+    put_bytes("ckpt.bin", file, size);
     CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 0 && d.count == 0, "a sound file: %s",
           err.msg);
     file[size - 1] ^= 1;
     file[8 + header_size(file)] ^= 1;
-    CHECK(checkpoint_write("ckpt.bin", "ckpt.tmp", file, size, &err) == 0, "%s", err.msg);
+    put_bytes("ckpt.bin", file, size);
     CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 2 && d.count == 2, "two damages: %s",
           err.msg);
     CHECK(strcmp(d.names[0], "history.val_loss: its checksum is wrong") == 0
           && strcmp(d.names[1], "transformer.wte.weight: its checksum is wrong") == 0, "%s, %s", d.names[0],
               d.names[1]);
     file[20] ^= 1;
-    CHECK(checkpoint_write("ckpt.bin", "ckpt.tmp", file, size, &err) == 0, "%s", err.msg);
+    put_bytes("ckpt.bin", file, size);
     CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == -1 && err.status == EXIT_CHECKPOINT
           && d.count == 2,
           "a damaged header: %s", err.msg);
@@ -1623,6 +1683,7 @@ int main(void)
     test_raw();
     test_raw_missing();
     test_layout();
+    test_pieces();
     test_qwen3_layout();
     test_older();
     test_truncation();

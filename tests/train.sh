@@ -542,6 +542,15 @@ after_fault() {
     grep -q '^train: ' stderr && sound f.bin f.last.bin
 }
 
+# Steps, evaluations, samples and saves ask for no memory.
+no_memory() {
+    saving="./faulty_train t.txt $tiny --save-every 2 --sample-every 4 --log a.log --out a.bin --overwrite"
+    few=$(calls malloc $saving --steps 5)
+    many=$(calls malloc $saving --steps 60)
+    check "memory is asked for $few times" [ "$few" -gt 10 ]
+    check "memory is asked for $few times in 5 steps, $many times in 60" [ "$few" = "$many" ]
+}
+
 failing_calls() {
     half_run='./faulty_train t.txt --resume --save-every 4 --threads 1 --out f.bin'
     for op in open read write fsync close rename malloc; do
@@ -910,7 +919,7 @@ modern_groups='' minutes_groups='' fault_groups='' text_groups=''
 . "$tests/train_texts.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best in_the_way
     killed_runs signals locks kill_at_every_operation kill_while_overwriting
-    failing_calls failing_log places full_disk
+    no_memory failing_calls failing_log places full_disk
     texts no_validation names_of_texts numbers divergence output evaluations'
 groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups"
 
