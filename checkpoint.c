@@ -1,4 +1,4 @@
-/* checkpoint.c: the checkpoint's format, saving that never tears a file, and the files of a run.
+/* checkpoint.c: the checkpoint's format.
  *
  * Owns: CRC32C, little-endian numbers, and the check of every byte of a file that may come from a stranger.
  * Reading goes from the outside inwards: what the file looks like, the header's JSON, the header's checksum,
@@ -13,6 +13,7 @@
 #include "base.h"
 #include "checkpoint.h"
 #include "json.h"
+#include "runfiles.h"
 
 #include <inttypes.h>
 
@@ -357,7 +358,7 @@ static void text_checksums(Text *out, const Saver *p)
 }
 
 /* The whole header, padded, its length in front and its own checksum included. */
-static int write_header(Saver *p, const Snapshot *s, Err *err)
+static int plan_header(Saver *p, const Snapshot *s, Err *err)
 {
     static const char length[LENGTH_BYTES];
     Text *out = &p->header;
@@ -457,7 +458,7 @@ static int make_file(Saver *p, const Snapshot *s, Err *err)
 {
     plan_file(p, s);
     for (int i = 0; i < p->count; i++) checksum(p, &p->items[i]);
-    return write_header(p, s, err);
+    return plan_header(p, s, err);
 }
 
 void saver_close(Saver *p)
@@ -483,7 +484,7 @@ int saver_open(Saver **saver, const Snapshot *s, Err *err)
     p->items = calloc(4 * (size_t)s->tensor_count + TRAIN_FIELDS + 3, sizeof *p->items);
     p->buffer = malloc(p->room);
     if (p->items != NULL) plan_file(p, s);
-    int failed = write_header(p, s, err);
+    int failed = plan_header(p, s, err);
     if (failed || p->buffer == NULL || p->items == NULL || !text_reserve(&p->header, HEADER_GROWTH)) {
         saver_close(p);
         return failed ? -1 : no_memory(err, "to save a checkpoint");
@@ -492,70 +493,17 @@ int saver_open(Saver **saver, const Snapshot *s, Err *err)
     return 0;
 }
 
-/* ---------------------------------------------------------------- saving: to disk */
-
-/* Until the bytes are on the medium, not only in the drive's cache. fsync is not tried again after an error:
- * the system may have dropped the pages, and a second call would report a success that is none. */
-static int flush(int fd)
-{
-#ifdef F_FULLFSYNC
-    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;  /* not every file system has it; fsync is the best of those */
-#endif
-    int status;
-    do status = fsync(fd);
-    while (status != 0 && errno == EINTR);
-    return status;
-}
-
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    enum { CHUNK = 1 << 30 };                   /* macOS refuses to write 2 GB at once */
-    while (size > 0) {
-        ssize_t n = write(fd, bytes, size < CHUNK ? size : CHUNK);
-        if (n < 0 && errno == EINTR) continue;
-        if (n == 0) errno = ENOSPC;
-        if (n <= 0) return -1;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-/* The folder that holds path, open for flush; -1 with errno. */
-static int open_folder(const char *path)
-{
-    char folder[sizeof ((RunPaths *)0)->best];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    if (length >= sizeof folder) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(folder, slash ? path : ".", length);
-    folder[length] = '\0';
-    return open(folder, O_RDONLY | O_CLOEXEC);
-}
-
-/* A new, empty file. What a killed run left under this name is removed, never followed or reused. */
-static int create_temp(const char *temp, mode_t mode)
-{
-    int fd;
-    if (unlink(temp) != 0 && errno != ENOENT) return -1;
-    do fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
 static int write_buffer(Saver *p, int fd)
 {
     size_t size = p->used;
     p->used = 0;
-    return write_all(fd, p->buffer, size);
+    return file_write(fd, p->buffer, size);
 }
 
 /* The header, then every item, through the buffer. */
-static int write_file(Saver *p, int fd)
+static int write_items(void *saver, int fd)
 {
+    Saver *p = saver;
     p->used = 0;
     for (size_t at = 0, size; at < p->header.used; at += size) {
         size = p->header.used - at < p->room - p->used ? p->header.used - at : p->room - p->used;
@@ -572,62 +520,15 @@ static int write_file(Saver *p, int fd)
     return write_buffer(p, fd);
 }
 
-/* old: what the new file replaces, or NULL. */
-static int write_temp(Saver *p, const char *temp, const struct stat *old, Err *err)
-{
-    int fd = create_temp(temp, old ? old->st_mode & 0777 : 0666);
-    if (fd < 0)
-        return fail(err, EXIT_RUNTIME, "%s: cannot be created: %s; nothing was saved", temp, strerror(errno));
-    /* A file system without modes may refuse; the file is then at worst readable by fewer than before. */
-    if (old != NULL) (void)fchmod(fd, old->st_mode & 0777);
-    const char *doing = "written";
-    int status = write_file(p, fd);
-    if (status == 0) {
-        doing = "flushed to the disk";
-        status = flush(fd);
-    }
-    int why = errno;
-    if (close(fd) != 0 && errno != EINTR && status == 0) {
-        doing = "closed";
-        why = errno;
-        status = -1;
-    }
-    if (status != 0)
-        return fail(err, EXIT_RUNTIME, "%s: cannot be %s: %s; nothing was saved", temp, doing, strerror(why));
-    return 0;
-}
-
 int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err)
 {
     if (make_file(saver, s, err)) return -1;
-    return write_file(saver, fd) == 0 ? 0 : fail(err, EXIT_RUNTIME, "a checkpoint cannot be written: %s", strerror(errno));
+    return write_items(saver, fd) == 0 ? 0 : fail(err, EXIT_RUNTIME, "a checkpoint cannot be written: %s", strerror(errno));
 }
 
-/* A symbolic link at `path` is replaced by the new file, as rename does. */
 int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err)
 {
-    if (make_file(saver, s, err)) return -1;
-    struct stat old;
-    bool replaces = stat(path, &old) == 0;
-    int status = -1, folder = open_folder(path);
-    /* EACCES: a folder that may be written but not listed is left unflushed.
-     * EINVAL from flush: a file system where folders cannot be. */
-    if (folder < 0 && errno != EACCES)
-        return fail(err, EXIT_RUNTIME, "%s: its folder cannot be opened: %s; nothing was saved", path,
-                    strerror(errno));
-    if (write_temp(saver, temp, replaces ? &old : NULL, err) == 0) {
-        if (rename(temp, path) != 0)
-            fail(err, EXIT_RUNTIME, "%s: cannot be renamed to %s: %s; nothing was saved", temp, path,
-                 strerror(errno));
-        else if (folder >= 0 && flush(folder) != 0 && errno != EINVAL)
-            fail(err, EXIT_RUNTIME, "%s: is saved, but a power cut may undo it: its folder is not flushed: "
-                 "%s", path, strerror(errno));
-        else
-            status = 0;
-    }
-    if (status != 0) unlink(temp);
-    if (folder >= 0) close(folder);             /* only read: nothing can be lost */
-    return status;
+    return make_file(saver, s, err) || file_replace(path, temp, write_items, saver, err) ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- loading: what the file looks like */
@@ -1265,119 +1166,4 @@ int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tenso
         fetch_reals(out + tensors[i].offset, t->data, tensors + i);
     }
     return 0;
-}
-
-/* ---------------------------------------------------------------- the files of a run */
-
-int run_paths(RunPaths *p, const char *out, Err *err)
-{
-    const char *slash = strrchr(out, '/'), *base = slash ? slash + 1 : out;
-    if (*base == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
-        return fail(err, EXIT_USAGE, "--out '%.200s': is not the name of a file", out);
-    if (strlen(out) + sizeof ".last" > sizeof p->best)
-        return fail(err, EXIT_USAGE, "--out %.200s...: the name is too long", out);
-
-    const char *dot = strrchr(base, '.'), *extension = dot && dot != base ? dot : out + strlen(out);
-    int stem = (int)(extension - out);
-    if (strcmp(extension, ".tmp") == 0 || strcmp(extension, ".lock") == 0)
-        return fail(err, EXIT_USAGE, "--out %.200s: a run uses this name itself; choose another ending", out);
-    snprintf(p->best, sizeof p->best, "%s", out);
-    snprintf(p->last, sizeof p->last, "%.*s.last%s", stem, out, extension);
-    snprintf(p->temp, sizeof p->temp, "%.*s.tmp", stem, out);
-    snprintf(p->lock, sizeof p->lock, "%.*s.lock", stem, out);
-    return 0;
-}
-
-/* Before training: with errno, and what could not be done. */
-static int no_place(Err *err, const char *path, const char *what)
-{
-    return fail(err, EXIT_RUNTIME, "%s: %s: %s; choose another --out", path, what, strerror(errno));
-}
-
-/* Can a save put its file here? Only a regular file, or a link to one, may be in the way. */
-static int check_target(const char *path, Err *err)
-{
-    struct stat link, file;
-    if (lstat(path, &link) != 0) return errno == ENOENT ? 0 : no_place(err, path, "cannot be saved there");
-    if (stat(path, &file) != 0) return no_place(err, path, "is a symbolic link that leads nowhere");
-    if (!S_ISREG(file.st_mode))
-        return fail(err, EXIT_RUNTIME, "%s: is %s, not a file; choose another --out", path,
-                    S_ISDIR(file.st_mode) ? "a folder" : S_ISFIFO(file.st_mode) ? "a pipe" : "a device");
-    return 0;
-}
-
-/* Leaves no temporary file, an earlier run's included. */
-static int probe_saving(const RunPaths *p, Err *err)
-{
-    if (check_target(p->best, err) || check_target(p->last, err)) return -1;
-    int fd = create_temp(p->temp, 0666);
-    if (fd < 0) return no_place(err, p->temp, "cannot be created");
-    int status = close(fd) != 0 && errno != EINTR ? no_place(err, p->temp, "cannot be written") : 0;
-    return unlink(p->temp) != 0 ? no_place(err, p->temp, "cannot be removed") : status;
-}
-
-/* Tries to lock fd: 1 locked, 0 somebody else has it (*holder: 0 if unknown), -1 with errno. */
-static int try_lock(int fd, long *holder)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int status;
-    do status = fcntl(fd, F_SETLK, &lock);
-    while (status != 0 && errno == EINTR);
-    if (status == 0) return 1;
-    if (errno != EACCES && errno != EAGAIN) return -1;
-    struct flock other = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    *holder = fcntl(fd, F_GETLK, &other) == 0 && other.l_type != F_UNLCK ? (long)other.l_pid : 0;
-    return 0;
-}
-
-/* Is the locked file still the one on disk? A run that ended may have removed it after we had opened it. */
-static bool still_there(int fd, const char *path)
-{
-    struct stat ours, there;
-    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev
-        && ours.st_ino == there.st_ino;
-}
-
-static int write_holder(const RunPaths *p, int fd, Err *err)
-{
-    char text[32];
-    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || write_all(fd, text, (size_t)size) != 0)
-        return no_place(err, p->lock, "cannot be written");
-    return 0;
-}
-
-/* The lock belongs to the process: it ends with it however it ends, and a file left behind by a killed run is
- * taken over. Closing any other descriptor of the lock file would release it, so nothing else opens it. */
-int run_lock(const RunPaths *p, Err *err)
-{
-    enum { ATTEMPTS = 100 };                    /* each starts over because another run ended meanwhile */
-    for (int i = 0; i < ATTEMPTS; i++) {
-        long holder = 0;
-        struct stat info;
-        int fd = open(p->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-        if (fd < 0) return no_place(err, p->lock, "cannot be created");
-        errno = EINVAL;                         /* for what is no file */
-        int locked = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? try_lock(fd, &holder) : -1;
-        if (locked < 0) no_place(err, p->lock, "cannot be locked");
-        if (locked > 0 && still_there(fd, p->lock)) {
-            if (probe_saving(p, err) == 0 && write_holder(p, fd, err) == 0) return fd;
-            run_unlock(p, fd);
-            return -1;
-        }
-        close(fd);
-        if (locked < 0) return -1;
-        if (holder > 0)
-            return fail(err, EXIT_RUNTIME, "%s: process %ld is training into %s; wait for it or choose "
-                        "another --out", p->lock, holder, p->best);
-    }
-    return fail(err, EXIT_RUNTIME, "%s: another process is training into %s; wait for it or choose "
-                "another --out", p->lock, p->best);
-}
-
-/* Removed while it is still held: whoever waits for this file then sees that it is not the one on disk. */
-void run_unlock(const RunPaths *p, int fd)
-{
-    unlink(p->lock);
-    close(fd);
 }

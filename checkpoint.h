@@ -1,4 +1,4 @@
-/* checkpoint.h: the only code that knows the checkpoint's format, and how a file is saved that is never torn.
+/* checkpoint.h: the only code that knows the checkpoint's format.
  *
  * A checkpoint is a valid safetensors file: 8 bytes header length (little-endian), a JSON header padded with
  * spaces so that the data start at a multiple of 64, then the tensors without gaps. Weights stand under
@@ -107,10 +107,7 @@ void saver_close(Saver *saver);
 /* Writes the bytes of a checkpoint to a file that is open. Same snapshot, same bytes. EXIT_RUNTIME: it cannot be written. */
 int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err);
 
-/* Saves the snapshot durably as `path`: into `temp` (same folder, mode of the old file), full write, fsync, close,
- * rename, fsync of the folder. A symbolic link at `path` is replaced, not followed. On
- * failure temp is removed, the old file stays, and err says what and why (EXIT_RUNTIME); if only the last fsync
- * fails, the new file stands there. */
+/* Saves the snapshot as `path` by way of `temp`, as file_replace of runfiles.h does. */
 int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err);
 
 /* Takes over `bytes` (frees them on failure and in checkpoint_close) and checks all of it: structure, every
@@ -135,26 +132,6 @@ int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tenso
 
 /* The value of a setting, or NULL. */
 const char *checkpoint_setting(const Checkpoint *c, const char *name);
-
-/* The files of a run. */
-typedef struct {
-    char best[4200];        /* NAME.bin: what to use */
-    char last[4200];        /* NAME.last.bin: all that resuming needs; ".last" goes before the extension */
-    char temp[4200];        /* NAME.tmp, for a save of either */
-    char lock[4200];        /* NAME.lock */
-} RunPaths;
-
-/* Derives the names from --out: "x.safetensors" -> "x.last.safetensors", "x" -> "x.last"; the temporary file
- * and the lock replace the extension (NAME.tmp, NAME.lock), so these two are no extensions for --out. Does
- * not look at the disk. EXIT_USAGE if the name has one of them, is too long, empty, or a folder's (`x/`). */
-int run_paths(RunPaths *p, const char *out, Err *err);
-
-/* Takes the lock (fcntl write lock on NAME.lock, holding the pid as text). EXIT_RUNTIME naming the holder if
- * another process has it, or if the place cannot be written, or if something that is no file stands there:
- * this is also the probe before training starts. Removes an earlier run's NAME.tmp. Returns the descriptor,
- * or -1. */
-int run_lock(const RunPaths *p, Err *err);
-void run_unlock(const RunPaths *p, int fd);     /* removes NAME.lock */
 
 /* CRC32C (Castagnoli, reflected polynomial 82F63B78). */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t size);

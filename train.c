@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "optimizer.h"
 #include "pages.h"
+#include "runfiles.h"
 #include "sampling.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION

@@ -73,7 +73,8 @@ profile.h           base.h
 optimizer.h         base.h kernels/kernels.h
 optimizer.c         optimizer.h
 checkpoint.h        base.h model.h tokenizer.h
-checkpoint.c        base.h checkpoint.h json.h
+checkpoint.c        base.h checkpoint.h json.h runfiles.h
+runfiles.h          base.h
 json.h              base.h tokenizer.h
 cli.h               base.h
 budget.h            base.h cli.h

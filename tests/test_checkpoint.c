@@ -7,6 +7,7 @@
 #include "base.h"
 #include "check.h"
 #include "checkpoint.h"
+#include "runfiles.h"
 #include "saved.h"
 
 #include <signal.h>
