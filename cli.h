@@ -41,7 +41,8 @@ typedef enum {
 } OptionKind;
 
 enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
-       STORED = 2 };        /* stands in the checkpoint's settings, under its name without the dashes */
+       STORED = 2,          /* stands in the checkpoint's settings, under its name without the dashes */
+       LATER = 4 };         /* files of earlier releases lack it, and mean its default */
 
 typedef struct {
     const char *name;       /* with its dashes */

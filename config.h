@@ -49,14 +49,14 @@ typedef struct {
     const char *words[3];   /* word i stands for the value i; NULL after the last */
 } ConfigField;
 
-enum { CONTEXT_MAX = 65536, VOCAB_MAX = 1 << 21 };
+enum { HEADS_MAX = 1024, CONTEXT_MAX = 65536, VOCAB_MAX = 1 << 21 };
 
 #define AT(field) offsetof(Config, field)
 static const ConfigField config_fields[] = {
     /* name        kind        where           low  high           younger words */
     { "family",    FIELD_WORD, AT(family),     0,   1,             false,  { "gpt2", "qwen3" } },
     { "layers",    FIELD_INT,  AT(layers),     0,   1000,          false,  { 0 } },
-    { "heads",     FIELD_INT,  AT(heads),      1,   1024,          false,  { 0 } },
+    { "heads",     FIELD_INT,  AT(heads),      1,   HEADS_MAX,     false,  { 0 } },
     { "channels",  FIELD_INT,  AT(channels),   1,   65536,         false,  { 0 } },
     { "hidden",    FIELD_INT,  AT(hidden),     0,   262144,        true,   { 0 } },
     { "head-size", FIELD_INT,  AT(head_size),  0,   65536,         true,   { 0 } },

@@ -82,7 +82,7 @@ static const Option options[] = {
     { "--family", NULL, OPT_WORD, AT(family), "gpt2", 0, 0, "gpt2|qwen3", STORED,
       "gpt2: learned positions, layer norm, GELU; qwen3: rotary positions, RMS norm, SwiGLU" },
     { "--layers", "N", OPT_INT, AT(layers), "4", 0, 1000, NULL, STORED, "blocks" },
-    { "--heads", "N", OPT_INT, AT(heads), "4", 1, 1024, NULL, STORED, "attention heads of a block" },
+    { "--heads", "N", OPT_INT, AT(heads), "4", 1, HEADS_MAX, NULL, STORED, "attention heads of a block" },
     { "--channels", "N", OPT_INT, AT(channels), "128", 1, 65536, NULL, STORED, "width; a multiple of the heads" },
     { "--hidden", "N", OPT_INT, AT(hidden), "0", 0, 262144, NULL, STORED,
       "width of the MLP; 0: 4 times the channels, with qwen3 8/3 times" },
@@ -124,7 +124,7 @@ static const Option options[] = {
     { "--bytes", NULL, OPT_SWITCH, AT(bytes), NULL, 0, 0, NULL, STORED, "symbols are bytes, not characters of UTF-8" },
     { "--separator", NULL, OPT_WORD, AT(separator), "on", 0, 0, "off|on", STORED,
       "a symbol <|endoftext|> that stands between texts" },
-    { "--split-documents", NULL, OPT_WORD, AT(split_documents), "off", 0, 0, DOCUMENTS_WORDS, STORED,
+    { "--split-documents", NULL, OPT_WORD, AT(split_documents), "off", 0, 0, DOCUMENTS_WORDS, STORED | LATER,
       "the separator stands after every line, too, or after every blank line; samples end at it" },
     GROUP("While it runs"),
     { "--eval-every", "N", OPT_INT, AT(eval_every), "300", 1, 1e12, NULL, STORED, "steps between evaluations" },
@@ -409,13 +409,18 @@ static void print_command(Run *r, const char *what)
     }
 }
 
-/* An option with the value that it has. */
+/* An option with the value that it has; a number with no more digits than it needs. */
 static void print_option(const Option *row, const Options *o)
 {
     char value[OPTION_TEXT];
     fprintf(stderr, " %s", row->name);
     if (!cli_takes_value(row)) return;
     cli_get_text(row, o, value, sizeof value);
+    double number = row->kind == OPT_REAL ? strtod(value, NULL) : 0;
+    for (int digits = 1; row->kind == OPT_REAL && digits <= 17; digits++) {
+        snprintf(value, sizeof value, "%.*g", digits, number);
+        if (strtod(value, NULL) == number) break;
+    }
     fputc(' ', stderr);
     print_word(stderr, value);
 }
@@ -1246,6 +1251,7 @@ static int take_settings(Run *r, Err *err)
         char buffer[SETTING_TEXT];
         if (!(options[i].flags & STORED)) continue;
         const char *stored = stored_value(&r->from, options[i].name + 2, buffer, sizeof buffer);
+        if (stored == NULL && (options[i].flags & LATER)) stored = options[i].text;
         if (stored == NULL)
             return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", r->paths.last, options[i].name + 2);
         bool reduced = strcmp(options[i].name, "--context") == 0 && strtoll(stored, NULL, 10) < asked.context;
@@ -1387,6 +1393,7 @@ static void fit_heads(Run *r)
         return;
     }
     o->heads = o->channels >= HEAD_CHANNELS ? o->channels / HEAD_CHANNELS : 1;
+    if (o->heads > HEADS_MAX) o->heads = HEADS_MAX;
     while (o->heads > 1 && o->channels % (2 * o->heads) != 0) o->heads--;
 }
 

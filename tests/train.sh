@@ -839,6 +839,7 @@ output() {
         check "--profile $how: phases that add up" profile_adds_up
         says "--profile $how" 'linear layers'
     done
+    remove e
     run 0 '--json' ./train t.txt $tiny --out o.bin --json
     check '--json: one line' [ "$(wc -l <stdout | tr -d ' ')" = 1 ]
     keys='"seconds":[0-9.]+,"train_loss":[0-9.]+,"val_loss":[0-9.]+,"best_step":[0-9]+,"best_val_loss":[0-9.]+'

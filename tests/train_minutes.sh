@@ -51,16 +51,16 @@ timed_choices() {
     head -c 300 t.txt >poem.txt
     run 0 'chosen: for 300 bytes' ./train poem.txt $second --out m.bin --overwrite
     says 'chosen: for 300 bytes' 'learnt by heart'
-    run 2 'minutes and steps' ./train t.txt $second --steps 5 --out x.bin
+    run 2 'minutes and steps' ./train t.txt $second --steps 5 --out y.bin
     says 'minutes and steps' 'only one of them'
     for s in cosine linear; do
-        run 2 "minutes with $s" ./train t.txt $second --schedule $s --out x.bin
+        run 2 "minutes with $s" ./train t.txt $second --schedule $s --out y.bin
         says "minutes with $s" 'needs --schedule wsd or constant'
     done
     run 2 'minutes of a run with cosine' ./train t.txt $second --resume --out half.bin
     says 'minutes of a run with cosine' 'needs --schedule wsd or constant'
-    run 2 'no minutes at all' ./train t.txt --minutes 0 --out x.bin
-    check 'nothing is left behind' absent x.bin x.last.bin x.lock
+    run 2 'no minutes at all' ./train t.txt --minutes 0 --out y.bin
+    check 'nothing is left behind' absent y.bin y.last.bin y.lock
     remove m
 }
 
