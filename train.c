@@ -323,7 +323,8 @@ static void show_header(Run *r, double memory)
     else snprintf(parameters, sizeof parameters, "%.2fM", (double)count / 1e6);
     SAY(r, "model    %s: %d layers, %d heads, %d channels, context %d, %s parameters", config_field(0)->words[c->family],
         c->layers, c->heads, c->channels, c->context, parameters);
-    if (steps_open(r)) snprintf(length, sizeof length, "%.3g minutes, in steps", (r->deadline - r->begun) / 60);
+    double minutes = (r->deadline - r->begun) / 60;
+    if (steps_open(r)) snprintf(length, sizeof length, "%.3g minute%s, in steps", minutes, fabs(minutes - 1) < 1e-6 ? "" : "s");
     else snprintf(length, sizeof length, "%lld steps", (long long)r->o->steps);
     SAY(r, "training %s of %lld x %d characters, %.2f MFLOP each; %.0f MB of memory", length,
         (long long)r->o->batch, c->context, model_flops_per_token(c, c->context) / 1e6, memory / 1e6);
