@@ -378,7 +378,7 @@ static double value_of(const PresetValue *values, const char *name)
 {
     for (; values->name != NULL; values++)
         if (strcmp(values->name, name) == 0) return strtod(values->value, NULL);
-    return NAN;
+    return (double)NAN;
 }
 
 /* Weights of the blocks, but for a factor. */
