@@ -10,7 +10,7 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-cp -R "$root/base.h" "$root/config.h" "$root/model.h" "$root/kernels" "$root/tests" "$work" || exit 1
+cp -R "$root/base.h" "$root/config.h" "$root/model.h" "$root/profile.h" "$root/kernels" "$root/tests" "$work" || exit 1
 cd "$work" || exit 1
 
 compile="${CC:-cc} -std=c99 -O1 -ffp-contract=off -DFOLIO_DOUBLE -I."

@@ -67,7 +67,7 @@ timed_choices() {
 # A timed run that ends before its steps are settled goes on with a new time, or with steps.
 timed_resumed() {
     run 0 'timed, stopped' ./train t.txt --minutes 1 --threads 1 --stop-at 4 --out m.bin
-    says 'timed, stopped' ' --resume --minutes 0.9'
+    says 'timed, stopped' ' --resume --minutes 0.'
     run 2 'timed, resumed without a time' ./train t.txt --resume --out m.bin
     says 'timed, resumed without a time' '--minutes X or --steps N'
     cp m.last.bin keep.last.bin && cp m.bin keep.bin
