@@ -21,6 +21,18 @@ static inline vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 static inline vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 static inline vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 
+static inline vec v_zip_low(vec a, vec b)
+{
+    const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(a, from, b);
+}
+
+static inline vec v_zip_high(vec a, vec b)
+{
+    const __m512i from = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return _mm512_permutex2var_ps(a, from, b);
+}
+
 static inline vec v_if_negative(vec x, vec a, vec b)
 {
     return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), a);

@@ -6,6 +6,7 @@
  *   v_fma(a, b, c) = a b + c         v_sum(a), the sum of the lanes in a fixed order
  *   v_max(a, b) is NaN if b is
  *   v_if_negative(x, a, b)           a where x < 0, else b
+ *   v_zip_low(a, b) v_zip_high(a, b) a0 b0 a1 b1 ..., from the lower and from the upper halves of a and b
  *   v_load_part, v_store_part        the first n lanes, 0 < n < VLEN; the others load as 0
  *   vecu, u_set u_lanes u_add u_mul u_xor      lanes of uint32_t; u_lanes is 0, 1, 2, ...
  *   u_shift_left u_shift_right(a, bits)
@@ -108,6 +109,19 @@ static void pack_rows(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, in
             out[p * MR + i] = src[i * rs + p * cs];
 }
 
+/* Transposes a block: log2 VLEN rounds, each of which shuffles its rows perfectly, as Stone's (1971) does. */
+static inline void v_transpose(vec r[VLEN])
+{
+    for (int round = 1; round < VLEN; round *= 2) {
+        vec t[VLEN];
+        for (int i = 0; i < VLEN / 2; i++) {
+            t[2 * i] = v_zip_low(r[i], r[i + VLEN / 2]);
+            t[2 * i + 1] = v_zip_high(r[i], r[i + VLEN / 2]);
+        }
+        memcpy(r, t, sizeof t);
+    }
+}
+
 static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n)
 {
     real *out = dst;
@@ -117,28 +131,42 @@ static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, in
             memcpy(out, src + p * rs, NR * sizeof *out);
         return;
     }
+    int whole = rs == 1 ? k / VLEN * VLEN : 0;
+    for (int j = 0; j + VLEN <= n && whole > 0; j += VLEN)
+        for (int p = 0; p < whole; p += VLEN) {
+            vec block[VLEN];
+            for (int i = 0; i < VLEN; i++) block[i] = v_load(src + p + (j + i) * cs);
+            v_transpose(block);
+            for (int i = 0; i < VLEN; i++) v_store(out + (p + i) * NR + j, block[i]);
+        }
     for (int j = 0; j < n; j++)
-        for (int p = 0; p < k; p++)
+        for (int p = j < n / VLEN * VLEN ? whole : 0; p < k; p++)
             out[p * NR + j] = src[p * rs + j * cs];
 }
 
-static void tile(real *c, ptrdiff_t ldc, const void *pa, ptrdiff_t rs, ptrdiff_t cs, const void *pb, int k, bool add)
+/* With and without `add` apart, so that the accumulators never leave the registers. */
+static inline void tile_sum(real *c, ptrdiff_t ldc, const real *a, ptrdiff_t rs, ptrdiff_t cs, const real *b, int k, bool add)
 {
-    const real *a = pa, *b = pb;
     vec acc[MR][NV];
-
     for (int i = 0; i < MR; i++)
         for (int j = 0; j < NV; j++)
             acc[i][j] = add ? v_load(c + i * ldc + j * VLEN) : v_set(0);
-
-    for (; k > 0; k--, a += cs, b += NR)
+    do {
         for (int i = 0; i < MR; i++)
             for (int j = 0; j < NV; j++)
                 acc[i][j] = v_fma(v_set(a[i * rs]), v_load(b + j * VLEN), acc[i][j]);
-
+        a += cs;
+        b += NR;
+    } while (--k > 0);
     for (int i = 0; i < MR; i++)
         for (int j = 0; j < NV; j++)
             v_store(c + i * ldc + j * VLEN, acc[i][j]);
+}
+
+static void tile(real *c, ptrdiff_t ldc, const void *a, ptrdiff_t rs, ptrdiff_t cs, const void *b, int k, bool add)
+{
+    if (add) tile_sum(c, ldc, a, rs, cs, b, k, true);
+    else tile_sum(c, ldc, a, rs, cs, b, k, false);
 }
 
 /* ---------------------------------------------------------------- rows */

@@ -17,6 +17,11 @@ enum {
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 
+static View part(View v, int i, int rows, int j, int cols)
+{
+    return (View){ v.at + i * v.rs + j * v.cs, rows, cols, v.rs, v.cs };
+}
+
 void gemm_layout(Gemm *g, Arena *a, const Kernels *K, int threads)
 {
     g->K = K;
@@ -40,15 +45,15 @@ typedef struct {
     int n, k;
 } Columns;
 
-/* Rows i .. i+m-1 and columns k0 .. k0+k-1 of a. Rows of adjacent elements are read where they lie, unless they compete for
- * the same places of the cache; others, and the last ones if they fill no panel, are packed. */
-static Rows rows_of(const Kernels *K, char *packed, View a, int i, int m, int k0, int k)
+/* Rows of adjacent elements are read where they lie, unless they compete for the same places of the cache; others, and the
+ * last ones if they fill no panel, are packed. */
+static Rows rows_of(const Kernels *K, char *packed, View a)
 {
-    Rows r = { { a.at + i * a.rs + k0 * a.cs, m, k, a.rs, a.cs }, packed, 0 };
-    if (a.cs == 1 && a.rs % ALIAS != 0) r.direct = m / K->mr * K->mr;
-    size_t step = (size_t)K->mr * (size_t)k * K->packed;
-    for (int p = r.direct; p < m; p += K->mr)
-        K->pack_rows(packed + (size_t)(p / K->mr) * step, r.at.at + p * a.rs, a.rs, a.cs, min_int(m - p, K->mr), k);
+    Rows r = { a, packed, 0 };
+    if (a.cs == 1 && a.rs % ALIAS != 0) r.direct = a.rows / K->mr * K->mr;
+    size_t step = (size_t)K->mr * (size_t)a.cols * K->packed;
+    for (int i = r.direct; i < a.rows; i += K->mr)
+        K->pack_rows(packed + (size_t)(i / K->mr) * step, a.at + i * a.rs, a.rs, a.cs, min_int(a.rows - i, K->mr), a.cols);
     return r;
 }
 
@@ -86,16 +91,43 @@ static void multiply_panels(const Kernels *K, real *c, ptrdiff_t ldc, Rows r, Co
     }
 }
 
-/* Columns j0 .. j0+n-1 of c, in an open parallel region. Rows are cut evenly among the threads into blocks of at
- * most MC; where there are fewer blocks than threads, the columns are cut too. */
+/* How the threads share c: a grid of `down` x `across` parts. Of all such grids the one whose largest part is least; of equal
+ * ones the flattest, because every part packs rows of its own. */
+typedef struct {
+    int down, across;
+} Grid;
+
+static Grid grid_of(int threads, int tiles, int panels)
+{
+    Grid best = { threads, 1 };
+    int64_t least = INT64_MAX;
+    for (int down = threads; down >= 1; down--) {
+        int across = threads / down;
+        int64_t largest = (int64_t)((tiles + down - 1) / down) * ((panels + across - 1) / across);
+        if (down * across != threads || largest >= least) continue;
+        least = largest;
+        best = (Grid){ down, across };
+    }
+    return best;
+}
+
+/* c = [c +] a b, a in even blocks of at most about MC rows; the calling thread alone. */
+static void multiply_rows(const Gemm *g, real *c, ptrdiff_t ldc, View a, Columns b, bool add)
+{
+    char *packed = g->rows + (size_t)omp_get_thread_num() * g->rows_bytes;
+    int blocks = (a.rows + MC - 1) / MC, step = blocks > 0 ? round_up((a.rows + blocks - 1) / blocks, g->K->mr) : 1;
+    for (int i = 0; i < a.rows; i += step) {
+        View some = part(a, i, min_int(step, a.rows - i), 0, a.cols);
+        multiply_panels(g->K, c + i * ldc, ldc, rows_of(g->K, packed, some), b, add);
+    }
+}
+
+/* Columns j0 .. j0+n-1 of c, in an open parallel region. */
 static void gemm_columns(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, int j0, int n, bool add)
 {
     const Kernels *K = g->K;
-    int share = round_up((a.rows + g->threads - 1) / g->threads, K->mr);
-    int mc = min_int(round_up(MC, K->mr), share), row_blocks = (a.rows + mc - 1) / mc;
-    int panels = (n + K->nr - 1) / K->nr;
-    int column_blocks = min_int(panels, (g->threads + row_blocks - 1) / row_blocks);
-    char *rows = g->rows + (size_t)omp_get_thread_num() * g->rows_bytes;
+    int tiles = (a.rows + K->mr - 1) / K->mr, panels = (n + K->nr - 1) / K->nr;
+    Grid grid = grid_of(g->threads, tiles, panels);
 
     for (int k0 = 0; k0 < a.cols; k0 += KC) {
         int k = min_int(KC, a.cols - k0);
@@ -105,13 +137,12 @@ static void gemm_columns(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, 
             K->pack_cols(g->cols + (size_t)p * stride, b.at + k0 * b.rs + (j0 + p * K->nr) * b.cs, b.rs, b.cs, k,
                          min_int(K->nr, n - p * K->nr));
         OMP(for schedule(static))
-        for (int task = 0; task < row_blocks * column_blocks; task++) {
-            int i = task / column_blocks * mc, m = min_int(mc, a.rows - i);
-            int first = task % column_blocks * panels / column_blocks;
-            int last = (task % column_blocks + 1) * panels / column_blocks;
-            int j = first * K->nr;
-            Columns part = { g->cols + (size_t)first * stride, stride, min_int(n, last * K->nr) - j, k };
-            multiply_panels(K, c + i * ldc + j0 + j, ldc, rows_of(K, rows, a, i, m, k0, k), part, add || k0 > 0);
+        for (int one = 0; one < g->threads; one++) {
+            int row = one / grid.across, column = one % grid.across;
+            int i = row * tiles / grid.down * K->mr, m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
+            int p = column * panels / grid.across, end = min_int(n, (column + 1) * panels / grid.across * K->nr);
+            Columns some = { g->cols + (size_t)p * stride, stride, end - p * K->nr, k };
+            multiply_rows(g, c + i * ldc + j0 + p * K->nr, ldc, part(a, i, m, k0, k), some, add || k0 > 0);
         }
     }
 }
@@ -139,16 +170,9 @@ Packed gemm_pack(const Kernels *K, char *memory, View b)
 
 void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, bool add)
 {
-    const Kernels *K = g->K;
-    char *rows = g->rows + (size_t)omp_get_thread_num() * g->rows_bytes;
-    int mc = round_up(MC, K->mr);
     for (int k0 = 0; k0 < a.cols; k0 += KC) {
         int k = min_int(KC, a.cols - k0);
-        const char *panels = b.panels + (size_t)k0 * (size_t)K->nr * K->packed;
-        for (int i = 0; i < a.rows; i += mc) {
-            int m = min_int(mc, a.rows - i);
-            multiply_panels(K, c + i * ldc, ldc, rows_of(K, rows, a, i, m, k0, k), (Columns){ panels, b.stride, n, k },
-                            add || k0 > 0);
-        }
+        Columns some = { b.panels + (size_t)k0 * (size_t)g->K->nr * g->K->packed, b.stride, n, k };
+        multiply_rows(g, c, ldc, part(a, 0, a.rows, k0, k), some, add || k0 > 0);
     }
 }

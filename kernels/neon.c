@@ -21,6 +21,8 @@ static inline vec v_max(vec a, vec b) { return vmaxq_f32(a, b); }
 static inline vec v_sqrt(vec a) { return vsqrtq_f32(a); }
 static inline vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline float v_sum(vec a) { return vaddvq_f32(a); }
+static inline vec v_zip_low(vec a, vec b) { return vzip1q_f32(a, b); }
+static inline vec v_zip_high(vec a, vec b) { return vzip2q_f32(a, b); }
 static inline vec v_if_negative(vec x, vec a, vec b) { return vbslq_f32(vcltq_f32(x, vdupq_n_f32(0)), a, b); }
 
 static inline vecu u_set(uint32_t x) { return vdupq_n_u32(x); }

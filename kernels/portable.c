@@ -18,6 +18,8 @@ static inline vec v_div(vec a, vec b) { return a / b; }
 static inline vec v_max(vec a, vec b) { return a > b ? a : b; }
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 static inline real v_sum(vec a) { return a; }
+static inline vec v_zip_low(vec a, vec b) { (void)b; return a; }
+static inline vec v_zip_high(vec a, vec b) { (void)a; return b; }
 static inline vec v_load_part(const real *p, int n) { return n > 0 ? *p : 0; }
 static inline void v_store_part(real *p, vec a, int n) { if (n > 0) *p = a; }
 
