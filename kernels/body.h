@@ -95,20 +95,6 @@ static inline vec v_tanh(vec x)
 
 /* ---------------------------------------------------------------- matrix product */
 
-static void pack_rows(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k)
-{
-    real *out = dst;
-    if (m < MR) memset(out, 0, (size_t)k * MR * sizeof *out);
-    if (rs == 1 && m == MR) {
-        for (int p = 0; p < k; p++, out += MR)
-            memcpy(out, src + p * cs, MR * sizeof *out);
-        return;
-    }
-    for (int i = 0; i < m; i++)
-        for (int p = 0; p < k; p++)
-            out[p * MR + i] = src[i * rs + p * cs];
-}
-
 /* Transposes a block: log2 VLEN rounds, each of which shuffles its rows perfectly, as Stone's (1971) does. */
 static inline void v_transpose(vec r[VLEN])
 {
@@ -122,27 +108,36 @@ static inline void v_transpose(vec r[VLEN])
     }
 }
 
-static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n)
+/* One panel of n <= width columns of src (k, n), the others zero; element (p, j) at src[p down + j across]. */
+static inline void pack_panel(real *out, const real *src, ptrdiff_t down, ptrdiff_t across, int k, int n, int width)
 {
-    real *out = dst;
-    if (n < NR) memset(out, 0, (size_t)k * NR * sizeof *out);
-    if (cs == 1 && n == NR) {
-        for (int p = 0; p < k; p++, out += NR)
-            memcpy(out, src + p * rs, NR * sizeof *out);
-        return;
-    }
-    int whole = rs == 1 ? k / VLEN * VLEN : 0;
-    for (int j = 0; j + VLEN <= n && whole > 0; j += VLEN)
-        for (int p = 0; p < whole; p += VLEN) {
+    int rows = down == 1 && n == width && width % VLEN == 0 ? k / VLEN * VLEN : 0;
+    for (int j = 0; j < width && rows > 0; j += VLEN)
+        for (int p = 0; p < rows; p += VLEN) {
             vec block[VLEN];
-            for (int i = 0; i < VLEN; i++) block[i] = v_load(src + p + (j + i) * cs);
+            for (int i = 0; i < VLEN; i++) block[i] = v_load(src + p + (j + i) * across);
             v_transpose(block);
-            for (int i = 0; i < VLEN; i++) v_store(out + (p + i) * NR + j, block[i]);
+            for (int i = 0; i < VLEN; i++) v_store(out + (p + i) * width + j, block[i]);
         }
+    if (n < width) memset(out, 0, (size_t)(k * width) * sizeof *out);
     for (int j = 0; j < n; j++)
-        for (int p = j < n / VLEN * VLEN ? whole : 0; p < k; p++)
-            out[p * NR + j] = src[p * rs + j * cs];
+        for (int p = rows; p < k; p++)
+            out[p * width + j] = src[p * down + j * across];
 }
+
+/* src (k, n) in panels (k, width). Adjacent columns are read row after row, as memory has them. */
+static inline void pack(real *out, const real *src, ptrdiff_t down, ptrdiff_t across, int k, int n, int width)
+{
+    int done = across == 1 ? n / width * width : 0;
+    for (int p = 0; p < k && done > 0; p++)
+        for (int j = 0; j < done; j += width)
+            memcpy(out + (ptrdiff_t)j * k + p * width, src + p * down + j, (size_t)width * sizeof *out);
+    for (int j = done; j < n; j += width)
+        pack_panel(out + (ptrdiff_t)j * k, src + j * across, down, across, k, n - j < width ? n - j : width, width);
+}
+
+static void pack_rows(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k) { pack(dst, src, cs, rs, k, m, MR); }
+static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n) { pack(dst, src, rs, cs, k, n, NR); }
 
 /* With and without `add` apart, so that the accumulators never leave the registers. */
 static inline void tile_sum(real *c, ptrdiff_t ldc, const real *a, ptrdiff_t rs, ptrdiff_t cs, const real *b, int k, bool add)

@@ -51,9 +51,8 @@ static Rows rows_of(const Kernels *K, char *packed, View a)
 {
     Rows r = { a, packed, 0 };
     if (a.cs == 1 && a.rs % ALIAS != 0) r.direct = a.rows / K->mr * K->mr;
-    size_t step = (size_t)K->mr * (size_t)a.cols * K->packed;
-    for (int i = r.direct; i < a.rows; i += K->mr)
-        K->pack_rows(packed + (size_t)(i / K->mr) * step, a.at + i * a.rs, a.rs, a.cs, min_int(a.rows - i, K->mr), a.cols);
+    packed += (size_t)r.direct * (size_t)a.cols * K->packed;
+    K->pack_rows(packed, a.at + r.direct * a.rs, a.rs, a.cs, a.rows - r.direct, a.cols);
     return r;
 }
 
@@ -133,9 +132,11 @@ static void gemm_columns(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, 
         int k = min_int(KC, a.cols - k0);
         size_t stride = (size_t)k * (size_t)K->nr * K->packed;
         OMP(for schedule(static))
-        for (int p = 0; p < panels; p++)
-            K->pack_cols(g->cols + (size_t)p * stride, b.at + k0 * b.rs + (j0 + p * K->nr) * b.cs, b.rs, b.cs, k,
-                         min_int(K->nr, n - p * K->nr));
+        for (int one = 0; one < g->threads; one++) {
+            int p = one * panels / g->threads, end = min_int(n, (one + 1) * panels / g->threads * K->nr);
+            View some = part(b, k0, k, j0 + p * K->nr, end - p * K->nr);
+            K->pack_cols(g->cols + (size_t)p * stride, some.at, some.rs, some.cs, some.rows, some.cols);
+        }
         OMP(for schedule(static))
         for (int one = 0; one < g->threads; one++) {
             int row = one / grid.across, column = one % grid.across;
@@ -162,10 +163,8 @@ size_t packed_bytes(const Kernels *K, int k, int n)
 
 Packed gemm_pack(const Kernels *K, char *memory, View b)
 {
-    Packed p = { memory, (size_t)b.rows * (size_t)K->nr * K->packed };
-    for (int j = 0; j < b.cols; j += K->nr, memory += p.stride)
-        K->pack_cols(memory, b.at + j * b.cs, b.rs, b.cs, b.rows, min_int(K->nr, b.cols - j));
-    return p;
+    K->pack_cols(memory, b.at, b.rs, b.cs, b.rows, b.cols);
+    return (Packed){ memory, (size_t)b.rows * (size_t)K->nr * K->packed };
 }
 
 void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, bool add)

@@ -34,12 +34,12 @@ typedef struct Kernels {
     const char *name;       /* NULL: this build lacks the table */
 
     /* Matrix product: one tile is mr x nr outputs. Packing belongs to the table, so that the driver
-     * never sees the format: `packed` bytes per element, k-major panels of mr rows or nr columns. */
+     * never sees the format: `packed` bytes per element, k-major panels of mr rows or nr columns, one behind the other. */
     int mr, nr;
     size_t packed;
-    /* dst (k, mr) = src (m, k), rows m .. mr-1 zero; element (i, j) of src at src[i rs + j cs]. */
+    /* dst = panels (k, mr) of src (m, k), rows up to the next multiple of mr zero; element (i, j) of src at src[i rs + j cs]. */
     void (*pack_rows)(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k);
-    /* dst (k, nr) = src (k, n), columns n .. nr-1 zero; element (i, j) of src at src[i rs + j cs]. */
+    /* dst = panels (k, nr) of src (k, n), columns up to the next multiple of nr zero; element (i, j) of src at src[i rs + j cs]. */
     void (*pack_cols)(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n);
     /* c (mr, nr) = [c +] sum over k of a (mr, k) x b (k, nr), one chain in the order of k. a is a packed panel (rs 1, cs mr),
      * or rows where they lie: element (i, p) at a[i rs + p cs]; b is packed. */
