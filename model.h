@@ -375,8 +375,8 @@ static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real
 /* ---------------------------------------------------------------- causal self-attention (Vaswani et al. 2017), one head
  * p_t = softmax(q_t . k_u / sqrt D over u <= t),   o_t = sum_{u <= t} dropout(p_t)_u v_u
  * dv += dropout(p)^T do,   dp = dropout(do v^T),   ds = p (dp - sum p dp) / sqrt D,   dq = ds k,   dk += ds^T q
- * Queries go in blocks of QUERIES, each against the keys up to its own end, so the masked half is skipped and
- * no T x T matrix exists; dk and dv are one chain over the blocks. */
+ * Queries go in blocks of QUERIES, each against the keys up to its own end, so no T x T matrix exists, and products leave out the
+ * masked half; dk and dv are one chain over the blocks. */
 
 enum { QUERIES = 48 };      /* a multiple of every table's tile */
 
@@ -409,14 +409,15 @@ static void head_forward(const Pass *s, real *o /* (T,D) in (N,A) */, real *lse 
     Packed v = gemm_pack(s->K, h->v, view_ld(qkv + 2 * A, T, D, 3 * A));
     for (int t0 = 0; t0 < T; t0 += QUERIES) {
         int m = min_dim(QUERIES, T - t0), end = t0 + m;
-        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), kt, end, false);
+        Causal output = { CAUSAL_OUTPUT, t0 }, lower = { CAUSAL_LOWER, t0 };
+        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), kt, end, output, false);
         for (int i = 0; i < m; i++) {
             real *row = h->p + (size_t)i * (size_t)T;
             lse[t0 + i] = s->K->softmax(row, row, t0 + i + 1, scale);
         }
         attention_mask(h->p, T, t0, m);
         if (attention_drops(s)) attention_dropout(s, h->p, h->p, layer, head, t0, m);
-        gemm_packed(s->g, o + (size_t)t0 * (size_t)A, A, view_ld(h->p, m, end, T), v, D, false);
+        gemm_packed(s->g, o + (size_t)t0 * (size_t)A, A, view_ld(h->p, m, end, T), v, D, lower, false);
     }
 }
 
@@ -431,23 +432,24 @@ static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3A) */, const
     Packed keys = gemm_pack(s->K, h->k, k);
     for (int t0 = 0; t0 < T; t0 += QUERIES) {
         int m = min_dim(QUERIES, T - t0), end = t0 + m;
+        Causal output = { CAUSAL_OUTPUT, t0 }, lower = { CAUSAL_LOWER, t0 }, upper = { CAUSAL_UPPER, -t0 };
         View q = view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), d = view_ld(dout + (size_t)t0 * (size_t)A, m, D, A);
         real *dq = dqkv + (size_t)t0 * 3 * (size_t)A, *pd = h->p;
 
-        gemm_packed(s->g, h->p, T, q, kt, end, false);
+        gemm_packed(s->g, h->p, T, q, kt, end, output, false);
         for (int i = 0; i < m; i++)
             s->K->softmax_again(h->p + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T, t0 + i + 1, scale, lse[t0 + i]);
         attention_mask(h->p, T, t0, m);
         if (attention_drops(s)) attention_dropout(s, pd = h->pd, h->p, layer, head, t0, m);
-        gemm_packed(s->g, dqkv + 2 * A, 3 * A, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, true);
-        gemm_packed(s->g, h->dp, T, d, vt, end, false);
+        gemm_packed(s->g, dqkv + 2 * A, 3 * A, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, upper, true);
+        gemm_packed(s->g, h->dp, T, d, vt, end, output, false);
         if (attention_drops(s)) attention_dropout(s, h->dp, h->dp, layer, head, t0, m);
         for (int i = 0; i < m; i++)
             s->K->softmax_back(h->dp + (size_t)i * (size_t)T, h->dp + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T,
                                t0 + i + 1, scale);
         attention_mask(h->dp, T, t0, m);
-        gemm_packed(s->g, dq, 3 * A, view_ld(h->dp, m, end, T), keys, D, false);
-        gemm_packed(s->g, dqkv + A, 3 * A, transposed(view_ld(h->dp, m, end, T)), gemm_pack(s->K, h->block, q), D, true);
+        gemm_packed(s->g, dq, 3 * A, view_ld(h->dp, m, end, T), keys, D, lower, false);
+        gemm_packed(s->g, dqkv + A, 3 * A, transposed(view_ld(h->dp, m, end, T)), gemm_pack(s->K, h->block, q), D, upper, true);
     }
 }
 

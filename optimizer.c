@@ -117,10 +117,9 @@ static const real *orthogonalise(const Kernels *K, MuonWork *w, int rows, int co
     real *x = w->x, *y = w->y;
     blend(K, x, scale, x, 0, x, size);
     for (int i = 0; i < STEPS; i++) {
-        View v = view(x, rows, cols), gram = view(w->gram, r, r);
-        if (rows <= cols) gemm(&w->gemm, w->gram, r, v, transposed(v), false);
-        else gemm(&w->gemm, w->gram, r, transposed(v), v, false);
-        gemm(&w->gemm, w->poly, r, gram, gram, false);
+        View v = view(x, rows, cols);
+        gemm_square(&w->gemm, w->gram, rows <= cols ? v : transposed(v));
+        gemm_square(&w->gemm, w->poly, view(w->gram, r, r));
         blend(K, w->poly, c, w->poly, b, w->gram, (size_t)r * (size_t)r);
         blend(K, y, a, x, 0, x, size);
         if (rows <= cols) gemm(&w->gemm, y, cols, view(w->poly, r, r), v, true);

@@ -338,11 +338,11 @@ static const Row *find_row(const Bench *b, SectionName section, const char *name
 static double step_characters(const Workload *w) { return (double)w->batch * w->config.context; }
 
 /* Muon's five Newton-Schulz steps on a matrix: its gram matrix, on the smaller side; the square of that; their
- * polynomial times the matrix. Each counts as a whole product, though two of them are symmetric. */
+ * polynomial times the matrix. The first two are symmetric, so half of each, and the diagonal, count. */
 static double ortho_flops(double rows, double cols)
 {
     double small = fmin(rows, cols);
-    return 5 * (4 * small * rows * cols + 2 * small * small * small);
+    return 5 * ((small + 1) * rows * cols + (small + 1) * small * small + 2 * small * rows * cols);
 }
 
 /* The matrix products of a step. Muon's hidden matrices are qwen3's: queries, keys, values and projection; gate, up
@@ -566,7 +566,7 @@ static void print_result(const Bench *b, Output *out)
                  "that as many threads need to read the weights, of the time for a character.\n"
                  "MB: peak resident memory. Training steps of nanogpt: %d rounds at most.\n"
                  "FLOP: matrix products; backward is twice forward, the masked half of attention is\n"
-                 "left out; Muon's: five times three products for each hidden matrix.\n", NANOGPT_ROUNDS);
+                 "left out, and the mirrored half of Muon's symmetric products.\n", NANOGPT_ROUNDS);
 }
 
 /* ---------------------------------------------------------------- rounds */

@@ -17,6 +17,7 @@ enum {
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 
+/* Rows i .. and columns j .. of v. */
 static View part(View v, int i, int rows, int j, int cols)
 {
     return (View){ v.at + i * v.rs + j * v.cs, rows, cols, v.rs, v.cs };
@@ -56,37 +57,70 @@ static Rows rows_of(const Kernels *K, char *packed, View a)
     return r;
 }
 
-/* The tile of rows i .. and one panel of columns. At an edge of c only m x n outputs exist, and it works on a copy. */
-static void one_tile(const Kernels *K, real *c, ptrdiff_t ldc, const Rows *r, int i, Columns one, bool add)
+/* Where a product goes. */
+typedef struct {
+    real *at;
+    ptrdiff_t ld;
+    bool add;
+    Causal causal;          /* its diagonal counts from `at` */
+} Output;
+
+static Output output_from(Output c, int i, int j)
 {
-    const void *a = r->packed + (size_t)i * (size_t)one.k * K->packed;
+    c.at += i * c.ld + j;
+    c.causal.diagonal += i - j;
+    return c;
+}
+
+/* The tile at `c`: rows i .. of r, columns k0 .. of them, times one panel. At an edge of the output only m x n elements exist,
+ * and it works on a copy. */
+static void one_tile(const Kernels *K, Output c, const Rows *r, int i, int k0, Columns one)
+{
+    const void *a = r->packed + ((size_t)i * (size_t)r->at.cols + (size_t)(k0 * K->mr)) * K->packed;
     ptrdiff_t rs = 1, cs = K->mr;
     if (i < r->direct) {
-        a = r->at.at + i * r->at.rs;
+        a = r->at.at + i * r->at.rs + k0;
         rs = r->at.rs;
         cs = 1;
     }
     int m = min_int(K->mr, r->at.rows - i);
     if (m == K->mr && one.n == K->nr) {
-        K->tile(c, ldc, a, rs, cs, one.panels, one.k, add);
+        K->tile(c.at, c.ld, a, rs, cs, one.panels, one.k, c.add);
         return;
     }
     real edge[EDGE];
-    if (add) memset(edge, 0, (size_t)(K->mr * K->nr) * sizeof *edge);
-    for (int row = 0; row < m && add; row++)
-        memcpy(edge + row * K->nr, c + row * ldc, (size_t)one.n * sizeof(real));
-    K->tile(edge, K->nr, a, rs, cs, one.panels, one.k, add);
+    if (c.add) memset(edge, 0, (size_t)(K->mr * K->nr) * sizeof *edge);
+    for (int row = 0; row < m && c.add; row++)
+        memcpy(edge + row * K->nr, c.at + row * c.ld, (size_t)one.n * sizeof(real));
+    K->tile(edge, K->nr, a, rs, cs, one.panels, one.k, c.add);
     for (int row = 0; row < m; row++)
-        memcpy(c + row * ldc, edge + row * K->nr, (size_t)one.n * sizeof(real));
+        memcpy(c.at + row * c.ld, edge + row * K->nr, (size_t)one.n * sizeof(real));
 }
 
-/* c (m,n) = [c +] a b */
-static void multiply_panels(const Kernels *K, real *c, ptrdiff_t ldc, Rows r, Columns b, bool add)
+/* c = [c +] a b, without the tiles and the parts of sums that c.causal leaves out. */
+static void multiply_panels(const Kernels *K, Output c, Rows a, Columns b)
 {
-    for (int j = 0; j < b.n; j += K->nr) {
-        Columns one = { b.panels + (size_t)(j / K->nr) * b.stride, 0, min_int(K->nr, b.n - j), b.k };
-        for (int i = 0; i < r.at.rows; i += K->mr)
-            one_tile(K, c + i * ldc + j, ldc, &r, i, one, add);
+    for (int j = 0; j < b.n; j += K->nr)
+        for (int i = 0; i < a.at.rows; i += K->mr) {
+            int first = c.causal.diagonal + i, low = 0, high = b.k;
+            if (c.causal.part == CAUSAL_OUTPUT && j >= first + K->mr) continue;
+            if (c.causal.part == CAUSAL_LOWER) high = min_int(high, first + K->mr);
+            if (c.causal.part == CAUSAL_UPPER && first > 0) low = first;
+            if (low >= high) continue;
+            const char *panel = b.panels + (size_t)(j / K->nr) * b.stride + (size_t)(low * K->nr) * K->packed;
+            one_tile(K, (Output){ c.at + i * c.ld + j, c.ld, c.add, { 0 } }, &a, i, low,
+                     (Columns){ panel, 0, min_int(K->nr, b.n - j), high - low });
+        }
+}
+
+/* c = [c +] a b, a in even blocks of at most about MC rows; the calling thread alone. */
+static void multiply_rows(const Gemm *g, Output c, View a, Columns b)
+{
+    char *packed = g->rows + (size_t)omp_get_thread_num() * g->rows_bytes;
+    int blocks = (a.rows + MC - 1) / MC, step = blocks > 0 ? round_up((a.rows + blocks - 1) / blocks, g->K->mr) : 1;
+    for (int i = 0; i < a.rows; i += step) {
+        View some = part(a, i, min_int(step, a.rows - i), 0, a.cols);
+        multiply_panels(g->K, output_from(c, i, 0), rows_of(g->K, packed, some), b);
     }
 }
 
@@ -110,50 +144,50 @@ static Grid grid_of(int threads, int tiles, int panels)
     return best;
 }
 
-/* c = [c +] a b, a in even blocks of at most about MC rows; the calling thread alone. */
-static void multiply_rows(const Gemm *g, real *c, ptrdiff_t ldc, View a, Columns b, bool add)
-{
-    char *packed = g->rows + (size_t)omp_get_thread_num() * g->rows_bytes;
-    int blocks = (a.rows + MC - 1) / MC, step = blocks > 0 ? round_up((a.rows + blocks - 1) / blocks, g->K->mr) : 1;
-    for (int i = 0; i < a.rows; i += step) {
-        View some = part(a, i, min_int(step, a.rows - i), 0, a.cols);
-        multiply_panels(g->K, c + i * ldc, ldc, rows_of(g->K, packed, some), b, add);
-    }
-}
-
-/* Columns j0 .. j0+n-1 of c, in an open parallel region. */
-static void gemm_columns(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, int j0, int n, bool add)
+/* At most NC columns of b, in an open parallel region. */
+static void gemm_columns(const Gemm *g, Output c, View a, View b)
 {
     const Kernels *K = g->K;
-    int tiles = (a.rows + K->mr - 1) / K->mr, panels = (n + K->nr - 1) / K->nr;
+    int tiles = (a.rows + K->mr - 1) / K->mr, panels = (b.cols + K->nr - 1) / K->nr;
     Grid grid = grid_of(g->threads, tiles, panels);
 
-    for (int k0 = 0; k0 < a.cols; k0 += KC) {
+    for (int k0 = 0; k0 < a.cols; k0 += KC, c.add = true) {
         int k = min_int(KC, a.cols - k0);
         size_t stride = (size_t)k * (size_t)K->nr * K->packed;
         OMP(for schedule(static))
         for (int one = 0; one < g->threads; one++) {
-            int p = one * panels / g->threads, end = min_int(n, (one + 1) * panels / g->threads * K->nr);
-            View some = part(b, k0, k, j0 + p * K->nr, end - p * K->nr);
+            int p = one * panels / g->threads, j = p * K->nr, end = min_int(b.cols, (one + 1) * panels / g->threads * K->nr);
+            View some = part(b, k0, k, j, end - j);
             K->pack_cols(g->cols + (size_t)p * stride, some.at, some.rs, some.cs, some.rows, some.cols);
         }
         OMP(for schedule(static))
         for (int one = 0; one < g->threads; one++) {
             int row = one / grid.across, column = one % grid.across;
             int i = row * tiles / grid.down * K->mr, m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
-            int p = column * panels / grid.across, end = min_int(n, (column + 1) * panels / grid.across * K->nr);
-            Columns some = { g->cols + (size_t)p * stride, stride, end - p * K->nr, k };
-            multiply_rows(g, c + i * ldc + j0 + p * K->nr, ldc, part(a, i, m, k0, k), some, add || k0 > 0);
+            int p = column * panels / grid.across, j = p * K->nr;
+            int end = min_int(b.cols, (column + 1) * panels / grid.across * K->nr);
+            Columns some = { g->cols + (size_t)p * stride, stride, end - j, k };
+            multiply_rows(g, output_from(c, i, j), part(a, i, m, k0, k), some);
         }
     }
 }
 
-void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add)
+static void multiply(const Gemm *g, Output c, View a, View b)
 {
     int nc = round_up(NC, g->K->nr);
     OMP(parallel num_threads(g->threads))
     for (int j = 0; j < b.cols; j += nc)
-        gemm_columns(g, c, ldc, a, b, j, min_int(nc, b.cols - j), add);
+        gemm_columns(g, output_from(c, 0, j), a, part(b, 0, b.rows, j, min_int(nc, b.cols - j)));
+}
+
+void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add) { multiply(g, (Output){ c, ldc, add, { 0 } }, a, b); }
+
+void gemm_square(const Gemm *g, real *c, View a)
+{
+    multiply(g, (Output){ c, a.rows, false, { CAUSAL_OUTPUT, 0 } }, a, transposed(a));
+    for (int i = 0; i < a.rows; i++)
+        for (int j = 0; j < i; j++)
+            c[(size_t)j * (size_t)a.rows + (size_t)i] = c[(size_t)i * (size_t)a.rows + (size_t)j];
 }
 
 size_t packed_bytes(const Kernels *K, int k, int n)
@@ -167,11 +201,13 @@ Packed gemm_pack(const Kernels *K, char *memory, View b)
     return (Packed){ memory, (size_t)b.rows * (size_t)K->nr * K->packed };
 }
 
-void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, bool add)
+void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, Causal causal, bool add)
 {
-    for (int k0 = 0; k0 < a.cols; k0 += KC) {
+    Output out = { c, ldc, add, causal };
+    for (int k0 = 0; k0 < a.cols; k0 += KC, out.add = true) {
         int k = min_int(KC, a.cols - k0);
-        Columns some = { b.panels + (size_t)k0 * (size_t)g->K->nr * g->K->packed, b.stride, n, k };
-        multiply_rows(g, c, ldc, part(a, 0, a.rows, k0, k), some, add || k0 > 0);
+        const char *panels = b.panels + (size_t)k0 * (size_t)g->K->nr * g->K->packed;
+        multiply_rows(g, out, part(a, 0, a.rows, k0, k), (Columns){ panels, b.stride, n, k });
+        if (causal.part != CAUSAL_OUTPUT) out.causal.diagonal -= k;
     }
 }

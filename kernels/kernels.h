@@ -37,9 +37,9 @@ typedef struct Kernels {
      * never sees the format: `packed` bytes per element, k-major panels of mr rows or nr columns, one behind the other. */
     int mr, nr;
     size_t packed;
-    /* dst = panels (k, mr) of src (m, k), rows up to the next multiple of mr zero; element (i, j) of src at src[i rs + j cs]. */
+    /* dst = panels (k, mr) of src (m, k), rows to the next multiple of mr zero; element (i, j) of src at src[i rs + j cs]. */
     void (*pack_rows)(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k);
-    /* dst = panels (k, nr) of src (k, n), columns up to the next multiple of nr zero; element (i, j) of src at src[i rs + j cs]. */
+    /* dst = panels (k, nr) of src (k, n), columns to the next multiple of nr zero; element (i, j) of src at src[i rs + j cs]. */
     void (*pack_cols)(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n);
     /* c (mr, nr) = [c +] sum over k of a (mr, k) x b (k, nr), one chain in the order of k. a is a packed panel (rs 1, cs mr),
      * or rows where they lie: element (i, p) at a[i rs + p cs]; b is packed. */
@@ -139,6 +139,9 @@ void gemm_layout(Gemm *g, Arena *a, const Kernels *K, int threads);
 /* c (M,N) = [c +] a (M,K) b (K,N); all threads. Every element of c is one chain in the order of K. */
 void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add);
 
+/* c (M,M) = a (M,K) a^T: half of it is computed, the other half is its mirror image. */
+void gemm_square(const Gemm *g, real *c, View a);
+
 /* A right operand packed once and used often, by one thread. Its first k rows and first n columns are a
  * right operand too: attention's causal prefixes. */
 typedef struct {
@@ -149,8 +152,19 @@ typedef struct {
 size_t packed_bytes(const Kernels *K, int k, int n);
 Packed gemm_pack(const Kernels *K, char *memory, View b);
 
+/* What a product of attention may leave out, by tiles, because no query looks at a key behind it. */
+typedef struct {
+    enum {
+        CAUSAL_NONE,
+        CAUSAL_OUTPUT,      /* c (i, j) is not wanted where j > i + diagonal, and may stay as it is */
+        CAUSAL_LOWER,       /* a (i, p) is zero where p > i + diagonal; diagonal >= 0, or `add` */
+        CAUSAL_UPPER        /* a (i, p) is zero where p < i + diagonal; only with `add` */
+    } part;
+    int diagonal;
+} Causal;
+
 /* c (M,N) = [c +] a (M,K) b (K,N), N <= n and K <= k of `b`; one thread, the calling one. */
-void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, bool add);
+void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, Causal causal, bool add);
 
 /* A matrix with fewer than 2^31 - 1 rows after rounding up to a multiple. */
 static inline int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }

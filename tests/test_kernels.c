@@ -821,7 +821,7 @@ static void check_product(Products *p, const Kernels *K, int m, int n, int k, un
     }
     Packed packed = gemm_pack(K, fence_place(&p->packed, packed_bytes(K, k, n), true), b);
     c = output_place(&p->c, m, n, ld, add, at_end);
-    gemm_packed(&p->gemm[0], c, ld, a, packed, n, add);
+    gemm_packed(&p->gemm[0], c, ld, a, packed, n, (Causal){ 0 }, add);
     CHECK(same_elements(c, ld, p->first, m, n) && fence_intact(&p->c) && fence_intact(&p->packed),
           "%s gemm_packed %d x %d x %d differs from gemm", K->name, m, n, k);
 }
@@ -837,12 +837,49 @@ static void check_prefixes(Products *p, const Kernels *K, int depth, int width)
             View a = matrix_place(&p->a, m, k, 2, true, 1), b = some_cols(some_rows(whole, 0, k), 0, n);
             real *c = output_place(&p->c, m, n, width, true, true);
             product_want(p->want, c, width, a, b, true);
-            gemm_packed(&p->gemm[0], c, width, a, packed, n, true);
+            gemm_packed(&p->gemm[0], c, width, a, packed, n, (Causal){ 0 }, true);
             double error = product_error(p->want, c, width, m, n, k);
             CHECK(error <= 1 && fence_intact(&p->c),
                   "%s gemm_packed %d x %d x %d of %d x %d: %.3g times the allowed error",
                   K->name, m, n, k, depth, width, error);
         }
+}
+
+/* What a causal product leaves out changes nothing that is wanted: c (m,n) = a (m,k) b, by the oracle. */
+static void check_causal(Products *p, const Kernels *K, int m, int n, int k, int diagonal, int layout)
+{
+    static const char *const names[] = { "none", "output", "lower", "upper" };
+    for (int part = CAUSAL_OUTPUT; part <= CAUSAL_UPPER; part++) {
+        bool add = part == CAUSAL_UPPER || diagonal < 0 || layout % 2;
+        View a = matrix_place(&p->a, m, k, layout, true, 1), b = matrix_place(&p->b, k, n, 1, true, 2);
+        Packed packed = gemm_pack(K, fence_place(&p->packed, packed_bytes(K, k, n), true), b);
+        real *zeros = (real *)(uintptr_t)a.at, *c = output_place(&p->c, m, n, n, add, true);
+        for (int i = 0; i < m; i++)
+            for (int q = 0; q < k; q++)
+                if ((part == CAUSAL_LOWER && q > i + diagonal) || (part == CAUSAL_UPPER && q < i + diagonal))
+                    zeros[i * a.rs + q * a.cs] = 0;
+        product_want(p->want, c, n, a, b, add);
+        for (int i = 0; i < m && part == CAUSAL_OUTPUT; i++)
+            for (int j = i + diagonal + 1 > 0 ? i + diagonal + 1 : 0; j < n; j++)
+                p->want[i * n + j] = (double)(c[i * n + j] = 0);
+        gemm_packed(&p->gemm[0], c, n, a, packed, n, (Causal){ part, diagonal }, add);
+        for (int i = 0; i < m && part == CAUSAL_OUTPUT; i++)
+            for (int j = i + diagonal + 1 > 0 ? i + diagonal + 1 : 0; j < n; j++) c[i * n + j] = 0;
+        double error = product_error(p->want, c, n, m, n, k);
+        CHECK(error <= 1 && fence_intact(&p->c), "%s causal product %d x %d x %d, %s of diagonal %d: %.3g times the allowed"
+              " error", K->name, m, n, k, names[part], diagonal, error);
+    }
+}
+
+/* a a^T is what a product of two operands gives, to the last bit, and symmetric. */
+static void check_square(Products *p, const Kernels *K, int m, int k, int layout)
+{
+    const Gemm *g = &p->gemm[(m + k) % WORKSPACES];
+    View a = matrix_place(&p->a, m, k, layout, true, 1);
+    gemm(&p->gemm[0], p->first, m, a, transposed(a), false);
+    real *c = output_place(&p->c, m, m, m, false, true);
+    gemm_square(g, c, a);
+    CHECK(same_elements(c, m, p->first, m, m) && fence_intact(&p->c), "%s square of %d x %d, layout %d", K->name, m, k, layout);
 }
 
 static void check_products(Products *p, const Kernels *K)
@@ -868,6 +905,13 @@ static void check_products(Products *p, const Kernels *K)
     check_prefixes(p, K, 70, 70);
     check_prefixes(p, K, 300, 16);
     check_prefixes(p, K, 16, 300);
+    for (int i = 0; i < 200; i++) {
+        int m = sizes[rng_below(5, (uint64_t)(4 * i), SIZES)], n = sizes[rng_below(5, (uint64_t)(4 * i + 1), SIZES)];
+        int k = sizes[rng_below(5, (uint64_t)(4 * i + 2), SIZES)] * (i % 10 == 0 ? 5 : 1);
+        check_causal(p, K, m, n, k, (int)rng_below(5, (uint64_t)(4 * i + 3), 90) - 45, i % LAYOUTS);
+        check_square(p, K, m, k, i % LAYOUTS);
+    }
+    check_square(p, K, 300, 520, 0);
 }
 
 static void bench_products(Products *p, const Kernels *K)
