@@ -185,9 +185,12 @@ void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add) { mul
 void gemm_square(const Gemm *g, real *c, View a)
 {
     multiply(g, (Output){ c, a.rows, false, { CAUSAL_OUTPUT, 0 } }, a, transposed(a));
-    for (int i = 0; i < a.rows; i++)
-        for (int j = 0; j < i; j++)
-            c[(size_t)j * (size_t)a.rows + (size_t)i] = c[(size_t)i * (size_t)a.rows + (size_t)j];
+    enum { SQUARE = 16 };                                   /* a line of the cache is filled before it leaves */
+    for (int i0 = 0; i0 < a.rows; i0 += SQUARE)
+        for (int j0 = 0; j0 <= i0; j0 += SQUARE)
+            for (int i = i0; i < min_int(i0 + SQUARE, a.rows); i++)
+                for (int j = j0; j < min_int(j0 + SQUARE, i); j++)
+                    c[(size_t)j * (size_t)a.rows + (size_t)i] = c[(size_t)i * (size_t)a.rows + (size_t)j];
 }
 
 size_t packed_bytes(const Kernels *K, int k, int n)
