@@ -859,11 +859,13 @@ enum { SERIAL = 1 << 15 };  /* fewer multiply-adds are not worth waking the thre
 /* y (n,O) = x (n,I) w (O,I)^T + b */
 static void linear_streams(const Decoder *d, real *y, const real *x, const real *w, const real *b, int I, int O)
 {
-    enum { ROWS = 16 };
     const Kernels *K = d->m->gemm.K;
-    OMP(parallel for schedule(static) if ((size_t)d->n * (size_t)I * (size_t)O >= SERIAL))
-    for (int o = 0; o < O; o += ROWS)
-        K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, min_dim(ROWS, O - o), I, d->n);
+    int parts = d->m->gemm.threads;
+    OMP(parallel for schedule(static) num_threads(parts) if ((size_t)d->n * (size_t)I * (size_t)O >= SERIAL))
+    for (int part = 0; part < parts; part++) {
+        int o = part * O / parts, end = (part + 1) * O / parts;
+        K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, d->n);
+    }
     for (int i = 0; i < d->n && b != NULL; i++)
         K->add(y + (size_t)i * (size_t)O, b, O);
 }

@@ -41,9 +41,11 @@ static void peak_read(real *sum, const real *p, size_t n)
     vec acc[ROWS][COLS];
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < COLS; j++) acc[i][j] = v_load(sum + (i * COLS + j) * VLEN);
-    for (; n >= WIDTH; n -= WIDTH, p += WIDTH)
+    size_t stream = n / WIDTH * COLS * VLEN;                /* ROWS streams fetch more at once than one does */
+    for (size_t k = 0; k < stream; k += COLS * VLEN)
         for (int i = 0; i < ROWS; i++)
-            for (int j = 0; j < COLS; j++) acc[i][j] = v_add(acc[i][j], v_load(p + (i * COLS + j) * VLEN));
+            for (int j = 0; j < COLS; j++)
+                acc[i][j] = v_add(acc[i][j], v_load(p + (size_t)i * stream + k + (size_t)j * VLEN));
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < COLS; j++) v_store(sum + (i * COLS + j) * VLEN, acc[i][j]);
 }

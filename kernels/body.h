@@ -7,6 +7,7 @@
  *   v_max(a, b) is NaN if b is
  *   v_if_negative(x, a, b)           a where x < 0, else b
  *   v_zip_low(a, b) v_zip_high(a, b) a0 b0 a1 b1 ..., from the lower and from the upper halves of a and b
+ *   v_prefetch(p)                    asks for the line of the cache at p, which need not exist; or does nothing
  *   v_load_part, v_store_part        the first n lanes, 0 < n < VLEN; the others load as 0
  *   vecu, u_set u_lanes u_add u_mul u_xor      lanes of uint32_t; u_lanes is 0, 1, 2, ...
  *   u_shift_left u_shift_right(a, bits)
@@ -182,16 +183,70 @@ static inline real dot(const real *x, const real *y, int n)
     return v_sum(v_add(v_add(s0, s1), v_add(s2, s3)));
 }
 
+enum {
+    BLOCK = 3, GROUP = 4,                                   /* rows and vectors that are multiplied together */
+    LINE = 64 / sizeof(real)                                /* of the cache */
+};
+
+/* sums (R,S) = w (R,n) x (S,n)^T, the rows of w ld apart. Each sum is one chain for every lane, whatever R and S. */
+static inline void dots(real *sums, const real *w, ptrdiff_t ld, const real *x, int n, int R, int S)
+{
+    vec acc[MR][GROUP];
+    for (int r = 0; r < R; r++)
+        for (int s = 0; s < S; s++) acc[r][s] = v_set(0);
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN)
+        for (int r = 0; r < R; r++)
+            for (int s = 0; s < S; s++) acc[r][s] = v_fma(v_load(w + r * ld + i), v_load(x + (ptrdiff_t)s * n + i), acc[r][s]);
+    for (int r = 0; r < R && i < n; r++)
+        for (int s = 0; s < S; s++)
+            acc[r][s] = v_fma(v_load_part(w + r * ld + i, n - i), v_load_part(x + (ptrdiff_t)s * n + i, n - i), acc[r][s]);
+    for (int r = 0; r < R; r++)
+        for (int s = 0; s < S; s++) sums[r * S + s] = v_sum(acc[r][s]);
+}
+
+/* One vector. MR rows at a time, far apart: as many streams from memory, each in order, fetch nearly twice what one does. */
+static void gemv_one(real *y, const real *w, ptrdiff_t ld, const real *x, int rows, int n)
+{
+    int apart = rows / MR;
+    for (int o = 0; o < apart; o++) {
+        real sums[MR];
+        dots(sums, w + o * ld, apart * ld, x, n, MR, 1);
+        for (int r = 0; r < MR; r++) y[o + r * apart] = sums[r];
+    }
+    for (int o = apart * MR; o < rows; o++) dots(y + o, w + o * ld, ld, x, n, 1, 1);
+}
+
+/* Several vectors: blocks of neighbouring rows; while the groups of vectors take their turns at one, the next one is fetched. */
 static void gemv(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real *x, int rows, int n, int vectors)
 {
-    for (int v = 0; v < vectors; v++, y += ldy, x += n)
-        for (int r = 0; r < rows; r++)
-            y[r] = dot(w + r * ld, x, n);
+    int grouped = vectors / GROUP * GROUP, done = grouped > 0 ? rows / BLOCK * BLOCK : 0;
+    for (int o = 0; o < done; o += BLOCK)
+        for (int v = 0; v < grouped; v += GROUP) {
+            real sums[BLOCK * GROUP];
+            ptrdiff_t block = BLOCK * ld, i = block * v / grouped, end = block * (v + GROUP) / grouped;
+            for (; i < end; i += LINE) v_prefetch(w + (o + BLOCK) * ld + i);
+            dots(sums, w + o * ld, ld, x + (ptrdiff_t)v * n, n, BLOCK, GROUP);
+            for (int j = 0; j < BLOCK * GROUP; j++) y[(v + j % GROUP) * ldy + o + j / GROUP] = sums[j];
+        }
+    for (int v = 0; v < vectors; v++) {
+        int o = v < grouped ? done : 0;
+        gemv_one(y + v * ldy + o, w + o * ld, ld, x + (ptrdiff_t)v * n, rows - o, n);
+    }
 }
 
 static void weighted_rows(real *y, const real *p, const real *v, ptrdiff_t ld, int rows, int n)
 {
-    for (int i = 0; i < n; i += VLEN) {
+    enum { WIDE = 8 };                                      /* vectors; so a row is read once, in order */
+    int i = 0;
+    for (; i + WIDE * VLEN <= n; i += WIDE * VLEN) {
+        vec s[WIDE];
+        for (int j = 0; j < WIDE; j++) s[j] = v_set(0);
+        for (int r = 0; r < rows; r++)
+            for (int j = 0; j < WIDE; j++) s[j] = v_fma(v_set(p[r]), v_load(v + r * ld + i + j * VLEN), s[j]);
+        for (int j = 0; j < WIDE; j++) v_store(y + i + j * VLEN, s[j]);
+    }
+    for (; i < n; i += VLEN) {
         vec s = v_set(0);
         for (int r = 0; r < rows; r++)
             s = v_fma(v_set(p[r]), v_get(v + r * ld + i, n - i), s);

@@ -12,6 +12,7 @@ enum { VLEN = 4, MR = 8, NV = 3 };
 
 static inline vec v_load(const float *p) { return vld1q_f32(p); }
 static inline void v_store(float *p, vec a) { vst1q_f32(p, a); }
+static inline void v_prefetch(const float *p) { __builtin_prefetch(p); }
 static inline vec v_set(float x) { return vdupq_n_f32(x); }
 static inline vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 static inline vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }

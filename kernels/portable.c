@@ -10,6 +10,7 @@ enum { VLEN = 1, MR = 4, NV = 8 };
 
 static inline vec v_load(const real *p) { return *p; }
 static inline void v_store(real *p, vec a) { *p = a; }
+static inline void v_prefetch(const real *p) { (void)p; }
 static inline vec v_set(real x) { return x; }
 static inline vec v_add(vec a, vec b) { return a + b; }
 static inline vec v_sub(vec a, vec b) { return a - b; }

@@ -373,7 +373,7 @@ static void want_adamw(Wide *w)
 #define M(role) { role, MATRIX }
 static const Test tests[] = {
     /* kernel                    arrays                                  relative, absolute        in place */
-    { BOTH(gemv),             { C(OUT), M(IN), V(IN) },                     1e-6, 1e-6, SUMS,           0 },
+    { BOTH(gemv),             { C(OUT), M(IN), V(IN) },                     1e-6, 2e-6, SUMS,           0 },
     { BOTH(weighted_rows),    { V(OUT), C(IN), M(IN) },                     1e-6, 1e-6, SUMS | EACH,    0 },
     { BOTH(add),              { V(IN_OUT), V(IN) },                         1e-6, 0,    EACH,           0 },
     { BOTH(blend),            { V(OUT), V(IN), V(IN) },                     1e-6, 1e-6, EACH,           1 },
