@@ -778,8 +778,9 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
     t->dres = arena_reals(a, N * C);
     t->dx = arena_reals(a, N * C);
     t->datt = arena_reals(a, N * A);
-    t->dqkv = arena_reals(a, N * 3 * A);
-    t->dhid = arena_reals(a, N * (size_t)c->hidden);
+    size_t hidden = (size_t)c->hidden;
+    t->dhid = arena_reals(a, N * (hidden > 3 * A ? hidden : 3 * A));
+    t->dqkv = t->dhid;                                      /* wanted when dhid no longer is */
     t->dpre = config_gated(c) ? arena_reals(a, N * (size_t)config_pre(c)) : t->dhid;
 }
 
