@@ -51,7 +51,7 @@ model.h head_backward           s/lse\[t0 + i\]/lse[t0]/
 model.h head_backward           s/attention_mask(h->p, T, t0, m);//
 model.h head_backward           /pd = h->pd/d
 model.h head_backward           /attention_dropout(s, h->dp/d
-model.h head_backward           s/h->block, d), D, true/h->block, d), D, false/
+model.h head_backward           s/h->block, d), D, upper, true/h->block, d), D, upper, false/
 model.h head_backward           s/transposed(view_ld(pd, m, end, T))/transposed(view_ld(h->p, m, end, T))/
 model.h head_backward           s/gemm_pack(s->K, h->block, d)/gemm_pack(s->K, h->block, q)/
 model.h head_backward           s/T, d, vt, end/T, d, kt, end/
@@ -59,7 +59,10 @@ model.h head_backward           s/\(t0 + i + 1, \)scale);/\11);/
 model.h head_backward           s/attention_mask(h->dp, T, t0, m);//
 model.h head_backward           s/view_ld(h->dp, m, end, T), keys/view_ld(h->p, m, end, T), keys/
 model.h head_backward           s/gemm_pack(s->K, h->block, q)/gemm_pack(s->K, h->block, d)/
-model.h head_backward           s/h->block, q), D, true/h->block, q), D, false/
+model.h head_backward           s/h->block, q), D, upper, true/h->block, q), D, upper, false/
+model.h head_backward           s/CAUSAL_OUTPUT, t0/CAUSAL_OUTPUT, t0 - 8/
+model.h head_backward           s/CAUSAL_LOWER, t0/CAUSAL_LOWER, t0 - 1/
+model.h head_backward           s/CAUSAL_UPPER, -t0/CAUSAL_UPPER, 1 - t0/
 model.h head_backward           s/transposed(view_ld(h->dp, m, end, T))/transposed(view_ld(h->p, m, end, T))/
 model.h attention_backward      s/part = 1; part < 3/part = 2; part < 3/
 model.h attention_backward      s/part = 1; part < 3/part = 1; part < 2/
