@@ -18,7 +18,7 @@ typedef struct {
     /* x (width): `rounds` times x <- x + a b, or x <- x a + b where multiply and add are separate. With
      * a = 1/2 and b = 1 every x stays in range. */
     void (*fma)(real *x, real a, real b, int64_t rounds);
-    /* sum (width) += the rows of p (n / width, width); a last incomplete row is left out. */
+    /* sum (width) += p (n), read in as many streams as a tile has rows; what is left of n / width is left out. */
     void (*read)(real *sum, const real *p, size_t n);
 } Peak;
 

@@ -225,7 +225,7 @@ static void gemv(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real
         for (int v = 0; v < grouped; v += GROUP) {
             real sums[BLOCK * GROUP];
             ptrdiff_t block = BLOCK * ld, i = block * v / grouped, end = block * (v + GROUP) / grouped;
-            for (; i < end; i += LINE) v_prefetch(w + (o + BLOCK) * ld + i);
+            for (; i < end && o + BLOCK < done; i += LINE) v_prefetch(w + (o + BLOCK) * ld + i);
             dots(sums, w + o * ld, ld, x + (ptrdiff_t)v * n, n, BLOCK, GROUP);
             for (int j = 0; j < BLOCK * GROUP; j++) y[(v + j % GROUP) * ldy + o + j / GROUP] = sums[j];
         }

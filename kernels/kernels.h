@@ -152,7 +152,7 @@ typedef struct {
 size_t packed_bytes(const Kernels *K, int k, int n);
 Packed gemm_pack(const Kernels *K, char *memory, View b);
 
-/* What a product of attention may leave out, by tiles, because no query looks at a key behind it. */
+/* What a product may leave out, by tiles: in attention, because no query looks at a key behind it; of a symmetric one, half. */
 typedef struct {
     enum {
         CAUSAL_NONE,
