@@ -398,23 +398,17 @@ signals() {
     check 'signals: every step once' [ "$(grep -c '^{"step":[0-9]*,"seconds"' sig.log)" = 600 ]
     check 'signals: every evaluation' [ "$(grep -c val_loss sig.log)" = 7 ]
 
-    # A slice of about two seconds: the second signal does not wait for its end, so nobody removes the lock. On a busy
-    # machine the slice may end between the signals, and the run then ends as after one: tried again.
-    for _ in 1 2 3 4 5; do
-        remove two
-        two_signals
-        if absent two.bin two.last.bin; then break; fi
-        check 'two signals, the first in time: sound files' sound two.bin two.last.bin
-    done
-    check 'two signals: 143' [ $ended -eq 143 ]
-    check 'two signals: at once' [ -e two.lock ]
-    check 'two signals: no files' absent two.bin two.last.bin two.tmp
-    run 0 'two signals: the lock is stale' ./train t.txt $tiny --out two.bin
-
+    two_signals
     start_nohup
 }
 
+# In its first step the run is stopped, so that both signals wait for it and none can be early or late. It goes on into
+# the one handler and, before its slice ends and anything is saved, into the other.
 two_signals() {
+    if ignores HUP; then
+        echo 'train.sh: SIGHUP is ignored here, so two signals are not tested'
+        return
+    fi
     ./train t.txt --layers 2 --channels 256 --context 256 --batch 64 --slice 64 --threads 1 --val-fraction 0 \
         --out two.bin --log two.log 2>two.err &
     running=$!
@@ -423,10 +417,16 @@ two_signals() {
         sleep 0.02
         tries=$((tries + 1))
     done
+    kill -STOP $running
     kill -TERM $running
-    sleep 0.1
-    kill -TERM $running
+    kill -HUP $running
+    kill -CONT $running
     end_long
+    [ $ended -eq 129 ] || [ $ended -eq 143 ]
+    verdict $? "two signals: exit status $ended, expected that of either"
+    check 'two signals: at once' [ -e two.lock ]
+    check 'two signals: no files' absent two.bin two.last.bin two.tmp
+    run 0 'two signals: the lock is stale' ./train t.txt $tiny --out two.bin
 }
 
 # As under nohup.
