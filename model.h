@@ -204,13 +204,13 @@ static uint64_t dropout_key(const Pass *s, int layer, int site, size_t row)
     return rng_bits(rng_bits(s->key, (uint64_t)(layer * SITES + site)), row);
 }
 
-static void dropout_rows(const Pass *s, real *x, int layer, int site)
+static void dropout_rows(const Pass *s, real *y, const real *x /* (N,C); may be y */, int layer, int site)
 {
     size_t first = (size_t)s->first * (size_t)s->T, C = (size_t)s->c->channels;
     if (s->dropout.threshold == 0) return;
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
-        s->K->dropout(x + (size_t)r * C, x + (size_t)r * C, (int)C, dropout_key(s, layer, site, first + (size_t)r), s->dropout);
+        s->K->dropout(y + (size_t)r * C, x + (size_t)r * C, (int)C, dropout_key(s, layer, site, first + (size_t)r), s->dropout);
 }
 
 enum { COLUMNS = 64 };      /* a thread's share when columns are summed over rows */
@@ -230,7 +230,7 @@ static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_
         memcpy(res + (size_t)r * C, wte + (size_t)ids[r] * C, C * sizeof *res);
         if (wpe != NULL) s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
     }
-    if (wpe != NULL) dropout_rows(s, res, 0, SITE_EMBEDDING);
+    if (wpe != NULL) dropout_rows(s, res, res, 0, SITE_EMBEDDING);
     profile_mark(s->profile, PHASE_EMBEDDING);
 }
 
@@ -238,7 +238,7 @@ static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe
                                real *dres /* (N,C) */, const int32_t *ids /* (N) */)
 {
     int C = s->c->channels;
-    if (dwpe != NULL) dropout_rows(s, dres, 0, SITE_EMBEDDING);
+    if (dwpe != NULL) dropout_rows(s, dres, dres, 0, SITE_EMBEDDING);
     OMP(parallel for schedule(static))
     for (int j = 0; j < C; j += COLUMNS)
         for (int r = 0; r < s->N; r++) {
@@ -520,18 +520,20 @@ static void activation_backward(const Pass *s, real *dpre /* (N,G) */, const rea
 static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch /* (N,C) */, int layer, int site)
 {
     size_t C = (size_t)s->c->channels;
-    dropout_rows(s, branch, layer, site);
+    dropout_rows(s, branch, branch, layer, site);
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
         s->K->add(res + (size_t)r * C, branch + (size_t)r * C, (int)C);
     profile_mark(s->profile, PHASE_RESIDUAL);
 }
 
-static void residual_backward(const Pass *s, real *dbranch /* (N,C) */, const real *dres /* (N,C) */, int layer, int site)
+/* Returns dbranch (N,C): `dropped`, or dres itself if nothing is dropped. */
+static const real *residual_backward(const Pass *s, real *dropped, const real *dres /* (N,C) */, int layer, int site)
 {
-    memcpy(dbranch, dres, (size_t)s->N * (size_t)s->c->channels * sizeof *dres);
-    dropout_rows(s, dbranch, layer, site);
+    if (s->dropout.threshold == 0) return dres;
+    dropout_rows(s, dropped, dres, layer, site);
     profile_mark(s->profile, PHASE_RESIDUAL);
+    return dropped;
 }
 
 /* ---------------------------------------------------------------- cross-entropy
@@ -584,13 +586,13 @@ static void block_forward(const Pass *s, real *res, real *branch, const Block *w
 static void block_backward(const Pass *s, const Acts *t, const Block *w, const Block *g, const BlockActs *a, int layer)
 {
     int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c), N = s->N;
-    residual_backward  (s, t->branch, t->dres, layer, SITE_MLP);
-    linear_backward    (s, t->dhid, g->outw, g->outb, t->branch, a->hid, w->outw, N, F, C);
+    const real *dbranch = residual_backward(s, t->branch, t->dres, layer, SITE_MLP);
+    linear_backward    (s, t->dhid, g->outw, g->outb, dbranch, a->hid, w->outw, N, F, C);
     activation_backward(s, t->dpre, t->dhid, a->pre);
     linear_backward    (s, t->dx, g->fcw, g->fcb, t->dpre, a->n2, w->fcw, N, C, G);
     norm_backward      (s, t->dres, g->ln2w, g->ln2b, t->dx, &a->ln2, w->ln2w);
-    residual_backward  (s, t->branch, t->dres, layer, SITE_PROJECTION);
-    linear_backward    (s, t->datt, g->projw, g->projb, t->branch, a->att, w->projw, N, A, C);
+    dbranch = residual_backward(s, t->branch, t->dres, layer, SITE_PROJECTION);
+    linear_backward    (s, t->datt, g->projw, g->projb, dbranch, a->att, w->projw, N, A, C);
     attention_backward (s, t->dqkv, t->datt, a->lse, a->qkv, layer);
     qk_backward        (s, t->dqkv, g->qnw, g->knw, &a->qk, w->qnw, w->knw);
     linear_backward    (s, t->dx, g->qkvw, g->qkvb, t->dqkv, a->n1, w->qkvw, N, C, 3 * A);
@@ -640,7 +642,8 @@ static Pass pass_make(Model *m, int n, int T)
 
 void model_zero_grads(Model *m)
 {
-    memset(m->grads, 0, m->size * sizeof(real));
+    OMP(parallel for schedule(static))
+    for (size_t i = 0; i < m->size; i++) m->grads[i] = 0;
     memset(m->dwte_input, 0, (size_t)m->config.vocab * (size_t)m->config.channels * sizeof(real));
 }
 

@@ -144,40 +144,53 @@ static Grid grid_of(int threads, int tiles, int panels)
     return best;
 }
 
-/* At most NC columns of b, in an open parallel region. */
-static void gemm_columns(const Gemm *g, Output c, View a, View b)
+/* c = [c +] a b in blocks of KC, b's panels packed in their whole depth a.cols; the calling thread alone. */
+static void multiply_blocks(const Gemm *g, Output c, View a, Columns b)
+{
+    for (int k0 = 0; k0 < a.cols; k0 += KC, c.add = true) {
+        Columns some = { b.panels + (size_t)(k0 * g->K->nr) * g->K->packed, b.stride, b.n, min_int(KC, a.cols - k0) };
+        multiply_rows(g, c, part(a, 0, a.rows, k0, some.k), some);
+        if (c.causal.part != CAUSAL_OUTPUT) c.causal.diagonal -= some.k;
+    }
+}
+
+/* As much of b as g->cols holds, in an open parallel region. */
+static void gemm_block(const Gemm *g, Output c, View a, View b)
 {
     const Kernels *K = g->K;
     int tiles = (a.rows + K->mr - 1) / K->mr, panels = (b.cols + K->nr - 1) / K->nr;
+    size_t stride = (size_t)b.rows * (size_t)K->nr * K->packed;
     Grid grid = grid_of(g->threads, tiles, panels);
 
-    for (int k0 = 0; k0 < a.cols; k0 += KC, c.add = true) {
-        int k = min_int(KC, a.cols - k0);
-        size_t stride = (size_t)k * (size_t)K->nr * K->packed;
-        OMP(for schedule(static))
-        for (int one = 0; one < g->threads; one++) {
-            int p = one * panels / g->threads, j = p * K->nr, end = min_int(b.cols, (one + 1) * panels / g->threads * K->nr);
-            View some = part(b, k0, k, j, end - j);
-            K->pack_cols(g->cols + (size_t)p * stride, some.at, some.rs, some.cs, some.rows, some.cols);
-        }
-        OMP(for schedule(static))
-        for (int one = 0; one < g->threads; one++) {
-            int row = one / grid.across, column = one % grid.across;
-            int i = row * tiles / grid.down * K->mr, m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
-            int p = column * panels / grid.across, j = p * K->nr;
-            int end = min_int(b.cols, (column + 1) * panels / grid.across * K->nr);
-            Columns some = { g->cols + (size_t)p * stride, stride, end - j, k };
-            multiply_rows(g, output_from(c, i, j), part(a, i, m, k0, k), some);
-        }
+    OMP(for schedule(static))
+    for (int one = 0; one < g->threads; one++) {
+        int p = one * panels / g->threads, j = p * K->nr, end = min_int(b.cols, (one + 1) * panels / g->threads * K->nr);
+        View some = part(b, 0, b.rows, j, end - j);
+        K->pack_cols(g->cols + (size_t)p * stride, some.at, some.rs, some.cs, some.rows, some.cols);
+    }
+    OMP(for schedule(static))
+    for (int one = 0; one < g->threads; one++) {
+        int row = one / grid.across, column = one % grid.across;
+        int i = row * tiles / grid.down * K->mr, m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
+        int p = column * panels / grid.across, j = p * K->nr;
+        int end = min_int(b.cols, (column + 1) * panels / grid.across * K->nr);
+        multiply_blocks(g, output_from(c, i, j), part(a, i, m, 0, a.cols),
+                        (Columns){ g->cols + (size_t)p * stride, stride, end - j, b.rows });
     }
 }
 
 static void multiply(const Gemm *g, Output c, View a, View b)
 {
-    int nc = round_up(NC, g->K->nr);
+    int nc = round_up(NC, g->K->nr), width = min_int(round_up(b.cols, g->K->nr), nc);
+    int kc = width > 0 ? nc / width * KC : KC;              /* of few columns more rows, so that threads meet less often */
     OMP(parallel num_threads(g->threads))
-    for (int j = 0; j < b.cols; j += nc)
-        gemm_columns(g, output_from(c, 0, j), a, part(b, 0, b.rows, j, min_int(nc, b.cols - j)));
+    for (int j = 0; j < b.cols; j += nc) {
+        Output some = output_from(c, 0, j);
+        for (int k0 = 0; k0 < a.cols; k0 += kc, some.add = true) {
+            int n = min_int(nc, b.cols - j), k = min_int(kc, a.cols - k0);
+            gemm_block(g, some, part(a, 0, a.rows, k0, k), part(b, k0, k, j, n));
+        }
+    }
 }
 
 void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add) { multiply(g, (Output){ c, ldc, add, { 0 } }, a, b); }
@@ -206,11 +219,5 @@ Packed gemm_pack(const Kernels *K, char *memory, View b)
 
 void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, Causal causal, bool add)
 {
-    Output out = { c, ldc, add, causal };
-    for (int k0 = 0; k0 < a.cols; k0 += KC, out.add = true) {
-        int k = min_int(KC, a.cols - k0);
-        const char *panels = b.panels + (size_t)k0 * (size_t)g->K->nr * g->K->packed;
-        multiply_rows(g, out, part(a, 0, a.rows, k0, k), (Columns){ panels, b.stride, n, k });
-        if (causal.part != CAUSAL_OUTPUT) out.causal.diagonal -= k;
-    }
+    multiply_blocks(g, (Output){ c, ldc, add, causal }, a, (Columns){ b.panels, b.stride, n, a.cols });
 }
