@@ -1,5 +1,5 @@
 /* portable.c: the vocabulary of plain C (1 number a vector; the compiler finds the lanes), and its table.
- * Also the only table of the double build, where exp, tanh and erf are libm's. */
+ * Also the only table of the double build, where exp, tanh and erfc are libm's. */
 #include "kernels.h"
 
 typedef real vec;
@@ -18,6 +18,7 @@ static inline vec v_mul(vec a, vec b) { return a * b; }
 static inline vec v_div(vec a, vec b) { return a / b; }
 static inline vec v_max(vec a, vec b) { return a > b ? a : b; }
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; }
+static inline vec v_if_negative(vec x, vec a, vec b) { return x < 0 ? a : b; }
 static inline real v_sum(vec a) { return a; }
 static inline vec v_zip_low(vec a, vec b) { (void)b; return a; }
 static inline vec v_zip_high(vec a, vec b) { (void)a; return b; }
@@ -40,7 +41,6 @@ static inline vec v_sqrt(vec a) { return sqrt(a); }
 #else
 
 static inline vec v_sqrt(vec a) { return sqrtf(a); }
-static inline vec v_if_negative(vec x, vec a, vec b) { return x < 0 ? a : b; }
 
 static inline vec v_two_to_the(vec z)
 {

@@ -35,7 +35,7 @@ build_mutant() {
 
 # file, function in which to change something, sed command
 cat > table <<'END'
-model.h embedding_backward      s/dropout_rows(s, dres, 0, SITE_EMBEDDING);//
+model.h embedding_backward      s/dropout_rows(s, dres, dres, 0, SITE_EMBEDDING);//
 model.h embedding_backward      s/ids\[r\]/ids[0]/
 model.h embedding_backward      s/r % s->T/r % s->n/
 model.h embedding_backward      /K->add(dwte/d
@@ -89,7 +89,7 @@ model.h qk_backward             s/saved->rstd\[.*\]/saved->rstd[r]/
 model.h head_backward           s/if (attention_drops(s)) attention_dropout(s, h->dp/if (s->dropout.threshold != 0) attention_dropout(s, h->dp/
 model.h head_backward           s/if (attention_drops(s)) attention_dropout(s, pd/if (s->dropout.threshold != 0) attention_dropout(s, pd/
 model.h embedding_backward      s/if (dwpe != NULL) dropout_rows/dropout_rows/
-model.h residual_backward       s/dropout_rows(s, dbranch, layer, site);//
+model.h residual_backward       s/== 0) return dres/>= 0) return dres/
 model.h residual_backward       s/layer, site);/layer + 1, site);/
 model.h cross_entropy_backward  s/-= 1/+= 1/
 model.h cross_entropy_backward  s/targets\[r\]/targets[0]/
@@ -132,11 +132,11 @@ kernels/body.h swiglu_back      s/v_fma(silu, v_sub(v_set(1), s), s)/s/
 kernels/body.h swiglu_back      s/v_mul(v_mul(d, u), slope)/v_mul(d, slope)/
 kernels/body.h swiglu_back      s/v_mul(d, silu)/v_mul(d, s)/
 kernels/body.h gelu_tanh        s/3 \* 0.044715/2 * 0.044715/
-kernels/body.h gelu_back        s/v_fma(v, pdf, cdf)/v_fma(v, cdf, pdf)/
-kernels/body.h gelu_back        s/v_sub(v_set(1), v_mul(th, th))/v_add(v_set(1), v_mul(th, th))/
-kernels/body.h gelu_back        s/v_mul(half, slope)/slope/
-kernels/body.h gelu_back        s/v_mul(v_get(dy + i, n - i), v_fma/v_mul(v_set(1), v_fma/
-kernels/body.h v_normal         s/0\.3989/0.3999/
+kernels/body.h gelu_back        s/v_sub(one, tail)/v_add(one, tail)/
+kernels/body.h gelu_back        s/v_sub(one, v_mul(th, th))/v_add(one, v_mul(th, th))/
+kernels/body.h gelu_back        s/v_mul(v_mul(v, half), slope)/v_mul(v, slope)/
+kernels/body.h gelu_back        s/v_mul(v_get(dy + i, n - i), slope)/v_mul(v_set(1), slope)/
+kernels/body.h v_normal_slope   s/0\.3989/0.3999/
 kernels/body.h softmax_again    s/v_set(-lse)/v_set(lse)/
 kernels/body.h softmax_back     s/dot(dp, p, n)/dot(dp, dp, n)/
 kernels/body.h softmax_back     s/v_sub(v_get(dp/v_add(v_get(dp/
@@ -150,7 +150,7 @@ END
 passed=0 failed=0
 while read -r file function command; do
     cp "$file" original
-    sed "/^[a-z].* $function(/,/^}/ { $command
+    sed "/^[a-z].*[ *]$function(/,/^}/ { $command
     }" original > "$file" || stop "sed does not understand: $command"
     cmp -s original "$file" && stop "changes nothing: $file $function $command"
     build_mutant "$file" || stop "does not compile: $file $function $command"
