@@ -125,14 +125,15 @@ void model_logits(Model *m, const int32_t *x, int T, real *logits);
 typedef struct {
     Model *m;
     int n;                  /* streams; the caller may lower it, and raise it again to what the decoder was opened for */
+    int rows;               /* characters that can be fed together, of all streams: R below */
     int pos;                /* characters that each has seen since the start of the context */
     int32_t *ids;           /* (n,context) those characters */
     real *k, *v;            /* (n,L,H,context,D) */
-    real *x, *norm;         /* (n,C) */
+    real *x, *norm;         /* (R,C) */
     real *xhat;             /* (C) */
-    real *qk, *rstd;        /* (n,2A), (n,2H) */
-    real *qkv, *att;        /* (n,3A), (n,A) */
-    real *pre, *hid;        /* (n,G), (n,F) */
+    real *qk, *rstd;        /* (R,2A), (R,2H) */
+    real *qkv, *att;        /* (R,3A), (R,A) */
+    real *pre, *hid;        /* (R,G), (R,F) */
     real *scores;           /* (n,H,context) */
     real *logits;           /* (n,V) */
     Arena arena;
@@ -860,105 +861,108 @@ void model_close(Model *m)
 
 enum { SERIAL = 1 << 15 };  /* fewer multiply-adds are not worth waking the threads for */
 
-/* y (n,O) = x (n,I) w (O,I)^T + b */
-static void linear_streams(const Decoder *d, real *y, const real *x, const real *w, const real *b, int I, int O)
+/* linear_forward for few rows */
+static void linear_streams(const Pass *s, real *y, const real *x, const real *w, const real *b, int I, int O)
 {
-    const Kernels *K = d->m->gemm.K;
-    int parts = d->m->gemm.threads;
-    OMP(parallel for schedule(static) num_threads(parts) if ((size_t)d->n * (size_t)I * (size_t)O >= SERIAL))
+    int parts = s->g->threads;
+    OMP(parallel for schedule(static) num_threads(parts) if ((size_t)s->N * (size_t)I * (size_t)O >= SERIAL))
     for (int part = 0; part < parts; part++) {
         int o = part * O / parts, end = (part + 1) * O / parts;
-        K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, d->n);
+        s->K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, s->N);
     }
-    for (int i = 0; i < d->n && b != NULL; i++)
-        K->add(y + (size_t)i * (size_t)O, b, O);
+    for (int r = 0; r < s->N && b != NULL; r++)
+        s->K->add(y + (size_t)r * (size_t)O, b, O);
 }
 
 /* d->norm from d->x */
-static void norm_streams(Decoder *d, const real *w, const real *b)
+static void norm_streams(Decoder *d, const Pass *s, const real *w, const real *b)
 {
-    size_t C = (size_t)d->m->config.channels;
-    for (int i = 0; i < d->n; i++)
-        norm_row(&d->m->config, d->m->gemm.K, d->norm + (size_t)i * C, d->xhat, d->x + (size_t)i * C, w, b);
+    size_t C = (size_t)s->c->channels;
+    for (int r = 0; r < s->N; r++)
+        norm_row(s->c, s->K, d->norm + (size_t)r * C, d->xhat, d->x + (size_t)r * C, w, b);
 }
 
-/* Attention of the newest position over all cached ones, for one head of one stream. */
-static void attention_newest(Decoder *d, int layer, int stream, int h)
+/* Attention of the s->T newest positions, each over all before it, for one head of one stream. */
+static void attention_newest(Decoder *d, const Pass *s, int layer, int stream, int h)
 {
-    const Config *c = &d->m->config;
-    const Kernels *K = d->m->gemm.K;
+    const Config *c = s->c;
     size_t H = (size_t)c->heads, A = (size_t)config_attention(c), D = (size_t)c->head_size, T = (size_t)c->context;
-    size_t place = (size_t)stream * H + (size_t)h;
     size_t cache = (((size_t)stream * (size_t)c->layers + (size_t)layer) * H + (size_t)h) * T * D;
-    const real *q = d->qkv + (size_t)stream * 3 * A + (size_t)h * D;
-    real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + place * T;
-    int seen = d->pos + 1;
-    memcpy(k + (size_t)d->pos * D, q + A, D * sizeof *k);
-    memcpy(v + (size_t)d->pos * D, q + 2 * A, D * sizeof *v);
-    K->gemv(scores, seen, k, (ptrdiff_t)D, q, seen, (int)D, 1);
-    K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
-    K->weighted_rows(d->att + place * D, scores, v, (ptrdiff_t)D, seen, (int)D);
+    real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + ((size_t)stream * H + (size_t)h) * T;
+    for (int t = 0; t < s->T; t++) {
+        size_t row = (size_t)(stream * s->T + t), pos = (size_t)(d->pos + t);
+        const real *q = d->qkv + row * 3 * A + (size_t)h * D;
+        int seen = (int)pos + 1;
+        memcpy(k + pos * D, q + A, D * sizeof *k);
+        memcpy(v + pos * D, q + 2 * A, D * sizeof *v);
+        s->K->gemv(scores, seen, k, (ptrdiff_t)D, q, seen, (int)D, 1);
+        s->K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
+        s->K->weighted_rows(d->att + row * A + (size_t)h * D, scores, v, (ptrdiff_t)D, seen, (int)D);
+    }
 }
 
-static void attention_streams(Decoder *d, int layer)
+static void attention_streams(Decoder *d, const Pass *s, int layer)
 {
-    int H = d->m->config.heads;
-    OMP(parallel for schedule(static) if ((double)d->n * config_attention(&d->m->config) * d->pos >= SERIAL))
+    int H = s->c->heads;
+    OMP(parallel for schedule(static) if ((double)s->N * config_attention(s->c) * (d->pos + s->T) >= SERIAL))
     for (int i = 0; i < d->n * H; i++)
-        attention_newest(d, layer, i / H, i % H);
+        attention_newest(d, s, layer, i / H, i % H);
 }
 
-/* block_forward for one row of each stream. */
+/* block_forward for the newest rows of each stream. */
 static void block_streams(Decoder *d, const Pass *s, const Block *w, int layer)
 {
     const Config *c = s->c;
     int C = c->channels, A = config_attention(c), F = c->hidden, G = config_pre(c);
-    norm_streams(d, w->ln1w, w->ln1b);
-    linear_streams(d, d->qkv, d->norm, w->qkvw, w->qkvb, C, 3 * A);
+    norm_streams(d, s, w->ln1w, w->ln1b);
+    linear_streams(s, d->qkv, d->norm, w->qkvw, w->qkvb, C, 3 * A);
     qk_forward(s, d->qkv, &(Normed){ d->qk, d->rstd }, w->qnw, w->knw);
-    attention_streams(d, layer);
-    linear_streams(d, d->norm, d->att, w->projw, w->projb, A, C);
-    s->K->add(d->x, d->norm, d->n * C);
-    norm_streams(d, w->ln2w, w->ln2b);
-    linear_streams(d, d->pre, d->norm, w->fcw, w->fcb, C, G);
-    for (int i = 0; i < d->n; i++)
-        activation_row(c, s->K, d->hid + (size_t)i * (size_t)F, d->pre + (size_t)i * (size_t)G);
-    linear_streams(d, d->norm, d->hid, w->outw, w->outb, F, C);
-    s->K->add(d->x, d->norm, d->n * C);
+    attention_streams(d, s, layer);
+    linear_streams(s, d->norm, d->att, w->projw, w->projb, A, C);
+    s->K->add(d->x, d->norm, s->N * C);
+    norm_streams(d, s, w->ln2w, w->ln2b);
+    linear_streams(s, d->pre, d->norm, w->fcw, w->fcb, C, G);
+    for (int r = 0; r < s->N; r++)
+        activation_row(c, s->K, d->hid + (size_t)r * (size_t)F, d->pre + (size_t)r * (size_t)G);
+    linear_streams(s, d->norm, d->hid, w->outw, w->outb, F, C);
+    s->K->add(d->x, d->norm, s->N * C);
 }
 
-/* The character at pos of each stream. */
-static void decoder_feed(Decoder *d)
+/* `count` characters from pos on, of each stream: row i count + t is that at pos + t of stream i. */
+static void decoder_feed(Decoder *d, int count)
 {
     Model *m = d->m;
-    size_t C = (size_t)m->config.channels, T = (size_t)m->config.context, pos = (size_t)d->pos;
-    Pass s = pass_make(m, d->n, 1);
-    if (m->cosine != NULL) {                                /* all rows of this pass stand at pos */
-        s.cosine += pos * (size_t)(m->config.head_size / 2);
-        s.sine += pos * (size_t)(m->config.head_size / 2);
+    size_t C = (size_t)m->config.channels, T = (size_t)m->config.context;
+    Pass s = pass_make(m, d->n, count);
+    if (m->cosine != NULL) {
+        s.cosine += (size_t)d->pos * (size_t)(m->config.head_size / 2);
+        s.sine += (size_t)d->pos * (size_t)(m->config.head_size / 2);
     }
-    for (size_t i = 0; i < (size_t)d->n; i++) {
-        memcpy(d->x + i * C, m->w.wte + (size_t)d->ids[i * T + pos] * C, C * sizeof *d->x);
-        if (m->w.wpe != NULL) s.K->add(d->x + i * C, m->w.wpe + pos * C, (int)C);
+    for (int r = 0; r < s.N; r++) {
+        size_t at = (size_t)r * C, pos = (size_t)(d->pos + r % count);
+        memcpy(d->x + at, m->w.wte + (size_t)d->ids[(size_t)(r / count) * T + pos] * C, C * sizeof *d->x);
+        if (m->w.wpe != NULL) s.K->add(d->x + at, m->w.wpe + pos * C, (int)C);
     }
     for (int l = 0; l < m->config.layers; l++)
         block_streams(d, &s, &m->w.blocks[l], l);
-    d->pos++;
+    d->pos += count;
 }
 
 const real *decoder_step(Decoder *d, const int32_t *ids)
 {
     const Model *m = d->m;
-    size_t T = (size_t)m->config.context, keep = T / 2;
+    size_t T = (size_t)m->config.context;
+    int keep = m->config.context / 2;
     if ((size_t)d->pos == T) {
         for (size_t i = 0; i < (size_t)d->n; i++)
-            memmove(d->ids + i * T, d->ids + i * T + T - keep, keep * sizeof *ids);
-        for (d->pos = 0; (size_t)d->pos < keep;) decoder_feed(d);
+            memmove(d->ids + i * T, d->ids + (i + 1) * T - keep, (size_t)keep * sizeof *ids);
+        for (d->pos = 0; d->pos < keep;) decoder_feed(d, min_dim(d->rows / d->n, keep - d->pos));
     }
     for (size_t i = 0; i < (size_t)d->n; i++) d->ids[i * T + (size_t)d->pos] = ids[i];
-    decoder_feed(d);
-    norm_streams(d, m->w.lnfw, m->w.lnfb);
-    linear_streams(d, d->logits, d->norm, m->w.head, NULL, m->config.channels, m->config.vocab);
+    decoder_feed(d, 1);
+    Pass s = pass_make(d->m, d->n, 1);
+    norm_streams(d, &s, m->w.lnfw, m->w.lnfb);
+    linear_streams(&s, d->logits, d->norm, m->w.head, NULL, m->config.channels, m->config.vocab);
     return d->logits;
 }
 
@@ -982,35 +986,41 @@ void decoder_reset(Decoder *d) { d->pos = 0; }
 static void layout_decoder(Decoder *d, Arena *a)
 {
     const Config *c = &d->m->config;
-    size_t n = (size_t)d->n, C = (size_t)c->channels, A = (size_t)config_attention(c), H = (size_t)c->heads;
+    size_t n = (size_t)d->n, R = (size_t)d->rows, C = (size_t)c->channels, A = (size_t)config_attention(c), H = (size_t)c->heads;
     size_t T = (size_t)c->context, cache = n * (size_t)c->layers * T * A;
     d->ids = arena_take(a, n * T, sizeof *d->ids);
     d->k = arena_reals(a, cache);
     d->v = arena_reals(a, cache);
-    d->x = arena_reals(a, n * C);
-    d->norm = arena_reals(a, n * C);
+    d->x = arena_reals(a, R * C);
+    d->norm = arena_reals(a, R * C);
     d->xhat = arena_reals(a, C);
-    d->qk = arena_reals(a, n * 2 * A);
-    d->rstd = arena_reals(a, n * 2 * H);
-    d->qkv = arena_reals(a, n * 3 * A);
-    d->att = arena_reals(a, n * A);
-    d->pre = arena_reals(a, n * (size_t)config_pre(c));
-    d->hid = arena_reals(a, n * (size_t)c->hidden);
+    d->qk = arena_reals(a, R * 2 * A);
+    d->rstd = arena_reals(a, R * 2 * H);
+    d->qkv = arena_reals(a, R * 3 * A);
+    d->att = arena_reals(a, R * A);
+    d->pre = arena_reals(a, R * (size_t)config_pre(c));
+    d->hid = arena_reals(a, R * (size_t)c->hidden);
     d->scores = arena_reals(a, n * H * T);
     d->logits = arena_reals(a, n * (size_t)c->vocab);
 }
 
+static Decoder decoder_measure(Model *m, int streams)
+{
+    enum { ROWS = 16 };                                     /* as many read the weights once for all of them */
+    Decoder d = { .m = m, .n = streams, .rows = streams > ROWS ? streams : ROWS };
+    layout_decoder(&d, &d.arena);
+    return d;
+}
+
 size_t decoder_bytes(Model *m, int streams)
 {
-    Decoder d = { .m = m, .n = streams };
-    layout_decoder(&d, &d.arena);
+    Decoder d = decoder_measure(m, streams);
     return d.arena.used;
 }
 
 int decoder_open(Decoder *d, Model *m, int streams, Err *err)
 {
-    *d = (Decoder){ .m = m, .n = streams };
-    layout_decoder(d, &d->arena);
+    *d = decoder_measure(m, streams);
     if (arena_open(&d->arena, "decoder", err)) return -1;
     layout_decoder(d, &d->arena);
     return 0;
