@@ -1,8 +1,8 @@
 /* gemm.c: c = [c +] a b on strided views: blocking, packing, threads. Portable; the tables do the arithmetic.
  *
- * The loops are those of Goto and van de Geijn (2008): a block of KC rows of b is packed once and shared, each
- * thread takes a block of at most MC rows of a, packed if tiles cannot read it well where it lies, and tiles of mr x nr
- * outputs run over the panels.
+ * The loops are those of Goto and van de Geijn (2008): as much of b as there is room for is packed once and shared, each
+ * thread takes blocks of at most MC rows and KC columns of a, packed if tiles cannot read them well where they lie, and tiles
+ * of mr x nr outputs run over the panels.
  * An output is always summed in one chain in the order of k: blocks only interrupt it to store and load it.
  */
 #include "kernels.h"
