@@ -887,7 +887,8 @@ static void check_products(Products *p, const Kernels *K)
     static const int sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 64, 65, 70 };
     static const int large[][3] = {
         { 145, 33, 257 }, { 300, 17, 520 }, { 7, 2065, 3 }, { 40, 2049, 20 }, { 1, 1, 1000 },
-        { 384, 100, 129 }, { 1, 384, 300 }, { 289, 1, 256 }, { 6, 16, 512 }, { 20, 17, 1024 }
+        { 384, 100, 129 }, { 1, 384, 300 }, { 289, 1, 256 }, { 6, 16, 512 }, { 20, 17, 1024 },
+        { 5, 1100, 300 }, { 3, 700, 600 }
     };
     enum { SIZES = sizeof sizes / sizeof sizes[0], LARGE = sizeof large / sizeof large[0], RANDOM = 400 };
     static const int depths[] = { 1, 2, 7, 40 };
