@@ -269,8 +269,8 @@ init_refused() {
 # Weights times -1e12 in every step, and still times -3e10 after five returns.
 wild="$tiny --lr 1e6 --min-lr 1e6 --warmup 0 --weight-decay 1e6"
 
-# Weights times -2 in every step, and times -0.5 after one return.
-too_fast="$tiny --lr 1e-2 --warmup 0 --weight-decay 300 --schedule constant --steps 60"
+# Weights times -2.1 in every step, and times -0.6 after one return; gradients overflow from step 17 on.
+too_fast="$tiny --lr 1e-2 --warmup 0 --weight-decay 314 --schedule constant --steps 60"
 
 whole_log() {
     check "$1: the log is JSON" not grep -E -v -e "$json_line" "$2"
@@ -345,7 +345,7 @@ one_return() {
     says 'too fast, resumed with the halved rate' 'has 0.01'
 
     # What is evaluated while updates are left out is neither the best nor saved.
-    for every in 18 19; do
+    for every in 17 18; do
         remove d
         run 0 "too fast, evaluated at $every" ./train t.txt $too_fast --eval-every $every --out d.bin --log d.log
         says "too fast, evaluated at $every" 'back to step 0 with --lr 0.005 (return 1 of 5)'
