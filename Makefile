@@ -58,11 +58,11 @@ OBJ     = $(if $(BIN),$(BIN)o,build/o)
 # ---------------------------------------------------------------- what is built from what
 PROGRAMS = train sample eval inspect
 KERNELS  = kernels/kernels kernels/gemm $(TABLES:%=kernels/%)
-LIGHT    = tokenizer corpus optimizer $(KERNELS)
-PARTS    = $(LIGHT) checkpoint
+LIGHT    = tokenizer corpus training/optimizer $(KERNELS)
+PARTS    = $(LIGHT) formats/checkpoint
 TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_gradients test_fuzz
 FUZZED   = checkpoint text options json
-SCRIPTS  = cli train pages
+SCRIPTS  = cli/cli run/train cli/pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 all: $(PROGRAMS:%=$(BIN)%)
@@ -90,16 +90,16 @@ $(OBJ)/float/train.o $(OBJ)/faults/train.o: $(OBJ)/commit
 $(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(PARTS:%=$(OBJ)/float/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 
-$(OBJ)/test_gradients: $(OBJ)/double/tests/test_gradients.o $(KERNELS:%=$(OBJ)/double/%.o)
+$(OBJ)/test_gradients: $(OBJ)/double/tests/unit/test_gradients.o $(KERNELS:%=$(OBJ)/double/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
-$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/test_checkpoint.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
+$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 # Here a target has a name of its own, and one of them brings the model for all.
-$(FUZZED:%=$(OBJ)/float/tests/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInput=$(notdir $*)
-$(OBJ)/float/tests/fuzz_options.o: COMPILE += -DMODEL_IMPLEMENTED
-$(OBJ)/test_fuzz: $(OBJ)/float/tests/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz_%.o) $(PARTS:%=$(OBJ)/float/%.o)
+$(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInput=$(notdir $*)
+$(OBJ)/float/tests/fuzz/fuzz_options.o: COMPILE += -DMODEL_IMPLEMENTED
+$(OBJ)/test_fuzz: $(OBJ)/float/tests/fuzz/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o) $(PARTS:%=$(OBJ)/float/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
-$(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): $(OBJ)/%: $(OBJ)/float/tests/%.o $(LIGHT:%=$(OBJ)/float/%.o)
+$(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): $(OBJ)/%: $(OBJ)/float/tests/unit/%.o $(LIGHT:%=$(OBJ)/float/%.o)
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 $(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
 	@mkdir -p $(@D)
@@ -127,7 +127,7 @@ mutate:
 	@sh tests/mutate.sh
 
 kills: all
-	@sh tests/kills.sh $(or $(BIN),./)
+	@sh tests/run/kills.sh $(or $(BIN),./)
 
 # clang's libFuzzer over each target in turn; FUZZ=json tries one. What it learns stays in build/fuzz/NAME.
 # Its -timeout is by the clock on the wall: an input is slow too when others have the processor.
@@ -137,9 +137,9 @@ FUZZ         = $(FUZZED)
 FUZZ_FLAGS   = $(FIXED) -DFOLIO_PORTABLE_ONLY -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 # Comparisons in the loop over all code points would take nine tenths of the time.
 build/fuzz/fuzz_text: FUZZ_FLAGS += -fno-sanitize-coverage=trace-cmp
-$(FUZZED:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: $(wildcard *.c *.h kernels/*.c kernels/*.h tests/fuzz.h tests/fuzz_*.c)
+$(FUZZED:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: $(wildcard *.c *.h */*.c */*.h tests/fuzz/fuzz*.[ch])
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) tests/fuzz_$*.c $(PARTS:%=%.c) -o $@ -lm
+	$(FUZZ_CC) $(FUZZ_FLAGS) tests/fuzz/fuzz_$*.c $(PARTS:%=%.c) -o $@ -lm
 
 fuzz: $(FUZZ:%=build/fuzz/fuzz_%) $(OBJ)/test_fuzz
 	$(OBJ)/test_fuzz --seeds build/fuzz

@@ -10,7 +10,7 @@
  */
 #include "base.h"
 #include "corpus.h"
-#include "machine.h"
+#include "system/machine.h"
 
 #define DATA_FOLDER "data/"
 

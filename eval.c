@@ -8,14 +8,14 @@
  *     ./eval ckpt.bin lines.txt --per-line
  */
 #include "base.h"
-#include "checkpoint.h"
-#include "cli.h"
+#include "formats/checkpoint.h"
+#include "cli/options.h"
 #include "corpus.h"
-#include "ensemble.h"
+#include "inference/ensemble.h"
 #include "kernels/kernels.h"
-#include "machine.h"
-#include "pages.h"
-#include "protocol.h"
+#include "system/machine.h"
+#include "cli/pages.h"
+#include "inference/evaluate.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
 #include "model.h"

@@ -6,10 +6,10 @@
  *     ./inspect ckpt.bin --tensors
  */
 #include "base.h"
-#include "checkpoint.h"
-#include "cli.h"
+#include "formats/checkpoint.h"
+#include "cli/options.h"
 #include "kernels/kernels.h"
-#include "pages.h"
+#include "cli/pages.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
 #include "model.h"

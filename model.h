@@ -28,7 +28,7 @@
 #include "base.h"
 #include "config.h"
 #include "kernels/kernels.h"
-#include "profile.h"
+#include "system/profile.h"
 
 typedef struct {            /* what a layer norm's backward needs */
     real *xhat;             /* (N,C) */

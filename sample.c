@@ -7,13 +7,13 @@
  *     ./sample ckpt.bin --prompt "ROMEO:" --length 500 --seed 2
  */
 #include "base.h"
-#include "checkpoint.h"
-#include "cli.h"
-#include "ensemble.h"
+#include "formats/checkpoint.h"
+#include "cli/options.h"
+#include "inference/ensemble.h"
 #include "kernels/kernels.h"
-#include "machine.h"
-#include "pages.h"
-#include "sampling.h"
+#include "system/machine.h"
+#include "cli/pages.h"
+#include "inference/sampling.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
 #include "model.h"

@@ -7,20 +7,20 @@
  *     ./train shakespeare.txt --preset nanogpt-cpu --out shakespeare.bin
  */
 #include "base.h"
-#include "budget.h"
-#include "checkpoint.h"
-#include "cli.h"
+#include "training/budget.h"
+#include "formats/checkpoint.h"
+#include "cli/options.h"
 #include "corpus.h"
 #include "kernels/kernels.h"
-#include "machine.h"
-#include "optimizer.h"
-#include "pages.h"
-#include "runfiles.h"
-#include "sampling.h"
+#include "system/machine.h"
+#include "training/optimizer.h"
+#include "cli/pages.h"
+#include "system/files.h"
+#include "inference/sampling.h"
 #include "tokenizer.h"
 #define MODEL_IMPLEMENTATION
 #include "model.h"
-#include "protocol.h"
+#include "inference/evaluate.h"
 
 #ifndef FOLIO_COMMIT
 #define FOLIO_COMMIT "unknown"

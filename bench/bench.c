@@ -6,13 +6,13 @@
  *     make bench          or, with options:          build/o/bench --quick --isa avx2 --rounds 21
  */
 #include "../base.h"
-#include "../cli.h"
+#include "../cli/options.h"
 #include "../corpus.h"
 #include "../kernels/kernels.h"
-#include "../machine.h"
-#include "../optimizer.h"
-#include "../pages.h"
-#include "../sampling.h"
+#include "../system/machine.h"
+#include "../training/optimizer.h"
+#include "../cli/pages.h"
+#include "../inference/sampling.h"
 #include "../tokenizer.h"
 #define MODEL_IMPLEMENTATION
 #include "../model.h"

@@ -2,8 +2,8 @@
  *
  * Owns: the counts of calls and the one fault that is armed, from FAULT or by faults_arm. Only tests are
  * linked with this state, and calls are expected from one thread at a time. */
-#include "base.h"
-#include "tests/faults.h"
+#include "../base.h"
+#include "faults.h"
 
 #include <signal.h>
 

@@ -23,16 +23,17 @@ run_test() {
     test_text) "$obj/$1" "$here/../data" ;;
     test_fuzz) "$obj/$1" "$here/fuzz" ;;
     test_*) "$obj/$1" ;;
-    cli) sh "$here/cli.sh" "$bin" ;;
+    cli/cli) sh "$here/$1.sh" "$bin" ;;
     *) sh "$here/$1.sh" "$bin" "$obj/faulty" ;;
     esac
 }
 
 # Runs one test and prints its last line, or all it said; its counts go to log/NAME.counts.
 judge() {
-    run_test "$1" > "$log/$1" 2>&1 < /dev/null
+    file=$(basename "$1")
+    run_test "$1" > "$log/$file" 2>&1 < /dev/null
     status=$?
-    last=$(tail -n 1 "$log/$1")
+    last=$(tail -n 1 "$log/$file")
     counts=$(printf '%s\n' "$last" | sed -n 's/^[a-z_]*: \([0-9]\{1,9\}\) passed, \([0-9]\{1,9\}\) failed$/\1 \2/p')
     case "$status,$counts" in
     *,) last="$1: no verdict, exit status $status" counts='0 1' ;;
@@ -40,8 +41,8 @@ judge() {
     0,*) ;;
     *,*' 0') last="$last, but exit status $status" counts="${counts% *} 1" ;;
     esac
-    echo "$counts" > "$log/$1.counts"
-    [ "${counts#* }" = 0 ] || sed "s/^/    /" "$log/$1"
+    echo "$counts" > "$log/$file.counts"
+    [ "${counts#* }" = 0 ] || sed "s/^/    /" "$log/$file"
     echo "$last"
 }
 
@@ -58,8 +59,9 @@ wait "$lane"
 
 passed=0 failed=0
 for name in "$@"; do
-    [ -s "$log/$name.counts" ] || echo '0 1' > "$log/$name.counts"
-    read -r p f < "$log/$name.counts"
+    file=$log/$(basename "$name").counts
+    [ -s "$file" ] || echo '0 1' > "$file"
+    read -r p f < "$file"
     passed=$((passed + p)) failed=$((failed + f))
 done
 echo "$passed passed, $failed failed"

@@ -1,0 +1,123 @@
+/* fuzz_options.c: the command line of cli.h, with the table of `train`, over words of any bytes.
+ *
+ * The input is the words, each ended by a newline or a NUL.
+ */
+#include "fuzz.h"
+
+#define main train_main
+int main(int argc, char **argv);
+#include "../../train.c"
+#undef main
+
+enum { WORDS_MAX = 200 };
+
+/* Whether all of a word is a decimal number: a number of JSON, but with a sign +, zeros before it, and no digit needed on
+ * one side of the point. */
+static bool is_number(const char *word)
+{
+    size_t n = strlen(word), sign = word[0] == '+' || word[0] == '-';
+    size_t mantissa = strspn(word + sign, "0123456789."), digits = 0, points = 0;
+    for (size_t i = 0; i < mantissa; i++) {
+        if (word[sign + i] == '.') points++;
+        else digits++;
+    }
+    size_t at = sign + mantissa;
+    if (digits == 0 || points > 1) return false;
+    if (at == n) return true;
+    if (word[at] != 'e' && word[at] != 'E') return false;
+    at += 1 + (word[at + 1] == '+' || word[at + 1] == '-');
+    return at < n && strspn(word + at, "0123456789") == n - at;
+}
+
+/* A number is read as the C library reads it. */
+static void try_number(const char *word)
+{
+    int64_t whole = 0;
+    bool number = is_number(word), is_whole = cli_whole(word, &whole);
+    REQUIRE(cli_is_number(word) == number);
+    REQUIRE(number || !is_whole);
+    if (is_whole) {
+        double x = strtod(word, NULL);
+        REQUIRE(x == (double)whole);
+    }
+    if (strlen(word) <= 18 && word[0] != '\0' && strspn(word, "0123456789") == strlen(word))
+        REQUIRE(is_whole && whole == strtoll(word, NULL, 10));
+}
+
+/* The value is in the range of its row, and the same after a way through text. */
+static void require_value(const Option *row, const Options *o)
+{
+    const char *field = (const char *)o + row->offset;
+    char first[4096], second[4096];
+    Options other = { 0 };
+    Err err = { 0 };
+    if (row->kind == OPT_INT) {
+        int64_t n;
+        memcpy(&n, field, sizeof n);
+        REQUIRE(row->text == NULL || ((double)n >= row->low && (double)n <= row->high));
+    }
+    if (row->kind == OPT_REAL) {
+        double x;
+        memcpy(&x, field, sizeof x);
+        REQUIRE(x >= row->low && x <= row->high);
+    }
+    cli_get_text(row, o, first, sizeof first);
+    if (row->text == NULL && (row->kind == OPT_INT || row->kind == OPT_REAL)
+        && !cli_given(&cli, o, row->name)) return;          /* its zero means that it is not there */
+    REQUIRE(cli_set_text(row, &other, first, &err) == 0);
+    cli_get_text(row, &other, second, sizeof second);
+    REQUIRE(strcmp(first, second) == 0);
+    size_t size = row->kind == OPT_INT || row->kind == OPT_REAL ? 8 : row->kind == OPT_WORD ? sizeof(int) : 0;
+    REQUIRE(memcmp(field, (const char *)&other + row->offset, size) == 0);
+}
+
+static void try_words(int argc, char **argv)
+{
+    Options o = { 0 };
+    Operands operands = { 0 };
+    Err err = { 0 };
+    if (cli_parse(&cli, argc, argv, &o, &operands, &err)) {
+        REQUIRE(fuzz_refusal(&err, EXIT_USAGE) && operands.items == NULL && operands.count == 0);
+        return;
+    }
+    REQUIRE(operands.count >= 0 && operands.count < (argc > 0 ? argc : 1));
+    for (int i = 0; i < operands.count; i++) REQUIRE(strlen(operands.items[i]) < SIZE_MAX);
+    for (const Option *row = options; row->kind != OPT_END; row++)
+        if (row->kind != OPT_GROUP) require_value(row, &o);
+    REQUIRE(cli_preset(&cli, o.preset) != NULL);
+    operands_close(&operands);
+}
+
+/* A word as the text of each row's value. */
+static void try_texts(const char *word)
+{
+    for (const Option *row = options; row->kind != OPT_END; row++) {
+        Options o = { 0 };
+        Err err = { 0 };
+        int failed = cli_set_text(row, &o, word, &err);
+        REQUIRE(!failed || fuzz_refusal(&err, EXIT_USAGE));
+        REQUIRE(!failed || (row->kind != OPT_STRING && row->kind != OPT_PRESET));
+        if (!failed && strlen(word) < 4096) {
+            o.given[row - options] = true;
+            require_value(row, &o);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char name[] = "train";
+    char *argv[WORDS_MAX + 2] = { name }, *words = malloc(size + 1);
+    int argc = 1;
+    if (words == NULL) return 0;
+    if (size > 0) memcpy(words, data, size);
+    words[size] = '\0';
+    for (size_t i = 0; i < size; i++)
+        if (words[i] == '\n') words[i] = '\0';
+    for (size_t at = 0; at < size && argc <= WORDS_MAX; at += strlen(words + at) + 1) argv[argc++] = words + at;
+    for (int i = 1; i < argc; i++) try_number(argv[i]);
+    if (argc > 1) try_texts(argv[1]);
+    try_words(argc, argv);
+    free(words);
+    return 0;
+}

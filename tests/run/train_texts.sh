@@ -1,0 +1,139 @@
+#!/bin/sh
+# train_texts.sh: more groups for train.sh: the texts of people who have just found Folio, through all four programs.
+#
+#     . "$tests/train_texts.sh"       in train.sh, before its list of groups, which ends with $text_groups
+#
+# Needs train.sh's functions, its $tests, and well_formed of train_faults.sh.
+# shellcheck disable=SC2034,SC2154
+
+small='--layers 1 --heads 2 --channels 16 --batch 4 --steps 30 --warmup 5 --eval-every 10 --threads 1'
+
+# Two chapters of the Dao De Jing and three poems of the Tang.
+chinese_text() {
+    cat <<'TEXT'
+道可道，非常道；名可名，非常名。
+无名，天地之始；有名，万物之母。
+故常无欲，以观其妙；常有欲，以观其徼。
+此两者同出而异名，同谓之玄，玄之又玄，众妙之门。
+天下皆知美之为美，斯恶已；皆知善之为善，斯不善已。
+故有无相生，难易相成，长短相形，高下相倾，音声相和，前后相随。
+是以圣人处无为之事，行不言之教。
+床前明月光，疑是地上霜。举头望明月，低头思故乡。
+白日依山尽，黄河入海流。欲穷千里目，更上一层楼。
+春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。
+TEXT
+}
+
+# Verlaine and Apollinaire.
+french_text() {
+    cat <<'TEXT'
+Les sanglots longs
+Des violons
+De l'automne
+Blessent mon cœur
+D'une langueur
+Monotone.
+
+Tout suffocant
+Et blême, quand
+Sonne l'heure,
+Je me souviens
+Des jours anciens
+Et je pleure ;
+
+À la fin tu es las de ce monde ancien
+Bergère ô tour Eiffel le troupeau des ponts bêle ce matin
+TEXT
+}
+
+# Blake: 300 bytes.
+poem_text() {
+    head -c 300 <<'TEXT'
+Tyger Tyger, burning bright,
+In the forests of the night;
+What immortal hand or eye,
+Could frame thy fearful symmetry?
+
+In what distant deeps or skies,
+Burnt the fire of thine eyes?
+On what wings dare he aspire?
+What the hand, dare seize the fire?
+
+And what shoulder, & what art,
+Could twist the sinews of thy heart?
+TEXT
+}
+
+# through_all FILE PROMPT: trained, sampled, evaluated and inspected without preparation. In stderr: what training said.
+through_all() {
+    file=$1 prompt=$2
+    remove u
+    run 0 "$file: trained" ./train "$file" $small --out u.bin
+    cp stderr notes
+    symbols=$(sed -n 's/.* characters, \([0-9]*\) symbols.*/\1/p' notes)
+    check "$file: better than guessing" sh -c "sed -n 's/^step  *30.30  *train \([0-9.]*\) .*/\1/p' notes |
+        awk '{ good = \$1 < log($symbols) } END { exit !good }'"
+    run 0 "$file: sampled" ./sample u.bin --length 80
+    check "$file: the sample is UTF-8" well_formed stdout
+    run 0 "$file: sampled from a prompt" ./sample u.bin --prompt "$prompt" --length 20 --json --show-probs
+    check "$file: JSON is UTF-8" well_formed stdout
+    check "$file: the prompt is first" grep -F "{\"prompt\":\"$prompt\",\"text\":\"" stdout
+    run 0 "$file: in a conversation" sh -c "echo '$prompt' | ./sample u.bin --interactive --length 20"
+    check "$file: an answer in UTF-8" well_formed stdout
+    run 0 "$file: evaluated" ./eval u.bin "$file"
+    check "$file: nats for each character" grep -E '^[0-9.]+ nats/char' stdout
+    run 0 "$file: line by line" ./eval u.bin "$file" --per-line
+    check "$file: as many lines" [ "$(wc -l <stdout)" -ge "$(wc -l <"$file")" ]
+    for how in '' ' --vocab --history --tensors --verify' ' --json'; do
+        run 0 "$file: inspected$how" ./inspect u.bin $how
+        check "$file: inspected$how: UTF-8" well_formed stdout
+    done
+    run 0 "$file: a longer run" ./train "$file" --resume --steps 40 --out u.bin
+    cp notes stderr
+}
+
+fresh_texts() {
+    chinese_text >chinese.txt
+    french_text >french.txt
+    poem_text >poem.txt
+    cp "$tests/../../model.h" model.h
+
+    through_all chinese.txt '明月'
+    says 'Chinese' '229 characters, 118 symbols; training 206, validation 23'
+    says 'Chinese' 'note: a text of 229 characters will be learnt by heart; sample u.last.bin'
+    says 'Chinese' 'note: the validation part has 13 symbols that the training part lacks: nothing can be learnt about them'
+    run 2 'Chinese: a character that it lacks' ./sample u.bin --prompt '道可道你'
+    says 'Chinese: a character that it lacks' 'U+4F60'
+    says 'Chinese: a character that it lacks' '--unknown skip'
+    run 0 'Chinese: left out' ./sample u.bin --prompt '道可道你' --unknown skip --length 3
+
+    through_all french.txt 'Les sanglots'
+    says 'French' ' characters will be learnt by heart'
+    through_all poem.txt 'Tyger Tyger, burning'
+    says 'a poem' 'note: a text of 300 characters will be learnt by heart'
+    through_all model.h 'static void'
+    check 'a source file: nothing to note' not grep '^note' stderr
+
+    head -c 50 poem.txt >verse.txt
+    through_all verse.txt 'Tyger'
+    says 'two lines' 'note: context 64 reduced to 44, because the training part has 45 characters'
+    head -c 10 poem.txt >word.txt
+    remove u
+    run 0 'two words' ./train word.txt $small --out u.bin
+    says 'two words' 'note: no validation part; u.bin will hold the last weights, not the best'
+    run 3 'two words: evaluated' ./eval u.bin word.txt
+    says 'two words: evaluated' 'try --part all'
+    run 0 'two words: evaluated as a whole' ./eval u.bin word.txt --part all
+    run 0 'two words: sampled' ./sample u.bin
+
+    # French in ISO 8859-1.
+    printf 'Et bl\352me, quand\nSonne l%sheure,\nJe me souviens\n' "'" >latin.txt
+    run 3 'French that is not UTF-8' ./train latin.txt $small --out l.bin
+    says 'French that is not UTF-8' 'latin.txt: ill-formed UTF-8 at byte offset 5 (there begin the bytes EA'
+    says 'French that is not UTF-8' 'iconv'
+    says 'French that is not UTF-8' '--bytes'
+    run 0 'French that is not UTF-8: as bytes' ./train latin.txt $small --bytes --out l.bin
+    run 0 'French that is not UTF-8: a sample' ./sample l.bin --length 20
+}
+
+text_groups='fresh_texts'

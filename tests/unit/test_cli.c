@@ -1,0 +1,434 @@
+/* test_cli.c: the option table (cli.h), quoting for roff and zsh (pages.h), what a timed run chooses (budget.h), what the
+ * machine says about itself (machine.h).
+ *
+ *     cc -std=c99 tests/test_cli.c -lm && ./a.out
+ */
+#include "../../base.h"
+#include "../../training/budget.h"
+#include "../../cli/options.h"
+#include "../../system/machine.h"
+#include "../../cli/pages.h"
+#include "check.h"
+
+typedef struct {
+    int64_t steps, seed;
+    double lr, share;
+    const char *out, *preset;
+    int schedule, bias;
+    bool bytes, quiet, given[CLI_ROWS];
+    About about;
+} Options;
+
+#define AT(field) offsetof(Options, field)
+static const Option options[] = {
+    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Training" },
+    { "--steps", "N", OPT_INT, AT(steps), "100", 0, 1e9, NULL, ON_RESUME | STORED, "updates" },
+    { "--seed", "N", OPT_INT, AT(seed), "1", 0, 9e15, NULL, STORED, "same seed, same numbers" },
+    { "--lr", "X", OPT_REAL, AT(lr), "1e-3", 0, 1e6, NULL, STORED, "learning rate" },
+    { "--share", "X", OPT_REAL, AT(share), "0.1", -1, 0.9, NULL, STORED, "a number that may be negative" },
+    { "--schedule", NULL, OPT_WORD, AT(schedule), "cosine", 0, 0, "cosine|linear|constant", STORED,
+      "how the rate falls, with a help text that is long enough to need a second and even a third line" },
+    { "--bias", NULL, OPT_WORD, AT(bias), "off", 0, 0, "off|on", STORED, "biases" },
+    { "--out", "FILE", OPT_STRING, AT(out), "ckpt.bin", 0, 0, NULL, ON_RESUME, "where to" },
+    { "--preset", "P", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "values to start from" },
+    { "--bytes", NULL, OPT_SWITCH, AT(bytes), NULL, 0, 0, NULL, STORED, "bytes" },
+    { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, ON_RESUME, "errors only" },
+    ABOUT_ROWS(AT(about)),
+    { 0 }
+};
+#undef AT
+
+static const Preset presets[] = {
+    { "quick", "a short run", { { "--steps", "7" }, { "--lr", "0.5" }, { NULL, NULL } } },
+    { "large", "a long run, with many values",
+      { { "--steps", "1e6" }, { "--schedule", "linear" }, { "--bias", "on" }, { "--share", "0.25" },
+        { "--seed", "1234567890" }, { "--lr", "0.000123" }, { NULL, NULL } } },
+    { NULL, NULL, { { NULL, NULL } } }
+};
+
+static const Cli cli = {
+    "test", "TEXT...", "Does nothing, in a sentence that is long enough to show that the summary is wrapped.",
+    options, presets, offsetof(Options, given)
+};
+
+enum { WORDS_MAX = 16 };
+
+/* Parses a command line written as one string with single spaces; "_" stands for an empty word. */
+static int parse(const char *line, Options *o, Operands *operands, Err *err)
+{
+    static char storage[400];
+    static char empty[1] = "";
+    char *argv[WORDS_MAX + 1] = { storage };
+    int argc = 0;
+    snprintf(storage, sizeof storage, "test %s", line);
+    for (char *word = strtok(storage, " "); word != NULL && argc < WORDS_MAX; word = strtok(NULL, " "))
+        argv[argc++] = strcmp(word, "_") == 0 ? empty : word;
+    memset(o, 0, sizeof *o);
+    memset(err, 0, sizeof *err);
+    return cli_parse(&cli, argc, argv, o, operands, err);
+}
+
+static void test_forms(void)
+{
+    Options o;
+    Operands p = { 0 };
+    Err err;
+    CHECK(parse("", &o, &p, &err) == 0, "%s", err.msg);
+    CHECK(o.steps == 7 && o.lr == 0.5 && o.seed == 1, "the default preset beats defaults");
+    CHECK(strcmp(o.out, "ckpt.bin") == 0 && !o.bytes && p.count == 0, "defaults");
+    CHECK(!cli_given(&cli, &o, "--steps"), "a preset's value is not given");
+    operands_close(&p);
+
+    CHECK(parse("a --steps 5 b --lr=0.25 --bytes c --out --steps -", &o, &p, &err) == 0, "%s", err.msg);
+    CHECK(o.steps == 5 && o.lr == 0.25 && o.bytes, "--name value, --name=value, switch");
+    CHECK(strcmp(o.out, "--steps") == 0, "a value may look like an option: %s", o.out);
+    CHECK(p.count == 4 && strcmp(p.items[0], "a") == 0 && strcmp(p.items[1], "b") == 0
+          && strcmp(p.items[2], "c") == 0 && strcmp(p.items[3], "-") == 0, "operands in order");
+    CHECK(cli_given(&cli, &o, "--steps") && cli_given(&cli, &o, "--bytes"), "given");
+    CHECK(!cli_given(&cli, &o, "--seed") && !cli_given(&cli, &o, "--nonsense"), "not given");
+    operands_close(&p);
+
+    CHECK(parse("--quiet -- --steps --", &o, &p, &err) == 0, "%s", err.msg);
+    CHECK(o.quiet && p.count == 2 && strcmp(p.items[0], "--steps") == 0, "-- ends the options");
+    operands_close(&p);
+
+    CHECK(parse("--steps 1 --steps 2 --steps=3", &o, &p, &err) == 0 && o.steps == 3, "the last one wins");
+    operands_close(&p);
+    CHECK(parse("--out= x", &o, &p, &err) == 0 && o.out[0] == '\0' && p.count == 1, "--name= is empty");
+    operands_close(&p);
+    CHECK(parse("-h --nonsense", &o, &p, &err) == 0 && o.about.help, "-h ends parsing at once");
+    operands_close(&p);
+
+    char *none[] = { NULL };
+    memset(&o, 0, sizeof o);
+    CHECK(cli_parse(&cli, 0, none, &o, &p, &err) == 0 && p.count == 0 && o.steps == 7, "argc == 0");
+    operands_close(&p);
+}
+
+static void test_presets(void)
+{
+    static const char *const lines[] = {
+        "--preset large --steps 3", "--steps 3 --preset large", "--preset quick --steps=3 --preset=large"
+    };
+    Options o;
+    Operands p = { 0 };
+    Err err;
+    for (int i = 0; i < 3; i++) {
+        CHECK(parse(lines[i], &o, &p, &err) == 0, "%s: %s", lines[i], err.msg);
+        CHECK(o.steps == 3, "%s: explicit options beat presets", lines[i]);
+        CHECK(o.schedule == 1 && o.bias == 1 && o.share == 0.25 && o.seed == 1234567890, "%s", lines[i]);
+        CHECK(strcmp(o.preset, "large") == 0, "%s", lines[i]);
+        operands_close(&p);
+    }
+    CHECK(parse("--preset huge", &o, &p, &err) == -1 && err.status == EXIT_USAGE, "unknown preset");
+    CHECK(strstr(err.msg, "quick") && strstr(err.msg, "large"), "it names them: %s", err.msg);
+}
+
+/* Every line is refused with EXIT_USAGE, and the sentence holds `part`. */
+static void test_refusals(void)
+{
+    static const struct { const char *line, *part; } cases[] = {
+        { "--step 1", "--steps" }, { "--sed 1", "--seed" }, { "--shcedule linear", "--schedule" },
+        { "--hlep", "--help" }, { "-q", "unknown option" }, { "--=3", "unknown option" },
+        { "--steps", "wants a value" }, { "--bytes=on", "no value" },
+        { "--schedule square", "linear" }, { "--schedule cos", "cosine" }, { "--bias _", "off|on" },
+        { "--bias on|off", "off|on" }, { "--steps _", "0 to 1000000000" },
+        { "--steps 1e", "0 to 1000000000" }, { "--steps 0x", "0 to 1000000000" },
+        { "--steps 0x10", "0 to 1000000000" }, { "--steps nan", "0 to" }, { "--steps inf", "0 to" },
+        { "--steps 9999999999999999999", "0 to" }, { "--steps 1e9x", "0 to" },
+        { "--steps -1", "0 to" }, { "--steps 1.5", "whole number" },
+        { "--steps 1e-1", "whole number" }, { "--steps 1e10", "0 to" },
+        { "--steps 1e999999999999", "0 to" }, { "--steps +", "0 to" }, { "--steps .", "0 to" },
+        { "--steps .e1", "0 to" }, { "--steps 1e+", "0 to" }, { "--steps 5k", "0 to" },
+        { "--steps --1", "0 to" }, { "--lr _", "0 to 1e+06" }, { "--lr 1e", "0 to 1e+06" },
+        { "--lr 0x1p3", "0 to 1e+06" }, { "--lr nan", "0 to 1e+06" }, { "--lr inf", "0 to 1e+06" },
+        { "--lr 1e999", "0 to 1e+06" }, { "--lr -1", "0 to 1e+06" }, { "--lr 0.1.2", "0 to 1e+06" },
+        { "--lr 0,1", "0 to 1e+06" }, { "--lr infinity", "0 to" }, { "--share 0.91", "-1 to 0.9" },
+        { "--steps x --steps 5", "0 to" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Options o;
+        Operands p = { 0 };
+        Err err;
+        CHECK(parse(cases[i].line, &o, &p, &err) == -1, "%s is accepted", cases[i].line);
+        CHECK(err.status == EXIT_USAGE, "%s: status %d", cases[i].line, err.status);
+        CHECK(strstr(err.msg, cases[i].part) != NULL, "%s: %s", cases[i].line, err.msg);
+        CHECK(p.items == NULL, "%s: operands are released", cases[i].line);
+    }
+}
+
+static void test_numbers(void)
+{
+    static const struct { const char *text; bool good; int64_t value; } wholes[] = {
+        { "0", true, 0 }, { "1e9", true, 1000000000 }, { "1000", true, 1000 }, { "1.5e3", true, 1500 },
+        { "15e2", true, 1500 }, { "1.0", true, 1 }, { "100e-2", true, 1 },
+        { "+7", true, 7 }, { "-7", true, -7 },
+        { "0e999999999999999999", true, 0 }, { "0007", true, 7 },
+        { "9223372036854775807", true, INT64_MAX },
+        { "9007199254740993", true, 9007199254740993 },
+        { "9223372036854775808", false, 0 }, { "1e19", false, 0 }, { "1e400", false, 0 },
+        { "1e-400", false, 0 },
+        { "1.5", false, 0 }, { "0.1", false, 0 }, { " 5", false, 0 }, { "5 ", false, 0 }, { "5\n", false, 0 },
+        { "", false, 0 }, { "e5", false, 0 }, { "1e5.0", false, 0 }, { "0b1", false, 0 },
+        { "1_000", false, 0 },
+    };
+    for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++) {
+        int64_t value = 0;
+        bool good = cli_whole(wholes[i].text, &value);
+        CHECK(good == wholes[i].good, "\"%s\"", wholes[i].text);
+        CHECK(!good || value == wholes[i].value, "\"%s\" is %lld", wholes[i].text, (long long)value);
+    }
+}
+
+/* 0.00..01e401 and its like: an exponent that no number needs is refused, not read as a smaller one. */
+static void test_far_exponents(void)
+{
+    char text[500];
+    for (int zeros = 0; zeros < 450; zeros++)
+        for (int shift = 398; shift <= 403; shift++) {
+            int64_t value = 0;
+            snprintf(text, sizeof text, "0.%0*d1e%d", zeros, 0, shift);
+            bool good = cli_whole(text, &value);
+            CHECK(!good || (double)value == strtod(text, NULL), "%d zeros, e%d: %lld", zeros, shift, (long long)value);
+            CHECK(good || shift > 400 || shift - zeros < 2 || shift - zeros > 18, "%d zeros, e%d is refused", zeros, shift);
+        }
+}
+
+/* Text to value to text: the second text equals the first, and the value is the same bit for bit. */
+static void test_round_trip(void)
+{
+    Options a, b;
+    Operands p = { 0 };
+    Err err;
+    CHECK(parse("--seed 8999999999999999 --lr 0.1 --share=-0.3333333333333333 --schedule constant --bias on "
+                "--bytes", &a, &p, &err) == 0, "%s", err.msg);
+    memset(&b, 0, sizeof b);
+    for (const Option *row = options; row->kind != OPT_END; row++) {
+        char first[100], second[100];
+        if (row->kind == OPT_GROUP) continue;
+        cli_get_text(row, &a, first, sizeof first);
+        CHECK(cli_set_text(row, &b, first, &err) == 0, "%s %s: %s", row->name, first, err.msg);
+        cli_get_text(row, &b, second, sizeof second);
+        CHECK(strcmp(first, second) == 0, "%s: \"%s\" became \"%s\"", row->name, first, second);
+    }
+    CHECK(a.seed == b.seed && memcmp(&a.lr, &b.lr, sizeof a.lr) == 0, "numbers");
+    CHECK(memcmp(&a.share, &b.share, sizeof a.share) == 0, "a negative number");
+    CHECK(b.schedule == 2 && b.bias == 1 && b.bytes, "words and switches");
+    char text[100];
+    cli_get_text(&options[cli_find(&cli, "--lr", 4)], &a, text, sizeof text);
+    CHECK(strcmp(text, "0.10000000000000001") == 0, "17 digits: %s", text);
+    operands_close(&p);
+}
+
+static void test_nearest(void)
+{
+    CHECK(cli_distance("kitten", 6, "sitting") == 3, "kitten, sitting");
+    CHECK(cli_distance("", 0, "abc") == 3 && cli_distance("abc", 3, "abc") == 0, "ends");
+    char longest[300];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    CHECK(cli_distance(longest, strlen(longest), longest) == 0, "long words are cut");
+}
+
+static void print_help(Output *out) { cli_help(&cli, NULL, out); }
+static void print_json(Output *out) { output_json(out, "a\"\\\n\t\x7f\0\xc3\xa9", 9, false); }
+
+/* What a function prints, as a string. */
+static void printed(void (*print)(Output *), char *text, size_t room)
+{
+    FILE *f = tmpfile();
+    Output out = { f, 0 };
+    text[0] = '\0';
+    if (f == NULL) return;
+    print(&out);
+    rewind(f);
+    text[fread(text, 1, room - 1, f)] = '\0';
+    fclose(f);
+}
+
+static void test_output(void)
+{
+    static char text[20000];
+    printed(print_help, text, sizeof text);
+    CHECK(text[0] != '\0' && text[strlen(text) - 1] == '\n', "help ends with a newline");
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
+        CHECK(strcspn(line, "\n") <= 80, "%d columns: %.90s", (int)strcspn(line, "\n"), line);
+    for (const Option *row = options; row->kind != OPT_END; row++)
+        CHECK(strstr(text, row->name != NULL ? row->name : row->help) != NULL, "%s is missing", row->help);
+    CHECK(strstr(text, "--lr=0.000123") != NULL && strstr(text, "quick") != NULL, "presets and their values");
+    CHECK(strstr(text, "cosine|linear|constant") && strstr(text, "(default 100)"), "words, default");
+    CHECK(strstr(text, "-h, --help") != NULL, "-h");
+
+    printed(print_json, text, sizeof text);
+    CHECK(strcmp(text, "\"a\\\"\\\\\\n\\u0009\\u007f\\u0000\\u00c3\\u00a9\"") == 0, "JSON string: %s", text);
+}
+
+/* Texts that roff and zsh would take for something else. */
+static const Option hostile_options[] = {
+    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Back\\slash" },
+    { "--hostile", "X", OPT_STRING, 0, "a\\b", 0, 0, NULL, 0,
+      ".dot 'quote in front; of a line that is filled up to where the next word starts another one, which has "
+      ".dots .dots .dots .dots .dots .dots .dots .dots .dots .dots .dots 'quote 'quote 'quote 'quote 'quote 'quote "
+      "'quote 'quote 'quote 'quote. .dot [in] it's: ~^` end" },
+    { 0 }
+};
+static const Cli hostile = { "hostile", "TEXT...", "Tests, a summary.", hostile_options, NULL, 0 };
+static void print_man(Output *out) { pages_man(&hostile, out); }
+static void print_zsh(Output *out) { pages_zsh(&hostile, "one two", out); }
+
+static void test_pages(void)
+{
+    static char text[20000];
+    int lines = 0;
+    printed(print_man, text, sizeof text);
+    for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1, lines++) {
+        *end = '\0';
+        CHECK(line[0] != '\'' && strncmp(line, ".dot", 4) != 0, "taken for a request: %s", line);
+        CHECK(strpbrk(line, "~^`") == NULL && strlen(line) <= 100, "not plain, or too long: %s", line);
+        for (char *c = line; *c != '\0'; c++) {
+            bool escape = *c == '\\';
+            if (*c == '-' || (escape && strchr("-e&f(", c[1]) == NULL)) CHECK(false, "not escaped: %s", line);
+            c += escape;
+        }
+    }
+    CHECK(lines > 20, "%d lines of a manual page", lines);
+
+    printed(print_zsh, text, sizeof text);
+    CHECK(strstr(text, "'\\''quote. .dot \\[in\\] it'\\''s\\: ~^` end]:X:'") != NULL,
+          "quoted for zsh: %s", text);
+}
+
+static void test_broken_output(void)
+{
+    Err err = { 0 };
+    Output full = { fopen("/dev/full", "w"), 0 };
+    if (full.file != NULL) {
+        output_print(&full, "x");
+        CHECK(output_close(&full, &err) == -1 && err.status == EXIT_RUNTIME, "a full device");
+        CHECK(strstr(err.msg, "write error") != NULL, "%s", err.msg);
+    }
+    int ends[2];
+    cli_streams();
+    CHECK(pipe(ends) == 0, "pipe");
+    close(ends[0]);
+    Output nobody = { fdopen(ends[1], "w"), 0 };
+    output_print(&nobody, "x");
+    CHECK(output_close(&nobody, &err) == 0 && nobody.error == EPIPE, "a reader that has gone is no failure");
+}
+
+static void test_machine(void)
+{
+    int threads = default_threads();
+    CHECK(threads >= 1 && threads <= omp_get_num_procs(), "%d threads", threads);
+    CHECK(physical_cores() >= 0, "%d cores", physical_cores());
+    CHECK(memory_limit_bytes() > 1e6, "%g bytes of memory", memory_limit_bytes());
+    CHECK(cache_bytes() >= 1 << 15 && cache_bytes() <= 1 << 30, "%zu bytes of cache", cache_bytes());
+    Err err = { 0 };
+    CHECK(memory_check(1.0, &err) == 0, "a byte fits");
+    CHECK(memory_check(1e30, &err) == -1 && err.status == EXIT_RUNTIME, "too much does not");
+    CHECK(setenv("OMP_NUM_THREADS", "1", 1) == 0 && default_threads() == 1, "OMP_NUM_THREADS caps");
+    CHECK(setenv("OMP_NUM_THREADS", "x", 1) == 0 && default_threads() == threads, "nonsense is no cap");
+}
+
+static void write_text(const char *folder, const char *name, const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, "%s", path);
+}
+
+/* The limits of a made-up tree of control groups. */
+static void test_control_groups(void)
+{
+    static const char *const names[] = { "cpu.max", "memory.max", "memory.limit_in_bytes", "cpu.cfs_quota_us",
+                                         "cpu.cfs_period_us" };
+    char base[] = "/tmp/test_cli_XXXXXX", inner[100], path[200];
+    CHECK(mkdtemp(base) != NULL, "mkdtemp");
+    snprintf(inner, sizeof inner, "%s/inner", base);
+    CHECK(mkdir(inner, 0700) == 0, "mkdir");
+    CHECK(isinf(cgroup_cpus(inner)) && isinf(cgroup_memory(inner)), "nothing there: no limit");
+    write_text(inner, "cpu.max", "max 100000\n");
+    write_text(inner, "memory.max", "max\n");
+    CHECK(isinf(cgroup_cpus(inner)) && isinf(cgroup_memory(inner)), "max: no limit");
+    write_text(base, "cpu.max", "150000 100000\n");
+    write_text(base, "memory.max", "5000000\n");
+    CHECK_NEAR(cgroup_walk(base, "/inner", cgroup_cpus), 1.5, 0, 0, "the quota of the parent");
+    CHECK_NEAR(cgroup_walk(base, "/inner/gone", cgroup_memory), 5e6, 0, 0, "the memory of the parent");
+    write_text(inner, "memory.limit_in_bytes", "4000000\n");
+    CHECK_NEAR(cgroup_walk(base, "/inner", cgroup_memory), 4e6, 0, 0, "the least of the limits");
+    write_text(inner, "cpu.max", "");
+    write_text(inner, "cpu.cfs_quota_us", "-1\n");
+    write_text(inner, "cpu.cfs_period_us", "100000\n");
+    CHECK(isinf(cgroup_cpus(inner)), "version 1 without a quota");
+    write_text(inner, "cpu.cfs_quota_us", "50000\n");
+    CHECK_NEAR(cgroup_walk(base, "/inner", cgroup_cpus), 0.5, 0, 0, "version 1 with a quota");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", inner, names[i]);
+        unlink(path);
+        snprintf(path, sizeof path, "%s/%s", base, names[i]);
+        unlink(path);
+    }
+    CHECK(rmdir(inner) == 0 && rmdir(base) == 0, "rmdir");
+}
+
+/* ---------------------------------------------------------------- what a timed run chooses */
+
+static double value_of(const PresetValue *values, const char *name)
+{
+    for (; values->name != NULL; values++)
+        if (strcmp(values->name, name) == 0) return strtod(values->value, NULL);
+    return (double)NAN;
+}
+
+/* Weights of the blocks, but for a factor. */
+static double budget_weight(double flops, size_t characters)
+{
+    const PresetValue *v = budget_size(flops, characters);
+    double channels = value_of(v, "--channels"), heads = value_of(v, "--heads"), head = channels / heads;
+    CHECK(floor(head / 2) == head / 2, "%g operations, %zu characters: heads of %g channels", flops, characters, head);
+    CHECK(value_of(v, "--context") >= 64 && value_of(v, "--batch") >= 1, "%g operations: context and batch", flops);
+    return value_of(v, "--layers") * channels * channels;
+}
+
+/* More time or more text never means a smaller model, and dropout rises with the epochs; the ends of the table are reached. */
+static void test_budget(void)
+{
+    static const size_t texts[] = { 300, 20000, 1000000, 100000000 };
+    for (int t = 0; t < 4; t++) {
+        double before = 0;
+        for (double flops = 1e9; flops < 1e17; flops *= 1.5) {
+            double weight = budget_weight(flops, texts[t]);
+            CHECK(weight >= before, "%zu characters: smaller from %g operations on", texts[t], flops);
+            if (t > 0) CHECK(weight >= budget_weight(flops, texts[t - 1]), "%g operations: smaller for a longer text", flops);
+            before = weight;
+        }
+    }
+    CHECK(budget_weight(1e17, 100000000) > 4 * budget_weight(1e9, 300), "a day is worth more than a second");
+    CHECK(budget_weight(1e17, 100000000) > budget_weight(1e17, 20000), "a long text is worth more than a short one");
+    double before = 0;
+    for (double epochs = 0; epochs < 1000; epochs += 0.5) {
+        double dropout = value_of(budget_regularisation(epochs), "--dropout");
+        CHECK(dropout >= before && dropout < 0.5, "dropout %g after %g for %g epochs", dropout, before, epochs);
+        before = dropout;
+    }
+    CHECK(before > 0 && value_of(budget_regularisation(0), "--dropout") == 0.0, "dropout for many epochs only");
+}
+
+int main(void)
+{
+    test_budget();
+    test_forms();
+    test_presets();
+    test_refusals();
+    test_numbers();
+    test_far_exponents();
+    test_round_trip();
+    test_nearest();
+    test_output();
+    test_pages();
+    test_broken_output();
+    test_machine();
+    test_control_groups();
+    return check_report("cli");
+}

@@ -1,0 +1,996 @@
+/* test_text.c: tokenizer.h, corpus.h and the permutations of base.h.
+ *
+ * UTF-8 is compared with a decoder made from the table of well-formed sequences in the Unicode standard
+ * (table 3-7), splits with integer arithmetic, digests with published values. The argument is the folder of
+ * shakespeare.txt (data if there is none):
+ *
+ *     test_text data
+ */
+#include "../../base.h"
+#include "check.h"
+#include "../../corpus.h"
+#include "../../tokenizer.h"
+
+enum { SURROGATES = 0xe000 - 0xd800, CHARACTERS = CODE_POINTS - SURROGATES };
+
+static bool contains(const Err *err, const char *part) { return strstr(err->msg, part) != NULL; }
+
+static int build(Tokenizer *t, bool bytes, bool separator, const char *text, size_t size, Err *err)
+{
+    *t = (Tokenizer){ 0 };
+    return tokenizer_start(t, bytes, separator, err) || tokenizer_add(t, text, size, "text", err)
+        || tokenizer_finish(t, err);
+}
+
+/* Encodes with UNKNOWN_FAILS and decodes again; true if the bytes are the same. */
+static bool same_again(const Tokenizer *t, const char *text, size_t size)
+{
+    Err err = { 0 };
+    Encoding e = { .ids = malloc((size + 1) * sizeof *e.ids) };
+    char *back = malloc(size + UTF8_MAX);
+    size_t n = 0;
+    bool same = e.ids != NULL && back != NULL
+             && tokenizer_encode(t, text, size, "text", UNKNOWN_FAILS, EXIT_TEXT, &e, &err) == 0;
+    for (size_t i = 0; same && i < e.count && n <= size; i++)
+        n += (size_t)tokenizer_decode(t, e.ids[i], back + n);
+    same = same && n == size && memcmp(back, text, size) == 0;
+    free(e.ids);
+    free(back);
+    return same;
+}
+
+/* ---------------------------------------------------------------- UTF-8 */
+
+/* Length of the sequence at s by table 3-7, 0 if it is ill-formed. */
+static int table_length(const unsigned char *s, size_t size)
+{
+    static const struct { unsigned char first, last, low, high; int length; } rows[] = {
+        { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 }
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        if (s[0] < rows[r].first || s[0] > rows[r].last) continue;
+        if (size < (size_t)rows[r].length) return 0;
+        if (rows[r].length > 1 && (s[1] < rows[r].low || s[1] > rows[r].high)) return 0;
+        for (int i = 2; i < rows[r].length; i++)
+            if (s[i] < 0x80 || s[i] > 0xbf) return 0;
+        return rows[r].length;
+    }
+    return 0;
+}
+
+/* Every four bytes whose third and fourth are at an edge of their ranges, whole and cut short. */
+static void test_decode_every_sequence(void)
+{
+    static const unsigned char edges[] = { 0x00, 0x7f, 0x80, 0x9f, 0xa0, 0xbf, 0xc0, 0xff };
+    const unsigned n = sizeof edges;
+    long wrong = 0;
+    for (unsigned k = 0; k < 65536 * n * n; k++) {
+        unsigned third = edges[k / 65536 % n], fourth = edges[k / 65536 / n];
+        const unsigned char s[UTF8_MAX] = { k >> 8 & 0xff, k & 0xff, third, fourth };
+        uint32_t value = 0;
+        for (size_t size = 1; size <= UTF8_MAX; size++)
+            wrong += utf8_decode((const char *)s, size, &value) != table_length(s, size);
+    }
+    CHECK(wrong == 0, "%ld sequences", wrong);
+}
+
+static void test_encode_examples(void)
+{
+    static const struct { uint32_t value; const char *bytes; } examples[] = {
+        { 0x24, "\x24" }, { 0x7f, "\x7f" }, { 0x80, "\xc2\x80" }, { 0xe9, "\xc3\xa9" },
+        { 0x7ff, "\xdf\xbf" }, { 0x800, "\xe0\xa0\x80" }, { 0x20ac, "\xe2\x82\xac" },
+        { 0xd7ff, "\xed\x9f\xbf" }, { 0xe000, "\xee\x80\x80" }, { 0xffff, "\xef\xbf\xbf" },
+        { 0x10000, "\xf0\x90\x80\x80" }, { 0x1f600, "\xf0\x9f\x98\x80" },
+        { 0x10ffff, "\xf4\x8f\xbf\xbf" }
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        size_t length = strlen(examples[i].bytes);
+        char out[UTF8_MAX];
+        uint32_t value = 0;
+        int written = utf8_encode(examples[i].value, out);
+        int read = utf8_decode(examples[i].bytes, length, &value);
+        CHECK(written == (int)length && memcmp(out, examples[i].bytes, length) == 0,
+              "encode U+%04X", (unsigned)examples[i].value);
+        CHECK(read == (int)length && value == examples[i].value, "decode to U+%04X", (unsigned)value);
+    }
+}
+
+/* An ill-formed text is refused by both passes with the offset of the first byte of the bad sequence. */
+static void test_ill_formed(void)
+{
+    static const struct { const char *what, *text; size_t offset; } bad[] = {
+        { "lone continuation", "ab\x80" "cd", 2 },          { "lone continuation first", "\xbf", 0 },
+        { "continuation too many", "\xc3\xa9\xa9", 2 },     { "overlong 2", "a\xc0\x80", 1 },
+        { "overlong 2, highest", "\xc1\xbf", 0 },           { "overlong 3", "abc\xe0\x80\xaf", 3 },
+        { "overlong 3, highest", "\xe0\x9f\xbf", 0 },       { "overlong 4", "\xf0\x8f\xbf\xbf", 0 },
+        { "surrogate, lowest", "\xc3\xa9\xed\xa0\x80", 2 }, { "surrogate, highest", "x\xed\xbf\xbf", 1 },
+        { "above 10FFFF", "\xf4\x90\x80\x80", 0 },          { "F5", "z\xf5\x80\x80\x80", 1 },
+        { "five bytes", "\xf8\x88\x80\x80\x80", 0 },        { "FE", "abcdefghi\xfe", 9 },
+        { "FF", "\xff\xff", 0 },                            { "cut short 2", "\xc3", 0 },
+        { "cut short 3", "a\xe2\x82", 1 },                  { "cut short 4", "ab\xf0\x9f\x98", 2 },
+        { "broken off 2", "\xc3" "a", 0 },                  { "broken off 3", "\xe2\x82" "a", 0 },
+        { "broken off 4", "\xf0\x9f\x98" "a", 0 },          { "second of two", "\xe2\x82\xac\xe2\x82", 3 }
+    };
+    Tokenizer all = { 0 }, t;
+    Err err = { 0 };
+    if (build(&all, false, false, "abcdefghixz", 11, &err)) return;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char place[40];
+        snprintf(place, sizeof place, "byte offset %zu ", bad[i].offset);
+        size_t size = strlen(bad[i].text);
+        int rc = build(&t, false, true, bad[i].text, size, &err);
+        CHECK(rc != 0, "%s: a vocabulary is built from it", bad[i].what);
+        CHECK(err.status == EXIT_TEXT && contains(&err, place) && contains(&err, "--bytes")
+              && contains(&err, "text:"), "%s: %s", bad[i].what, err.msg);
+        CHECK(t.ids == NULL && t.values == NULL && t.count == 0, "%s: not left empty", bad[i].what);
+
+        int32_t ids[16];
+        Encoding e = { .ids = ids };
+        rc = tokenizer_encode(&all, bad[i].text, size, "--prompt", UNKNOWN_SKIPPED, EXIT_USAGE, &e, &err);
+        CHECK(rc == -1 && err.status == EXIT_USAGE && contains(&err, place) && contains(&err, "--prompt:"),
+              "%s: %s", bad[i].what, err.msg);
+        CHECK(build(&t, true, false, bad[i].text, size, &err) == 0, "%s: as bytes: %s", bad[i].what, err.msg);
+        CHECK(same_again(&t, bad[i].text, size), "%s: as bytes", bad[i].what);
+        tokenizer_close(&t);
+    }
+    tokenizer_close(&all);
+}
+
+/* ---------------------------------------------------------------- round trips */
+
+static bool is_surrogate(uint32_t v) { return v >= 0xd800 && v < 0xe000; }
+
+/* A text of every character there is: ids are the ranks, and every one comes back. */
+static void test_every_code_point(bool separator)
+{
+    char *text = malloc((size_t)CHARACTERS * UTF8_MAX);
+    size_t size = 0;
+    Err err = { 0 };
+    Tokenizer t;
+    if (text == NULL) return;
+    for (uint32_t v = CODE_POINTS; v-- > 0; )
+        if (!is_surrogate(v)) size += (size_t)utf8_encode(v, text + size);
+    int rc = build(&t, false, separator, text, size, &err);
+    CHECK(rc == 0 && t.count == CHARACTERS + separator, "%d ids: %s", t.count, err.msg);
+    if (rc == 0) {
+        long wrong = 0;
+        int32_t id = separator;
+        for (uint32_t v = 0; v < CODE_POINTS; v++)
+            if (!is_surrogate(v)) wrong += t.values[id] != v || t.ids[v] != id, id++;
+        CHECK(wrong == 0, "%ld ids are not the rank of their code point", wrong);
+        CHECK(same_again(&t, text, size), "separator %d", separator);
+    }
+    tokenizer_close(&t);
+    free(text);
+}
+
+static void test_random_texts(void)
+{
+    static const uint32_t limits[] = { 0x80, 0x800, 0x10000, CODE_POINTS };
+    char text[4 * 400];
+    Err err = { 0 };
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        size_t size = 0, characters = 1 + rng_below(seed, 0, 400);
+        for (size_t i = 0; i < characters; i++) {
+            uint32_t limit = limits[rng_below(seed, 2 * i + 1, 4)];
+            uint32_t v = (uint32_t)rng_below(seed, 2 * i + 2, limit);
+            size += (size_t)utf8_encode(is_surrogate(v) ? 'x' : v, text + size);
+        }
+        for (int mode = 0; mode < 4; mode++) {
+            Tokenizer t;
+            int rc = build(&t, mode & 1, mode >> 1, text, size, &err);
+            CHECK(rc == 0 && same_again(&t, text, size), "seed %d, mode %d: %s", (int)seed, mode, err.msg);
+            bool ascending = true;
+            for (int id = 1 + (mode >> 1); id < t.count; id++)
+                ascending = ascending && t.values[id] > t.values[id - 1];
+            CHECK(ascending, "seed %d, mode %d", (int)seed, mode);
+            tokenizer_close(&t);
+        }
+    }
+}
+
+/* A byte order mark, CR and NUL are characters like others: nothing is dropped or ends the text. */
+static void test_ordinary_characters(void)
+{
+    static const char text[] = "\xef\xbb\xbf" "a\r\nb\0c\0";
+    const size_t size = sizeof text - 1;
+    static const uint32_t want[] = { 0, '\n', '\r', 'a', 'b', 'c', 0xfeff };
+    Tokenizer t;
+    Err err = { 0 };
+    CHECK(build(&t, false, false, text, size, &err) == 0, "%s", err.msg);
+    CHECK(t.count == 7 && memcmp(t.values, want, sizeof want) == 0, "%d values", t.count);
+    CHECK(same_again(&t, text, size), "BOM, CR, NUL");
+    tokenizer_close(&t);
+}
+
+static void test_bytes(void)
+{
+    char text[512];
+    Err err = { 0 };
+    Tokenizer t;
+    for (int i = 0; i < 512; i++) text[i] = (char)(unsigned char)(255 - i % 256);
+    CHECK(build(&t, true, true, text, sizeof text, &err) == 0 && t.count == 257, "%d ids", t.count);
+    CHECK(same_again(&t, text, sizeof text), "256 values");
+    for (int b = 0; b < 256; b++) CHECK(t.ids[b] == b + 1 && t.values[b + 1] == (uint32_t)b, "byte %d", b);
+    tokenizer_close(&t);
+
+    CHECK(build(&t, true, false, "b\xff" "b", 3, &err) == 0 && t.count == 2, "only the bytes that occur");
+    CHECK(t.values[0] == 'b' && t.values[1] == 0xff, "ascending");
+    tokenizer_close(&t);
+}
+
+static void test_sizes(void)
+{
+    enum { MANY = 20000 };
+    static char text[2 * MANY * UTF8_MAX];
+    size_t size = 0;
+    Err err = { 0 };
+    Tokenizer t;
+    for (uint32_t i = 0; i < 2 * MANY; i++)
+        size += (size_t)utf8_encode(0x4e00 + i * 7919 % MANY, text + size);
+    CHECK(build(&t, false, true, text, size, &err) == 0 && t.count == MANY + 1, "%d ids", t.count);
+    CHECK(same_again(&t, text, size), "20,000 symbols");
+    tokenizer_close(&t);
+
+    CHECK(build(&t, false, false, "zzzz", 4, &err) == 0 && t.count == 1 && t.ids['z'] == 0, "one character");
+    CHECK(same_again(&t, "zzzz", 4) && same_again(&t, "", 0), "one character, none");
+    tokenizer_close(&t);
+
+    CHECK(build(&t, false, true, "", 0, &err) != 0 && err.status == EXIT_TEXT && t.ids == NULL, "empty text");
+}
+
+/* ---------------------------------------------------------------- vocabularies and names */
+
+static void test_from_values(void)
+{
+    static const struct {
+        const char *what;
+        int count;
+        bool bytes, separator, good;
+        uint32_t values[3];
+    } cases[] = {
+        { "letters", 3, false, false, true, { 'a', 'b', 0x10ffff } },
+        { "separator", 3, false, true, true, { 0xffffffff, 0, 'b' } },
+        { "bytes", 2, true, false, true, { 0, 255 } },
+        { "nothing", 0, false, false, false, { 0 } },
+        { "negative", -1, false, false, false, { 0 } },
+        { "only a separator", 1, false, true, false, { 0 } },
+        { "twice", 3, false, false, false, { 'a', 'b', 'b' } },
+        { "descending", 2, false, true, true, { 'z', 'b' } },
+        { "out of order", 3, false, true, false, { 0, 'c', 'b' } },
+        { "surrogate", 2, false, false, false, { 'a', 0xd800 } },
+        { "surrogate, last", 1, false, false, false, { 0xdfff } },
+        { "too large", 1, false, false, false, { CODE_POINTS } },
+        { "not a byte", 2, true, false, false, { 'a', 256 } },
+        { "far too large", 1, true, false, false, { 0xffffffff } }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        int rc = tokenizer_from_values(&t, cases[i].values, cases[i].count, cases[i].bytes,
+                                       cases[i].separator, &err);
+        CHECK(rc == (cases[i].good ? 0 : -1), "%s: %d", cases[i].what, rc);
+        CHECK(cases[i].good || (err.status == EXIT_CHECKPOINT && t.count == 0), "%s", cases[i].what);
+        CHECK(!cases[i].good || t.count == cases[i].count, "%s: %d ids", cases[i].what, t.count);
+        for (int id = cases[i].separator; cases[i].good && id < cases[i].count; id++)
+            CHECK(t.values[id] == cases[i].values[id] && t.ids[t.values[id]] == id, "%s", cases[i].what);
+        tokenizer_close(&t);
+    }
+}
+
+static void test_names(void)
+{
+    static const char text[] = "a\n\t\r'\\ \xc3\xa9\xf0\x9f\x98\x80\x7f";
+    static const char *const want[] = { "<|endoftext|>", "'\\t'", "'\\n'", "'\\r'", "' '", "'\\''", "'a'",
+                                        "'\\\\'", "U+007F", "U+00E9", "U+1F600" };
+    static const int32_t order[] = { 0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 10 };
+    Tokenizer t;
+    Err err = { 0 };
+    char name[16];
+    CHECK(build(&t, false, true, text, sizeof text - 1, &err) == 0 && t.count == 11, "%d ids", t.count);
+    for (int i = 0; i < 11; i++) {
+        tokenizer_name(&t, order[i], name, sizeof name);
+        CHECK(strcmp(name, want[i]) == 0, "id %d is %s, not %s", order[i], name, want[i]);
+    }
+    char out[UTF8_MAX];
+    CHECK(tokenizer_decode(&t, SEPARATOR_ID, out) == 0, "the separator is never printed");
+    tokenizer_name(&t, 0, name, 5);
+    CHECK(strcmp(name, "<|en") == 0, "cut to its room: %s", name);
+    tokenizer_close(&t);
+
+    CHECK(build(&t, true, false, "\xe9" "a", 2, &err) == 0, "%s", err.msg);
+    tokenizer_name(&t, 1, name, sizeof name);
+    CHECK(strcmp(name, "0xE9") == 0, "%s", name);
+    tokenizer_close(&t);
+}
+
+static void test_unknown_characters(void)
+{
+    Tokenizer t;
+    Err err = { 0 };
+    int32_t ids[32];
+    Encoding e = { .ids = ids };
+    if (build(&t, false, false, "abc", 3, &err)) return;
+
+    int rc = tokenizer_encode(&t, "aXb\xc3\xa9" "cXa", 8, "p", UNKNOWN_SKIPPED, EXIT_USAGE, &e, &err);
+    CHECK(rc == 0, "skipped: %s", err.msg);
+    CHECK(e.count == 4 && e.skipped == 3 && ids[0] == 0 && ids[1] == 1 && ids[2] == 2 && ids[3] == 0,
+          "%zu ids, %zu skipped", e.count, e.skipped);
+
+    rc = tokenizer_encode(&t, "aXb\xc3\xa9" "cXa\n", 9, "--prompt", UNKNOWN_FAILS, EXIT_USAGE, &e, &err);
+    CHECK(rc == -1 && err.status == EXIT_USAGE && contains(&err, "--prompt: "), "%s", err.msg);
+    CHECK(contains(&err, ": 'X', U+00E9, '\\n' (3 different, in 4 places)"), "%s", err.msg);
+    CHECK(contains(&err, "--unknown skip"), "%s", err.msg);
+
+    rc = tokenizer_encode(&t, "1122334455667a", 14, "f.txt", UNKNOWN_FAILS, EXIT_TEXT, &e, &err);
+    CHECK(rc == -1 && err.status == EXIT_TEXT && contains(&err, "f.txt: "), "%s", err.msg);
+    CHECK(contains(&err, ": '1', '2', '3', '4', '5', ... (7 different, in 13 places)"), "%s", err.msg);
+    CHECK(!contains(&err, "'6'"), "%s", err.msg);
+
+    char long_name[1000];
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    tokenizer_encode(&t, "X", 1, long_name, UNKNOWN_FAILS, EXIT_TEXT, &e, &err);
+    CHECK(contains(&err, "--unknown skip"), "a long name hides the advice: %s", err.msg);
+    tokenizer_close(&t);
+}
+
+/* ---------------------------------------------------------------- files */
+
+static const char *write_file(const char *path, const char *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    size_t written = f != NULL ? fwrite(bytes, 1, size, f) : 0;
+    bool good = f != NULL && fclose(f) == 0 && written == size;
+    CHECK(good, "%s cannot be written", path);
+    return path;
+}
+
+static int open_files(Corpus *c, Tokenizer *t, const CorpusOptions *o, Err *err, const char *a, const char *b,
+                      const char *d)
+{
+    const char *paths[3] = { a, b, d };
+    int n = a == NULL ? 0 : b == NULL ? 1 : d == NULL ? 2 : 3;
+    return corpus_open(c, t, o, paths, n, err);
+}
+
+static size_t separators_in(Part p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p.count; i++) n += p.ids[i] == SEPARATOR_ID;
+    return n;
+}
+
+static void test_separators(void)
+{
+    static const int32_t joined[] = { 2, 1, 0, 3, 0, 2, 1 }, plain[] = { 1, 0, 2, 1, 0 };
+    Corpus c;
+    Tokenizer t = { 0 };
+    Err err = { 0 };
+    CorpusOptions o = { .separator = true };
+    write_file("one", "ba", 2);
+    write_file("two", "c", 1);
+    CHECK(open_files(&c, &t, &o, &err, "one", "two", "one") == 0, "%s", err.msg);
+    CHECK(c.count == 7 && memcmp(c.ids, joined, sizeof joined) == 0, "%zu ids", c.count);
+    CHECK(c.characters == 5 && c.train_count == 7 && c.train_separators == 2, "%zu characters", c.characters);
+    CHECK(corpus_part(&c, PART_VAL).count == 0 && corpus_part(&c, PART_ALL).count == 7, "parts");
+    CHECK(strcmp(c.read, "one and 2 more") == 0, "%s", c.read);
+    corpus_close(&c);
+
+    o = (CorpusOptions){ .separator = false, .bytes = true };
+    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
+    CHECK(t.separator && !t.bytes && c.count == 2 && c.ids[0] == 2, "a given tokenizer decides");
+    corpus_close(&c);
+    tokenizer_close(&t);
+
+    CHECK(open_files(&c, &t, &o, &err, "one", "two", "one") == 0, "%s", err.msg);
+    CHECK(c.count == 5 && memcmp(c.ids, plain, sizeof plain) == 0 && t.bytes, "%zu ids", c.count);
+    corpus_close(&c);
+    tokenizer_close(&t);
+}
+
+/* The text of the ids with | for a separator, in `out`; the ids are for single bytes. */
+static const char *shown(const Corpus *c, const Tokenizer *t, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        if (t->separator && c->ids[i] == SEPARATOR_ID) out[n++] = '|';
+        else n += (size_t)tokenizer_decode(t, c->ids[i], out + n);
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static void test_documents(void)
+{
+    static const struct { Documents documents; const char *a, *b, *want; } cases[] = {
+        { DOCUMENTS_LINE, "ann\nbo\n", NULL, "ann\n|bo\n|" },
+        { DOCUMENTS_LINE, "ann\nbo", NULL, "ann\n|bo|" },
+        { DOCUMENTS_LINE, "ann\r\nbo\r\n", NULL, "ann\r\n|bo\r\n|" },
+        { DOCUMENTS_LINE, "ann\rbo", NULL, "ann\rbo|" },
+        { DOCUMENTS_LINE, "\n\nann\n", NULL, "\n|\n|ann\n|" },
+        { DOCUMENTS_LINE, "ann\n", "bo\n", "ann\n|bo\n|" },
+        { DOCUMENTS_LINE, "ann", "bo", "ann|bo|" },
+        { DOCUMENTS_BLANK, "a\nb\n\nc\n", NULL, "a\nb\n\n|c\n" },
+        { DOCUMENTS_BLANK, "a\n\n\nc", NULL, "a\n\n|\n|c" },
+        { DOCUMENTS_BLANK, "a\r\n\r\nc\r\n", NULL, "a\r\n\r\n|c\r\n" },
+        { DOCUMENTS_BLANK, "a\n \t\nc\n ", NULL, "a\n \t\n|c\n |" },
+        { DOCUMENTS_BLANK, "\na\n\n", "c\n", "\n|a\n\n|c\n" },
+        { DOCUMENTS_BLANK, "a\n", "\nc", "a\n|\n|c" },
+        { DOCUMENTS_OFF, "a\n\n", "c\n", "a\n\n|c\n" }
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        Corpus c;
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        char text[100];
+        const char *a = cases[i / 2].a, *b = cases[i / 2].b;
+        CorpusOptions o = { .separator = true, .bytes = i % 2, .documents = cases[i / 2].documents };
+        write_file("one", a, strlen(a));
+        if (b != NULL) write_file("two", b, strlen(b));
+        CHECK(open_files(&c, &t, &o, &err, "one", b != NULL ? "two" : NULL, NULL) == 0, "%s", err.msg);
+        CHECK(strcmp(shown(&c, &t, text), cases[i / 2].want) == 0, "case %zu: %s", i, text);
+        corpus_close(&c);
+        o.separator = false;
+        tokenizer_close(&t);
+        CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
+        CHECK(strcmp(shown(&c, &t, text), a) == 0, "case %zu, no separator: %s", i, text);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* Appends text with a | where the rule puts one, character by character. */
+static size_t documents_of(Documents documents, const char *text, char *out, size_t n)
+{
+    size_t in_line = 0, ink = 0;
+    if (n > 0 && out[n - 1] != '|') out[n++] = '|';
+    for (; *text != '\0'; text++) {
+        out[n++] = *text;
+        in_line++;
+        ink += strchr(" \t\r\n", *text) == NULL;
+        if (*text != '\n') continue;
+        if (documents == DOCUMENTS_LINE || ink == 0) out[n++] = '|';
+        in_line = ink = 0;
+    }
+    if (in_line > 0 && (documents == DOCUMENTS_LINE || ink == 0)) out[n++] = '|';
+    out[n] = '\0';
+    return n;
+}
+
+/* Three random files: the ids, and half of the characters in the training part whatever stands between them. */
+static void test_random_documents(void)
+{
+    enum { MOST = 30 };
+    static const char letters[] = "ab \r\n\n", *const names[] = { "one", "two", "good" };
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        Documents documents = seed % 2 ? DOCUMENTS_LINE : DOCUMENTS_BLANK;
+        char want[6 * MOST + 4], text[MOST + 1], got[sizeof want];
+        size_t n = 0, characters = 0;
+        for (uint64_t f = 0; f < 3; f++) {
+            size_t size = 1 + rng_below(seed, f, MOST);
+            for (size_t i = 0; i < size; i++) text[i] = letters[rng_below(seed, 3 + MOST * f + i, sizeof letters - 1)];
+            text[size] = '\0';
+            write_file(names[f], text, size);
+            n = documents_of(documents, text, want, n);
+            characters += size;
+        }
+        Corpus c;
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        CorpusOptions o = { .separator = true, .documents = documents, .val_fraction = 0.5 };
+        int rc = corpus_open(&c, &t, &o, names, 3, &err);
+        CHECK(rc == 0 && strcmp(shown(&c, &t, got), want) == 0, "seed %d: %s, not %s", (int)seed, got, want);
+        if (rc) continue;
+        Part train = corpus_part(&c, PART_TRAIN);
+        CHECK(c.characters == characters && c.count == n, "seed %d: %zu characters", (int)seed, c.characters);
+        CHECK(train.count - separators_in(train) == characters / 2 && c.train_separators == separators_in(train)
+              && (train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID), "seed %d: the split", (int)seed);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* What the vocabulary lacks leaves no separator behind, and errors count from the start of the file. */
+static void test_documents_of_a_vocabulary(void)
+{
+    static const char lines[] = "ab\nXY\ncab\n";
+    Corpus c;
+    Tokenizer t;
+    Err err = { 0 };
+    char text[100];
+    CorpusOptions o = { .unknown = UNKNOWN_FAILS, .documents = DOCUMENTS_LINE };
+    if (build(&t, false, true, "abc", 3, &err)) return;
+    write_file("one", lines, sizeof lines - 1);
+    write_file("two", "XX\nab\xff\n", 7);
+    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == -1 && contains(&err, "(3 different, in 5 places)"), "%s", err.msg);
+    CHECK(open_files(&c, &t, &o, &err, "two", NULL, NULL) == -1 && contains(&err, "byte offset 5 "), "%s", err.msg);
+    o.unknown = UNKNOWN_SKIPPED;
+    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
+    CHECK(strcmp(shown(&c, &t, text), "ab|cab|") == 0 && c.characters == 5 && c.skipped == 5, "%s", text);
+    corpus_close(&c);
+    tokenizer_close(&t);
+}
+
+/* The digest of several files is that of their digests, as `sha256sum` gives them, joined. */
+static void test_digests_of_files(void)
+{
+    static const char two[] = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
+    static const char one_and_two[] = "298315b0a8b450097e70dd056648c5ab87b6aaa2bf31f75465906c243cb36145";
+    Corpus c;
+    Tokenizer t = { 0 };
+    Err err = { 0 };
+    CorpusOptions o = { .separator = true };
+    write_file("one", "one", 3);
+    write_file("two", "two", 3);
+    CHECK(open_files(&c, &t, &o, &err, "one", "two", NULL) == 0, "%s", err.msg);
+    CHECK(strcmp(c.sha256, one_and_two) == 0, "%s", c.sha256);
+    corpus_close(&c);
+    CHECK(open_files(&c, &t, &o, &err, "two", NULL, NULL) == 0, "%s", err.msg);
+    CHECK(strcmp(c.sha256, two) == 0 && strcmp(c.read, "two") == 0, "%s", c.sha256);
+    corpus_close(&c);
+    tokenizer_close(&t);
+}
+
+static void test_bad_files(void)
+{
+    static const struct { const char *a, *b; int status; const char *named; } cases[] = {
+        { "good", "missing", EXIT_RUNTIME, "missing:" }, { "missing", NULL, EXIT_RUNTIME, "missing:" },
+        { "good", "empty", EXIT_TEXT, "empty:" },        { "empty", NULL, EXIT_TEXT, "empty:" },
+        { "good", "latin1", EXIT_TEXT, "latin1:" },      { "latin1", NULL, EXIT_TEXT, "byte offset 3 " },
+        { "data", NULL, EXIT_RUNTIME, "data:" },         { "good", "no/such", EXIT_RUNTIME, "no/such:" },
+        { "", NULL, EXIT_RUNTIME, ":" },                 { NULL, NULL, EXIT_USAGE, "no text" }
+    };
+    write_file("good", "fine", 4);
+    write_file("empty", "", 0);
+    write_file("latin1", "caf\xe9s", 5);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Corpus c;
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        CorpusOptions o = { .separator = true, .val_fraction = 0.1 };
+        int rc = open_files(&c, &t, &o, &err, cases[i].a, cases[i].b, NULL);
+        CHECK(rc == -1 && err.status == cases[i].status && contains(&err, cases[i].named),
+              "case %zu: %d, status %d: %s", i, rc, err.status, err.msg);
+        CHECK(c.ids == NULL && t.count == 0 && t.ids == NULL, "case %zu: something is left", i);
+    }
+}
+
+/* Characters that a given vocabulary lacks: an error, or skipped and counted; never an empty text. */
+static void test_given_vocabulary(void)
+{
+    Corpus c;
+    Tokenizer t;
+    Err err = { 0 };
+    CorpusOptions o = { .unknown = UNKNOWN_FAILS };
+    if (build(&t, false, true, "abc", 3, &err)) return;
+    write_file("mixed", "abXcYX", 6);
+    write_file("none", "XYZ", 3);
+    CHECK(open_files(&c, &t, &o, &err, "mixed", NULL, NULL) == -1 && err.status == EXIT_TEXT
+          && contains(&err, "mixed: ") && contains(&err, "'X', 'Y' (2 different"), "%s", err.msg);
+    CHECK(t.count == 4, "a given tokenizer stays");
+    o.unknown = UNKNOWN_SKIPPED;
+    CHECK(open_files(&c, &t, &o, &err, "mixed", "none", NULL) == 0, "%s", err.msg);
+    CHECK(c.characters == 3 && c.skipped == 6 && c.train_count == c.count, "%zu kept, %zu skipped",
+          c.characters, c.skipped);
+    corpus_close(&c);
+    CHECK(open_files(&c, &t, &o, &err, "none", NULL, NULL) == -1 && err.status == EXIT_TEXT
+          && contains(&err, "none: "), "%s", err.msg);
+    tokenizer_close(&t);
+}
+
+static void test_where_files_are_found(void)
+{
+    Corpus c;
+    Tokenizer t = { 0 };
+    Err err = { 0 };
+    CorpusOptions o = { 0 };
+    CHECK(mkdir("data", 0700) == 0, "data/");
+    write_file("data/verse", "in data", 7);
+    write_file("data/both", "in data", 7);
+    write_file("both", "here", 4);
+    CHECK(open_files(&c, &t, &o, &err, "verse", NULL, NULL) == 0 && strcmp(c.read, "data/verse") == 0, "%s",
+          err.msg);
+    corpus_close(&c);
+    tokenizer_close(&t);
+    CHECK(open_files(&c, &t, &o, &err, "both", NULL, NULL) == 0 && strcmp(c.read, "both") == 0
+          && c.characters == 4, "%s", err.msg);
+    corpus_close(&c);
+    tokenizer_close(&t);
+    CHECK(open_files(&c, &t, &o, &err, "./verse", NULL, NULL) == -1, "only a bare name is looked up");
+
+    int ends[2], saved = dup(STDIN_FILENO);
+    CHECK(saved >= 0 && pipe(ends) == 0 && write(ends[1], "piped", 5) == 5 && close(ends[1]) == 0
+          && dup2(ends[0], STDIN_FILENO) >= 0 && close(ends[0]) == 0, "pipe");
+    CHECK(open_files(&c, &t, &o, &err, "-", NULL, NULL) == 0 && c.characters == 5
+          && strcmp(c.read, "standard input") == 0, "%s", err.msg);
+    corpus_close(&c);
+    tokenizer_close(&t);
+    CHECK(open_files(&c, &t, &o, &err, "-", NULL, NULL) == -1 && err.status == EXIT_TEXT
+          && contains(&err, "standard input: "), "%s", err.msg);
+    CHECK(dup2(saved, STDIN_FILENO) >= 0 && close(saved) == 0, "standard input");
+}
+
+/* ---------------------------------------------------------------- the split */
+
+/* f = k / 100: the training part has floor((100 - k) N / 100) characters, whatever separators lie between. */
+static void test_split(void)
+{
+    char text[100];
+    Err err = { 0 };
+    for (int i = 0; i < 100; i++) text[i] = (char)('a' + i % 3);
+    for (size_t n = 1; n <= 100; n += n < 40 ? 1 : 6) {
+        write_file("part", text, n);
+        Tokenizer t = { 0 };
+        for (size_t k = 0; k <= 100; k++) {
+            Corpus c;
+            CorpusOptions o = { .separator = true, .val_fraction = (double)k / 100 };
+            int rc = open_files(&c, &t, &o, &err, "part", "part", "part");
+            CHECK(rc == 0 && c.characters == 3 * n && c.count == 3 * n + 2, "n %zu: %s", n, err.msg);
+            if (rc) continue;
+            Part train = corpus_part(&c, PART_TRAIN), val = corpus_part(&c, PART_VAL);
+            size_t want = (100 - k) * 3 * n / 100;
+            CHECK(train.count - separators_in(train) == want, "N %zu, f %zu%%: %zu, not %zu", 3 * n, k,
+                  train.count - separators_in(train), want);
+            CHECK(c.train_separators == separators_in(train) && c.train_count == train.count, "N %zu", 3 * n);
+            CHECK(train.count + val.count == c.count && val.ids == train.ids + train.count, "N %zu", 3 * n);
+            CHECK(train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID, "N %zu, f %zu%%", 3 * n, k);
+            corpus_close(&c);
+        }
+        tokenizer_close(&t);
+    }
+}
+
+static void test_val_only(void)
+{
+    static const struct { const char *text; double fraction; size_t want; } cases[] = {
+        { "abababababxyxyxyxyab", 0.5, 2 }, { "abababababxyxyxyxyab", 0.0, 0 }, { "aaaaaaaaab", 0.1, 1 },
+        { "aaaaaaaaaa", 0.1, 0 }, { "abc", 1.0, 3 }
+    };
+    write_file("tail", "a", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Corpus c;
+        Tokenizer t = { 0 };
+        Err err = { 0 };
+        CorpusOptions o = { .separator = true, .val_fraction = cases[i].fraction };
+        write_file("text", cases[i].text, strlen(cases[i].text));
+        CHECK(open_files(&c, &t, &o, &err, "text", "tail", NULL) == 0, "%s", err.msg);
+        CHECK(c.val_only == cases[i].want, "case %zu: %zu", i, c.val_only);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* ---------------------------------------------------------------- windows */
+
+/* ids[i] = i, so that a window shows where it starts. Every start is met and none beyond the last. */
+static void test_windows(void)
+{
+    enum { COUNT = 40, BATCH = 8, DRAWS = 400 };
+    int32_t ids[COUNT], x[BATCH * COUNT], y[BATCH * COUNT];
+    for (int i = 0; i < COUNT; i++) ids[i] = i;
+    for (int context = 1; context < COUNT; context++) {
+        Part part = { .ids = ids, .count = COUNT };
+        int met[COUNT] = { 0 }, bad = 0, starts = COUNT - context;
+        for (uint64_t key = 0; key < DRAWS; key++) {
+            corpus_random_windows(part, key, BATCH, context, x, y);
+            for (int b = 0; b < BATCH; b++) {
+                int start = x[b * context];
+                if (start < 0 || start >= starts) bad++;
+                else met[start]++;
+                for (int i = 0; i < context; i++)
+                    bad += x[b * context + i] != start + i || y[b * context + i] != start + i + 1;
+            }
+        }
+        int rarest = BATCH * DRAWS;
+        for (int s = 0; s < starts; s++) rarest = met[s] < rarest ? met[s] : rarest;
+        CHECK(bad == 0, "context %d: %d wrong", context, bad);
+        CHECK(rarest >= BATCH * DRAWS / starts / 3, "context %d: one start is met %d times", context, rarest);
+    }
+}
+
+/* Window b depends on (part, key, b, context) alone: not on the batch, nor on what was drawn before. */
+static void test_windows_are_pure(void)
+{
+    enum { COUNT = 1000, BATCH = 16, CONTEXT = 10 };
+    static int32_t ids[COUNT], x[BATCH * CONTEXT], y[BATCH * CONTEXT];
+    static int32_t again[BATCH * CONTEXT], z[BATCH * CONTEXT];
+    for (int i = 0; i < COUNT; i++) ids[i] = i;
+    Part part = { .ids = ids, .count = COUNT };
+    corpus_random_windows(part, 7, BATCH, CONTEXT, x, y);
+    corpus_random_windows(part, 8, BATCH, CONTEXT, again, z);
+    CHECK(memcmp(x, again, sizeof x) != 0, "another key gives other windows");
+    for (int batch = 1; batch <= BATCH; batch++) {
+        corpus_random_windows(part, 7, batch, CONTEXT, again, z);
+        size_t bytes = (size_t)batch * CONTEXT * sizeof *x;
+        CHECK(memcmp(x, again, bytes) == 0 && memcmp(y, z, bytes) == 0, "batch %d", batch);
+    }
+}
+
+/* ---------------------------------------------------------------- permutations and epochs */
+
+/* Whether rng_permute takes 0 .. n-1 to each of them once. */
+static bool is_permutation(uint64_t key, uint64_t n)
+{
+    unsigned char *met = calloc((size_t)n, 1);
+    bool sound = met != NULL;
+    for (uint64_t i = 0; sound && i < n; i++) {
+        uint64_t to = rng_permute(key, i, n);
+        sound = to < n && met[to]++ == 0;
+    }
+    free(met);
+    return sound;
+}
+
+static void test_permutations(void)
+{
+    static const uint64_t large[] = { 1023, 1024, 1025, 4095, 4097, 65536, 65537, 100003, 1000000 };
+    static const uint64_t huge[] = { (uint64_t)1 << 40, ((uint64_t)1 << 61) + 1, (uint64_t)1 << 62 };
+    for (uint64_t n = 1; n <= 300; n++)
+        for (uint64_t key = 0; key < 5; key++)
+            CHECK(is_permutation(mix64(key), n), "n %d, key %d", (int)n, (int)key);
+    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
+        CHECK(is_permutation(9, large[i]), "n %d", (int)large[i]);
+    for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+        bool below = true, fixed = true;
+        for (uint64_t k = 0; k < 50; k++) {
+            uint64_t to = rng_permute(9, huge[i] - 1 - k, huge[i]);
+            below = below && to < huge[i];
+            fixed = fixed && to == huge[i] - 1 - k;
+        }
+        CHECK(below && !fixed, "n %g", (double)huge[i]);
+    }
+}
+
+/* Where an element goes, over many keys: every place about as often (within 5 deviations), and neighbours apart. */
+static void test_permutations_are_random(void)
+{
+    enum { KEYS = 20000, MOST = 101 };
+    static const int sizes[] = { 2, 3, 4, 5, 7, 16, 17, 64, MOST };
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+        for (int element = 0; element < 2; element++) {
+            int n = sizes[s], met[MOST] = { 0 }, worst = 0, follows = 0;
+            for (uint64_t key = 0; key < KEYS; key++) {
+                int to = (int)rng_permute(rng_bits(31, key), element ? (uint64_t)n - 1 : 0, (uint64_t)n);
+                if (to >= 0 && to < n) met[to]++;
+                follows += (int)rng_permute(rng_bits(31, key), (uint64_t)n / 2, (uint64_t)n) == (to + 1) % n;
+            }
+            double mean = (double)KEYS / n, spread = 5 * sqrt(mean);
+            for (int i = 0; i < n; i++)
+                if (fabs(met[i] - mean) > fabs(met[worst] - mean)) worst = i;
+            CHECK(fabs(met[worst] - mean) < spread, "n %d: element %d goes to %d %d times of %d", n,
+                  element ? n - 1 : 0, worst, met[worst], KEYS);
+            CHECK(n < 16 || fabs(follows - mean) < spread, "n %d: two elements stay together %d times", n, follows);
+        }
+}
+
+/* ids[i] = i again. The windows of one epoch: starts[k] is where window k begins, or -1 if it is not one. */
+static void epoch_starts(Part part, uint64_t key, uint64_t epoch, int windows, int context, int *starts)
+{
+    int32_t *x = malloc((size_t)context * sizeof *x), *y = malloc((size_t)context * sizeof *y);
+    for (int k = 0; k < windows; k++) {
+        starts[k] = -1;
+        if (x == NULL || y == NULL) continue;
+        corpus_epoch_windows(part, key, epoch * (uint64_t)windows + (uint64_t)k, 1, context, x, y);
+        bool sound = x[0] >= 0 && (size_t)x[0] + (size_t)context < part.count;
+        for (int i = 0; i < context; i++) sound = sound && x[i] == x[0] + i && y[i] == x[0] + i + 1;
+        if (sound) starts[k] = x[0];
+    }
+    free(x);
+    free(y);
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Counts what is wrong with an epoch: a window that is none, one missing or twice, a gap. */
+static int wrong_in_epoch(const int *starts, int windows, int context, int count)
+{
+    int sorted[400], wrong = 0;
+    memcpy(sorted, starts, (size_t)windows * sizeof *sorted);
+    qsort(sorted, (size_t)windows, sizeof *sorted, compare_ints);
+    wrong += sorted[0] < 0 || sorted[0] >= context || sorted[windows - 1] + context >= count;
+    for (int k = 1; k < windows; k++) wrong += sorted[k] != sorted[k - 1] + context;
+    return wrong;
+}
+
+/* Every size of part around the first multiples of the context: (count - 1) / context windows, at least one. */
+static void test_epochs(void)
+{
+    enum { MOST = 401, EPOCHS = 4 };
+    static int32_t ids[MOST];
+    for (int i = 0; i < MOST; i++) ids[i] = i;
+    for (int context = 1; context <= 23; context += context < 8 ? 1 : 5)
+        for (int count = context + 1; count <= MOST; count += count < 5 * context + 3 ? 1 : 61) {
+            Part part = { .ids = ids, .count = (size_t)count };
+            int windows = (count - context) / context > 0 ? (count - context) / context : 1;
+            int starts[2][400], wrong = 0;
+            for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+                epoch_starts(part, 7, epoch, windows, context, starts[epoch % 2]);
+                wrong += wrong_in_epoch(starts[epoch % 2], windows, context, count);
+            }
+            CHECK(wrong == 0, "context %d, %d ids: %d wrong", context, count, wrong);
+            bool same = memcmp(starts[0], starts[1], (size_t)windows * sizeof starts[0][0]) == 0;
+            CHECK(windows < 10 || !same, "context %d, %d ids: two epochs are the same", context, count);
+        }
+}
+
+/* Over many epochs every phase below the context is met about as often, and no window is always the first. */
+static void test_epochs_differ(void)
+{
+    enum { COUNT = 166, CONTEXT = 8, WINDOWS = 19, EPOCHS = 1600 };
+    static int32_t ids[COUNT];
+    int phases[CONTEXT] = { 0 }, first[WINDOWS] = { 0 }, starts[WINDOWS], rarest = EPOCHS, commonest = 0;
+    Part part = { .ids = ids, .count = COUNT };
+    for (int i = 0; i < COUNT; i++) ids[i] = i;
+    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        epoch_starts(part, 5, epoch, WINDOWS, CONTEXT, starts);
+        if (starts[0] < 0 || starts[0] >= CONTEXT * WINDOWS) continue;
+        phases[starts[0] % CONTEXT]++;
+        first[starts[0] / CONTEXT]++;
+    }
+    for (int i = 0; i < CONTEXT; i++) rarest = phases[i] < rarest ? phases[i] : rarest;
+    for (int i = 0; i < WINDOWS; i++) commonest = first[i] > commonest ? first[i] : commonest;
+    CHECK(rarest > EPOCHS / CONTEXT / 2, "one phase is met %d times in %d epochs", rarest, EPOCHS);
+    CHECK(commonest < 2 * EPOCHS / WINDOWS, "one window is the first in %d of %d epochs", commonest, EPOCHS);
+
+    int at_first[WINDOWS], at_second[WINDOWS];
+    epoch_starts(part, 5, 0, WINDOWS, CONTEXT, at_first);
+    epoch_starts(part, 6, 0, WINDOWS, CONTEXT, at_second);
+    CHECK(memcmp(at_first, at_second, sizeof at_first) != 0, "another key gives another order");
+}
+
+/* A part that is hardly longer than the context has one window an epoch, from each start in turn. */
+static void test_small_parts(void)
+{
+    int32_t ids[20], x[8], y[8];
+    for (int i = 0; i < 20; i++) ids[i] = i;
+    for (int count = 9; count <= 20; count++) {
+        Part part = { .ids = ids, .count = (size_t)count };
+        int met[20] = { 0 }, starts = count - 8 < 8 ? count - 8 : 8, all = 0, beyond = 0;
+        for (uint64_t n = 0; n < 400; n++) {
+            corpus_epoch_windows(part, 3, n, 1, 8, x, y);
+            beyond += x[0] < 0 || y[7] >= count;
+            if (x[0] >= 0 && x[0] < 20) met[x[0]]++;
+        }
+        for (int i = 0; i < starts; i++) all += met[i] > 0;
+        CHECK(beyond == 0, "%d ids: %d windows leave the part", count, beyond);
+        CHECK(all == starts, "%d ids: %d of %d starts are met", count, all, starts);
+    }
+}
+
+/* Windows 0 .. 29, over the end of an epoch, in batches of any size. */
+static void test_batches_of_epochs(void)
+{
+    enum { COUNT = 100, CONTEXT = 7, WINDOWS = 30 };
+    static int32_t ids[COUNT], x[WINDOWS * CONTEXT], y[WINDOWS * CONTEXT];
+    static int32_t again[WINDOWS * CONTEXT], z[WINDOWS * CONTEXT];
+    for (int i = 0; i < COUNT; i++) ids[i] = i;
+    Part part = { .ids = ids, .count = COUNT };
+    corpus_epoch_windows(part, 7, 0, WINDOWS, CONTEXT, x, y);
+    for (int batch = 1; batch < WINDOWS; batch++) {
+        for (int first = 0; first < WINDOWS; first += batch) {
+            int left = WINDOWS - first < batch ? WINDOWS - first : batch;
+            corpus_epoch_windows(part, 7, (uint64_t)first, left, CONTEXT, again + first * CONTEXT, z + first * CONTEXT);
+        }
+        CHECK(memcmp(x, again, sizeof x) == 0 && memcmp(y, z, sizeof y) == 0, "batches of %d", batch);
+        memset(again, 0, sizeof again);
+    }
+}
+
+/* ---------------------------------------------------------------- digests and the data file */
+
+/* The published examples of SHA-256: nothing, 24 bits, 448 bits, a million a. `lengths` covers every length
+ * around a block's end: the digest of the joined digests of 0 to 299 letters a, from Python's hashlib. */
+static void test_sha256(void)
+{
+    static const struct { const char *message, *digest; } vectors[] = {
+        { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+        { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" }
+    };
+    static const char million[] = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+    static const char lengths[] = "dd21bb91165542678c760dec417a174580c2006e5105a25e373c77dd466cdf00";
+    static char many[1000000], joined[300 * 64 + 1];
+    char digest[65];
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        sha256_hex(vectors[i].message, strlen(vectors[i].message), digest);
+        CHECK(strcmp(digest, vectors[i].digest) == 0, "%s", digest);
+    }
+    memset(many, 'a', sizeof many);
+    sha256_hex(many, sizeof many, digest);
+    CHECK(strcmp(digest, million) == 0, "%s", digest);
+    for (size_t n = 0; n < 300; n++) sha256_hex(many, n, joined + 64 * n);
+    sha256_hex(joined, 300 * 64, digest);
+    CHECK(strcmp(digest, lengths) == 0, "%s", digest);
+}
+
+static void test_shakespeare(const char *folder)
+{
+    char path[4096];
+    Corpus c;
+    Err err = { 0 };
+    snprintf(path, sizeof path, "%s/shakespeare.txt", folder);
+    for (int separator = 0; separator < 2; separator++) {
+        Tokenizer t = { 0 };
+        CorpusOptions o = { .separator = separator, .val_fraction = 0.1 };
+        int rc = open_files(&c, &t, &o, &err, path, NULL, NULL);
+        CHECK(rc == 0, "%s", err.msg);
+        if (rc) continue;
+        CHECK(c.characters == 1115394 && c.count == 1115394, "%zu characters", c.characters);
+        CHECK(t.count == 65 + separator, "%d symbols", t.count);
+        CHECK(c.train_count == 1003854 && corpus_part(&c, PART_VAL).count == 111540, "%zu", c.train_count);
+        CHECK(strcmp(c.sha256, "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed") == 0, "%s",
+              c.sha256);
+        CHECK(c.val_only == 0 && c.skipped == 0 && c.train_separators == 0, "%zu", c.val_only);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* ---------------------------------------------------------------- */
+
+static void test_files(void)
+{
+    test_where_files_are_found();
+    test_separators();
+    test_documents();
+    test_random_documents();
+    test_documents_of_a_vocabulary();
+    test_digests_of_files();
+    test_bad_files();
+    test_given_vocabulary();
+    test_split();
+    test_val_only();
+}
+
+/* Runs test_files in a folder of its own and removes it. */
+static void in_new_folder(void)
+{
+    static const char *const files[] = { "data/verse", "data/both", "both", "one", "two", "good", "empty",
+                                         "latin1", "mixed", "none", "part", "tail", "text" };
+    const char *base = getenv("TMPDIR");
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s/test-text-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
+    if (mkdtemp(folder) == NULL || chdir(folder) != 0) {
+        CHECK(false, "%s cannot be made: %s", folder, strerror(errno));
+        return;
+    }
+    test_files();
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) unlink(files[i]);
+    CHECK(rmdir("data") == 0 && chdir("/") == 0 && rmdir(folder) == 0, "%s is left behind", folder);
+}
+
+int main(int argc, char **argv)
+{
+    test_decode_every_sequence();
+    test_encode_examples();
+    test_ill_formed();
+    test_every_code_point(false);
+    test_every_code_point(true);
+    test_random_texts();
+    test_ordinary_characters();
+    test_bytes();
+    test_sizes();
+    test_from_values();
+    test_names();
+    test_unknown_characters();
+    test_windows();
+    test_windows_are_pure();
+    test_permutations();
+    test_permutations_are_random();
+    test_epochs();
+    test_epochs_differ();
+    test_small_parts();
+    test_batches_of_epochs();
+    test_sha256();
+    test_shakespeare(argc > 1 ? argv[1] : "data");
+    in_new_folder();
+    return check_report("text");
+}
