@@ -57,9 +57,8 @@ OBJ     = $(if $(BIN),$(BIN)o,build/o)
 
 # ---------------------------------------------------------------- what is built from what
 PROGRAMS = train sample eval inspect
-KERNELS  = kernels/kernels kernels/gemm $(TABLES:%=kernels/%)
-LIGHT    = tokenizer corpus training/optimizer $(KERNELS)
-PARTS    = $(LIGHT) formats/checkpoint
+ROOMS    = kernels networks training inference formats cli system
+PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
 TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_gradients test_fuzz
 FUZZED   = checkpoint text options json
 SCRIPTS  = cli/cli run/train cli/pages
@@ -70,40 +69,47 @@ all: $(PROGRAMS:%=$(BIN)%)
 COMPILE = $(CC) $(FIXED) $(CFLAGS) $(OMPFLAGS) -MMD -MP
 # Every object depends on a file that changes when the command line does.
 STAMP   = $(OBJ)/command
-$(shell mkdir -p $(OBJ) && printf '%s' '$(COMPILE) $(LDLIBS) $(flags_portable) $(flags_avx2) $(flags_avx512)' | cmp -s - $(STAMP) || printf '%s' '$(COMPILE) $(LDLIBS) $(flags_portable) $(flags_avx2) $(flags_avx512)' > $(STAMP))
+COMMAND = $(COMPILE) $(LDLIBS) $(flags_portable) $(flags_avx2) $(flags_avx512) $(PARTS)
+$(shell mkdir -p $(OBJ) && printf '%s' '$(COMMAND)' | cmp -s - $(STAMP) || printf '%s' '$(COMMAND)' > $(STAMP))
 
 # So do the objects that name the commit, on a file that holds it.
 $(shell printf '%s' '$(COMMIT)' | cmp -s - $(OBJ)/commit || printf '%s' '$(COMMIT)' > $(OBJ)/commit)
 
-# One rule for each kind of object: plain, double precision (gradient tests), fault-injecting.
-define objects
+# Three builds of every part: plain, double precision (gradient tests), fault-injecting. Each is a library, of
+# which a program takes what it uses.
+define build
 $(OBJ)/$(1)/%.o: %.c $(STAMP)
 	@mkdir -p $$(@D)
 	$$(COMPILE) $(2) $$(flags_$$(notdir $$*)) -c $$< -o $$@
+$(OBJ)/$(1)/folio.a: $(PARTS:%=$(OBJ)/$(1)/%.o)
+	@rm -f $$@
+	$(AR) rcs $$@ $$^
 endef
-$(eval $(call objects,float,))
-$(eval $(call objects,double,-DFOLIO_DOUBLE))
-$(eval $(call objects,faults,-DFAULTS))
+$(eval $(call build,float,))
+$(eval $(call build,double,-DFOLIO_DOUBLE))
+$(eval $(call build,faults,-DFAULTS))
 $(OBJ)/float/train.o $(OBJ)/faults/train.o: COMPILE += -DFOLIO_COMMIT='"$(COMMIT)"'
 $(OBJ)/float/train.o $(OBJ)/faults/train.o: $(OBJ)/commit
 
-$(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(PARTS:%=$(OBJ)/float/%.o)
-	$(COMPILE) $^ -o $@ $(LDLIBS)
+LINK = $(COMPILE) $^ -o $@ $(LDLIBS)
+$(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(OBJ)/float/folio.a
+	$(LINK)
 
-$(OBJ)/test_gradients: $(OBJ)/double/tests/unit/test_gradients.o $(KERNELS:%=$(OBJ)/double/%.o)
-	$(COMPILE) $^ -o $@ $(LDLIBS)
-$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
-	$(COMPILE) $^ -o $@ $(LDLIBS)
+$(OBJ)/test_gradients: $(OBJ)/double/tests/unit/test_gradients.o $(OBJ)/double/folio.a
+	$(LINK)
+$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
+	$(LINK)
 # Here a target has a name of its own, and one of them brings the model for all.
 $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInput=$(notdir $*)
 $(OBJ)/float/tests/fuzz/fuzz_options.o: COMPILE += -DMODEL_IMPLEMENTED
-$(OBJ)/test_fuzz: $(OBJ)/float/tests/fuzz/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o) $(PARTS:%=$(OBJ)/float/%.o)
-	$(COMPILE) $^ -o $@ $(LDLIBS)
-$(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): $(OBJ)/%: $(OBJ)/float/tests/unit/%.o $(LIGHT:%=$(OBJ)/float/%.o)
-	$(COMPILE) $^ -o $@ $(LDLIBS)
-$(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(PARTS:%=$(OBJ)/faults/%.o) $(OBJ)/float/tests/faults.o
+$(OBJ)/test_fuzz: $(OBJ)/float/tests/fuzz/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o) $(OBJ)/float/folio.a
+	$(LINK)
+$(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): \
+$(OBJ)/%: $(OBJ)/float/tests/unit/%.o $(OBJ)/float/folio.a
+	$(LINK)
+$(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
 	@mkdir -p $(@D)
-	$(COMPILE) $^ -o $@ $(LDLIBS)
+	$(LINK)
 
 # ---------------------------------------------------------------- what people type
 run: all run.bin
@@ -157,7 +163,7 @@ PEAKS   = $(TABLES:%=$(OBJ)/peak/%.o)
 $(PEAKS): $(OBJ)/peak/%.o: bench/peak.c $(STAMP)
 	@mkdir -p $(@D)
 	$(COMPILE) -O3 $(flags_$*) -DTABLE=$* -DTABLE_FILE='"../kernels/$*.c"' -Dkernels_$*=peak_table_$* -c $< -o $@
-$(OBJ)/bench: $(OBJ)/float/bench/bench.o $(PEAKS) $(LIGHT:%=$(OBJ)/float/%.o)
+$(OBJ)/bench: $(OBJ)/float/bench/bench.o $(PEAKS) $(OBJ)/float/folio.a
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 
 # Programs, manual pages, completions of bash and zsh: where each goes.
