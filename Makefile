@@ -99,9 +99,8 @@ $(OBJ)/test_gradients: $(OBJ)/double/tests/unit/test_gradients.o $(OBJ)/double/f
 	$(LINK)
 $(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
 	$(LINK)
-# Here a target has a name of its own, and one of them brings the model for all.
+# Here a target has a name of its own.
 $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInput=$(notdir $*)
-$(OBJ)/float/tests/fuzz/fuzz_options.o: COMPILE += -DMODEL_IMPLEMENTED
 $(OBJ)/test_fuzz: $(OBJ)/float/tests/fuzz/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o) $(OBJ)/float/folio.a
 	$(LINK)
 $(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): \

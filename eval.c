@@ -17,7 +17,6 @@
 #include "cli/pages.h"
 #include "inference/evaluate.h"
 #include "tokenizer.h"
-#define MODEL_IMPLEMENTATION
 #include "model.h"
 
 enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED };

@@ -11,7 +11,6 @@
 #include "kernels/kernels.h"
 #include "cli/pages.h"
 #include "tokenizer.h"
-#define MODEL_IMPLEMENTATION
 #include "model.h"
 
 enum {

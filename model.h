@@ -151,8 +151,7 @@ void decoder_copy(Decoder *d, int to, int from);
 
 #endif
 
-#if defined(MODEL_IMPLEMENTATION) && !defined(MODEL_IMPLEMENTED)
-#define MODEL_IMPLEMENTED
+#ifdef MODEL_IMPLEMENTATION
 
 /* ================================================================ parameters */
 

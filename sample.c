@@ -15,7 +15,6 @@
 #include "cli/pages.h"
 #include "inference/sampling.h"
 #include "tokenizer.h"
-#define MODEL_IMPLEMENTATION
 #include "model.h"
 
 enum {

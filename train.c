@@ -18,7 +18,6 @@
 #include "system/files.h"
 #include "inference/sampling.h"
 #include "tokenizer.h"
-#define MODEL_IMPLEMENTATION
 #include "model.h"
 #include "inference/evaluate.h"
 

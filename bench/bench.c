@@ -14,7 +14,6 @@
 #include "../cli/pages.h"
 #include "../inference/sampling.h"
 #include "../tokenizer.h"
-#define MODEL_IMPLEMENTATION
 #include "../model.h"
 #include "peak.h"
 

@@ -3,7 +3,6 @@
  *
  * Built with -DFAULTS and linked with faults.c (built without), checkpoint.c, tokenizer.c and the kernels. It
  * compares with a reader, a writer and checksums of its own, which share nothing with checkpoint.c. */
-#define MODEL_IMPLEMENTATION
 #include "../../base.h"
 #include "check.h"
 #include "../../formats/checkpoint.h"

@@ -3,7 +3,6 @@
  * A stream must give the same bits as a decoder of its own, whatever the others read, however many there are,
  * and for any number of threads; and what it gives must be the full forward pass within rounding.
  */
-#define MODEL_IMPLEMENTATION
 #include "../../model.h"
 #include "check.h"
 #include "../../inference/ensemble.h"

@@ -7,7 +7,6 @@
  *     test_gradients               the verdict
  *     test_gradients --stop        the same, ended by the first case that fails (for mutate.sh)
  */
-#define MODEL_IMPLEMENTATION
 #include "../../model.h"
 #include "check.h"
 #include "tiny.h"

@@ -2,19 +2,30 @@
  *
  * The second networks follow the published formulas in plain double loops: one sequence at a time, the full
  * T x T matrix of attention, libm's exp, erf, tanh, cos and sin, every tensor found by its name. They share
- * nothing with model.h but the table of tensors and, so that dropout can be compared, which elements are
- * dropped; where dropout applies and what it scales is decided here.
+ * nothing with model.h but the table of tensors, and with the kernels, so that dropout can be compared, which
+ * elements of a row its key drops; the keys, where dropout applies and what it scales are decided here.
  *
  *     Tiny *o = tiny_open(&model, dropout_key);
  *     double mean = tiny_mean_loss(o, x, y, B, T);
  *     o->params[i] += 1e-5;                                      parameters may be changed
  *
- * Include model.h, with MODEL_IMPLEMENTATION, first.
  */
 #ifndef TINY_H
 #define TINY_H
 
+#include "../../base.h"
+#include "../../config.h"
+#include "../../kernels/kernels.h"
+#include "../../model.h"
+
 enum { TINY_T = 128, TINY_C = 80, TINY_F = 4 * TINY_C, TINY_V = 128 };
+
+/* Sizes that model.h works on at once: a test of more positions than QUERIES has several blocks of queries,
+ * one of more channels than COLUMNS several shares of columns. They must not be less than model.h's own. */
+enum { QUERIES = 48, COLUMNS = 64 };
+
+/* The places of a network where dropout applies, in the order that numbers their keys. */
+enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };
 
 typedef struct {
     Config config;
@@ -111,6 +122,26 @@ static inline void tiny_close(Tiny *o)
     free(o);
 }
 
+/* ---------------------------------------------------------------- dropout */
+
+/* The key of one row: draw `row` of the stream that is draw SITES layer + site of the step's stream. */
+static inline uint64_t tiny_dropout_key(uint64_t step_key, int layer, int site, size_t row)
+{
+    uint64_t place = (uint64_t)SITES * (uint64_t)layer + (uint64_t)site;
+    return rng_bits(rng_bits(step_key, place), row);
+}
+
+/* y_i = x_i / (1 - p) where the draw keeps element i, else 0. */
+static inline void tiny_drop(const Tiny *o, double *x, int n, int layer, int site, size_t row)
+{
+    real ones[TINY_T], kept[TINY_T];
+    Dropout d = { (uint32_t)(o->dropout * 0x1p32), 1 };
+    if (o->dropout <= 0) return;
+    for (int i = 0; i < TINY_T; i++) ones[i] = 1;
+    o->K->dropout(kept, ones, n, tiny_dropout_key(o->dropout_key, layer, site, row), d);
+    for (int i = 0; i < n; i++) x[i] = kept[i] > 0 ? x[i] / (1 - o->dropout) : 0;
+}
+
 /* ---------------------------------------------------------------- layers */
 
 /* The tensor of this name. NULL: the model has none. */
@@ -129,18 +160,6 @@ static inline const double *tiny_tensor(const Tiny *o, int layer, const char *na
     if (layer < 0) snprintf(full, sizeof full, "%s.%s", gpt ? "transformer" : "model", name);
     else snprintf(full, sizeof full, "%s.%d.%s", gpt ? "transformer.h" : "model.layers", layer, name);
     return tiny_named(o, full);
-}
-
-/* y_i = x_i / (1 - p) where the model's draw keeps element i, else 0. */
-static inline void tiny_drop(const Tiny *o, double *x, int n, int layer, int site, size_t row)
-{
-    real ones[TINY_T], kept[TINY_T];
-    Pass pass = { .key = o->dropout_key };
-    Dropout d = { (uint32_t)(o->dropout * 0x1p32), 1 };
-    if (o->dropout <= 0) return;
-    for (int i = 0; i < TINY_T; i++) ones[i] = 1;
-    o->K->dropout(kept, ones, n, dropout_key(&pass, layer, site, row), d);
-    for (int i = 0; i < n; i++) x[i] = kept[i] > 0 ? x[i] / (1 - o->dropout) : 0;
 }
 
 /* y (O) = w (O,I) x (I) + b */
