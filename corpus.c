@@ -1,7 +1,7 @@
-/* corpus.c: owns the way from files to one array of ids, where it is split, how windows are drawn, SHA-256.
+/* corpus.c: owns the way from files to one array of ids, where it is split, how windows are drawn.
  *
- * Everything is read and encoded once, at start: later changes of the files have no effect. The texts are
- * held while they are encoded (4 bytes an id beside them) and then freed.
+ * Everything is read and encoded once, at start: later changes of the files have no effect. The
+ * texts are held while they are encoded (4 bytes an id beside them) and then freed.
  *
  *     Corpus c;
  *     if (corpus_open(&c, &t, &o, paths, n, &err)) ...;
@@ -10,6 +10,7 @@
  */
 #include "base.h"
 #include "corpus.h"
+#include "formats/digest.h"
 #include "system/machine.h"
 
 #define DATA_FOLDER "data/"
@@ -18,72 +19,6 @@ enum {
     HEX_DIGITS = 64,
     LARGE_TEXT = 1 << 28        /* bytes above which the memory is looked at first */
 };
-
-/* ---------------------------------------------------------------- SHA-256 */
-
-enum { SHA_BLOCK = 64, SHA_WORDS = 8, SHA_ROUNDS = 64, SHA_LENGTH = 8 };
-
-/* The first 32 bits of the fractional parts of the cube roots of the first 64 primes. */
-static const uint32_t sha_constants[SHA_ROUNDS] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
-};
-
-static uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
-
-/* Folds one block of 64 bytes into the state; names as in FIPS 180-4, section 6.2.2. */
-static void sha_block(uint32_t state[SHA_WORDS], const unsigned char *block)
-{
-    uint32_t w[SHA_ROUNDS];
-    for (int i = 0; i < 16; i++)
-        w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16
-             | (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
-    for (int i = 16; i < SHA_ROUNDS; i++) {
-        uint32_t s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3;
-        uint32_t s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10;
-        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
-    }
-
-    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
-    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
-    for (int i = 0; i < SHA_ROUNDS; i++) {
-        uint32_t choice = (e & f) ^ (~e & g), majority = (a & b) ^ (a & c) ^ (b & c);
-        uint32_t sigma0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
-        uint32_t sigma1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-        uint32_t t1 = h + sigma1 + choice + sha_constants[i] + w[i], t2 = sigma0 + majority;
-        h = g; g = f; f = e; e = d + t1;
-        d = c; c = b; b = a; a = t1 + t2;
-    }
-    state[0] += a; state[1] += b; state[2] += c; state[3] += d;
-    state[4] += e; state[5] += f; state[6] += g; state[7] += h;
-}
-
-void sha256_hex(const void *bytes, size_t size, char out[65])
-{
-    /* The first 32 bits of the fractional parts of the square roots of the first 8 primes. */
-    uint32_t state[SHA_WORDS] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
-    const unsigned char *p = bytes;
-    size_t rest = size;
-    for (; rest >= SHA_BLOCK; rest -= SHA_BLOCK, p += SHA_BLOCK) sha_block(state, p);
-
-    /* The end: what is left, a one bit, zeros, the length in bits; one block, or two where it is tight. */
-    unsigned char end[2 * SHA_BLOCK] = { 0 };
-    size_t end_size = rest + 1 + SHA_LENGTH <= SHA_BLOCK ? SHA_BLOCK : 2 * SHA_BLOCK;
-    if (rest > 0) memcpy(end, p, rest);
-    end[rest] = 0x80;
-    uint64_t bits = (uint64_t)size * 8;
-    for (size_t i = 0; i < SHA_LENGTH; i++) end[end_size - 1 - i] = (unsigned char)(bits >> (8 * i));
-    for (size_t at = 0; at < end_size; at += SHA_BLOCK) sha_block(state, end + at);
-
-    for (int i = 0; i < SHA_WORDS; i++) snprintf(out + 8 * i, 9, "%08lx", (unsigned long)state[i]);
-}
 
 /* ---------------------------------------------------------------- files */
 
@@ -106,18 +41,22 @@ static char *found_path(const char *path)
     return found;
 }
 
-const char *text_name(const Text *t) { return strcmp(t->path, "-") == 0 ? "standard input" : t->path; }
+const char *text_name(const Text *t)
+{
+    return strcmp(t->path, "-") == 0 ? "standard input" : t->path;
+}
 
-/* Fails before a text is read that the system would end the program for. A character is at most 4 bytes and its id is
- * 4, so a text takes at least its size twice. */
+/* Fails before a text is read that the system would end the program for. A character is at most 4
+ * bytes and its id is 4, so a text takes at least its size twice. */
 static int check_size(const char *path, Err *err)
 {
     struct stat info;
     if (stat(path, &info) != 0 || info.st_size < LARGE_TEXT) return 0;
     double bytes = 2.0 * (double)info.st_size, limit = memory_limit_bytes();
     if (bytes <= limit) return 0;
-    return fail(err, EXIT_RUNTIME, "%.240s: this text needs at least %.0f MB of memory, and the machine or container has "
-                "%.0f MB; give a part of it", path, bytes / 1e6, limit / 1e6);
+    return fail(err, EXIT_RUNTIME, "%.240s: this text needs at least %.0f MB of memory, and the "
+                "machine or container has %.0f MB; give a part of it", path, bytes / 1e6,
+                limit / 1e6);
 }
 
 int text_open(Text *t, const char *path, Err *err)
@@ -164,7 +103,8 @@ static int identify(Corpus *c, const Text *texts, int n, Err *err)
 
 /* ---------------------------------------------------------------- ids */
 
-static int build_vocabulary(Tokenizer *t, const CorpusOptions *o, const Text *texts, int n, Err *err)
+static int build_vocabulary(Tokenizer *t, const CorpusOptions *o, const Text *texts, int n,
+                            Err *err)
 {
     if (tokenizer_start(t, o->bytes, o->separator, err)) return -1;
     for (int i = 0; i < n; i++)
@@ -172,7 +112,8 @@ static int build_vocabulary(Tokenizer *t, const CorpusOptions *o, const Text *te
     return tokenizer_finish(t, err);
 }
 
-/* Characters of a text, if it is well-formed: each has exactly one byte that does not continue another. */
+/* Characters of a text, if it is well-formed: each has exactly one byte that does not continue
+ * another. */
 static size_t count_characters(const Text *text, bool bytes)
 {
     if (bytes) return text->size;
@@ -181,7 +122,8 @@ static size_t count_characters(const Text *text, bool bytes)
     return count;
 }
 
-/* The size of the line at `text`, its newline included. *blank: only spaces, tabs and line ends are in it. */
+/* The size of the line at `text`, its newline included. *blank: only spaces, tabs and line ends are
+ * in it. */
 static size_t line_size(const char *text, size_t size, bool *blank)
 {
     const char *newline = memchr(text, '\n', size);
@@ -196,7 +138,8 @@ static size_t count_lines(const Text *text)
 {
     size_t lines = 0;
     bool blank;
-    for (size_t at = 0; at < text->size; lines++) at += line_size(text->bytes + at, text->size - at, &blank);
+    for (size_t at = 0; at < text->size; lines++)
+        at += line_size(text->bytes + at, text->size - at, &blank);
     return lines;
 }
 
@@ -206,13 +149,16 @@ static void end_document(Corpus *c)
 }
 
 /* Appends a text that is known to be well-formed line by line, with the separators inside it. */
-static int encode_lines(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *text, Err *err)
+static int encode_lines(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *text,
+                        Err *err)
 {
     for (size_t at = 0, size; at < text->size; at += size) {
         bool blank;
         size = line_size(text->bytes + at, text->size - at, &blank);
         Encoding e = { .ids = c->ids + c->count };
-        if (tokenizer_encode(t, text->bytes + at, size, text_name(text), o->unknown, EXIT_TEXT, &e, err)) return -1;
+        if (tokenizer_encode(t, text->bytes + at, size, text_name(text), o->unknown, EXIT_TEXT, &e,
+                             err))
+            return -1;
         c->count += e.count;
         if (blank || o->documents == DOCUMENTS_LINE) end_document(c);
     }
@@ -220,35 +166,38 @@ static int encode_lines(Corpus *c, const Tokenizer *t, const CorpusOptions *o, c
 }
 
 /* Fills c->ids, count, characters and skipped. */
-static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *texts, int n, Err *err)
+static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *texts,
+                        int n, Err *err)
 {
     bool lines = t->separator && o->documents != DOCUMENTS_OFF;
     size_t room = (size_t)n;                    /* the separators */
-    for (int i = 0; i < n; i++) room += count_characters(&texts[i], t->bytes) + (lines ? count_lines(&texts[i]) : 0);
+    for (int i = 0; i < n; i++)
+        room += count_characters(&texts[i], t->bytes) + (lines ? count_lines(&texts[i]) : 0);
     c->ids = calloc(room, sizeof *c->ids);      /* checks the product for overflow */
     if (c->ids == NULL) return fail_memory("text", (double)room * sizeof *c->ids, err);
 
     for (int i = 0; i < n; i++) {
         if (t->separator) end_document(c);
         Encoding e = { .ids = c->ids + c->count };
-        if (tokenizer_encode(t, texts[i].bytes, texts[i].size, text_name(&texts[i]), o->unknown, EXIT_TEXT,
-                             &e, err))
+        if (tokenizer_encode(t, texts[i].bytes, texts[i].size, text_name(&texts[i]), o->unknown,
+                             EXIT_TEXT, &e, err))
             return -1;
         c->characters += e.count;
         c->skipped += e.skipped;
-        if (!lines) c->count += e.count;        /* else the whole was encoded for its errors and its counts */
+        if (!lines) c->count += e.count;    /* else it was encoded for its errors and its counts */
         else if (encode_lines(c, t, o, &texts[i], err)) return -1;
     }
     if (c->characters == 0)
-        return fail(err, EXIT_TEXT, "%s: the vocabulary has none of its characters; is it the right text?",
-                    c->read);
+        return fail(err, EXIT_TEXT, "%s: the vocabulary has none of its characters; is it the "
+                    "right text?", c->read);
     return 0;
 }
 
 /* ---------------------------------------------------------------- the split */
 
-/* floor((1 - f) N), as N - ceil(f N). A decimal fraction is only nearly a double: 0.07 x 100 comes out a
- * little above 7. The two roundings are at most 2^-52 of f N together; four times that is taken off first. */
+/* floor((1 - f) N), as N - ceil(f N). A decimal fraction is only nearly a double: 0.07 x 100 comes
+ * out a little above 7. The two roundings are at most 2^-52 of f N together; four times that is
+ * taken off first. */
 static size_t training_characters(double val_fraction, size_t characters)
 {
     double held_out = ceil(val_fraction * (double)characters * (1.0 - 0x1p-50));
@@ -256,8 +205,8 @@ static size_t training_characters(double val_fraction, size_t characters)
     return held_out < (double)characters ? characters - (size_t)held_out : 0;
 }
 
-/* Fills train_count, train_separators. The part ends behind its last character: a separator that follows
- * opens the validation part. */
+/* Fills train_count, train_separators. The part ends after its last character: a separator that
+ * follows opens the validation part. */
 static void split(Corpus *c, bool separator, double val_fraction)
 {
     size_t wanted = training_characters(val_fraction, c->characters), at = 0, separators = 0;
@@ -284,10 +233,12 @@ static int count_val_only(Corpus *c, const Tokenizer *t, Err *err)
 
 /* ---------------------------------------------------------------- the corpus */
 
-int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *const *paths, int n, Err *err)
+int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *const *paths, int n,
+                Err *err)
 {
     *c = (Corpus){ 0 };
-    if (n < 1) return fail(err, EXIT_USAGE, "no text is given; name a file, or - for standard input");
+    if (n < 1)
+        return fail(err, EXIT_USAGE, "no text is given; name a file, or - for standard input");
     Text *texts = calloc((size_t)n, sizeof *texts);
     if (texts == NULL) return fail_memory("list of texts", (double)n * sizeof *texts, err);
 
@@ -334,10 +285,12 @@ void corpus_random_windows(Part part, uint64_t key, int batch, int context, int3
         copy_window(part, (size_t)rng_below(key, (uint64_t)b, part.count - length), length, x, y);
 }
 
-void corpus_epoch_windows(Part part, uint64_t key, uint64_t first, int batch, int context, int32_t *x, int32_t *y)
+void corpus_epoch_windows(Part part, uint64_t key, uint64_t first, int batch, int context,
+                          int32_t *x, int32_t *y)
 {
     size_t length = (size_t)context, starts = part.count - length;
-    uint64_t windows = starts / length > 0 ? starts / length : 1, phases = starts < length ? starts : length;
+    uint64_t windows = starts / length > 0 ? starts / length : 1;
+    uint64_t phases = starts < length ? starts : length;
     for (int b = 0; b < batch; b++, x += length, y += length) {
         uint64_t number = first + (uint64_t)b, epoch = rng_bits(key, number / windows);
         uint64_t window = rng_permute(epoch, number % windows, windows);

@@ -1,6 +1,6 @@
 /* checkpoint.c: the checkpoint's format.
  *
- * Owns: CRC32C, little-endian numbers, and the check of every byte of a file that may come from a stranger.
+ * Owns: little-endian numbers, and the check of every byte of a file that may come from a stranger.
  * Reading goes from the outside inwards: what the file looks like, the header's JSON, the header's checksum,
  * the configuration, every tensor's name, type and shape, and only then the tensors' checksums and values.
  * Nothing is allocated that the file's size does not back.
@@ -12,6 +12,7 @@
  */
 #include "../base.h"
 #include "checkpoint.h"
+#include "digest.h"
 #include "json.h"
 #include "../system/files.h"
 
@@ -116,40 +117,6 @@ static void put_f32(void *bytes, real value)
     uint32_t bits;
     memcpy(&bits, &single, sizeof bits);
     put_u32(bytes, bits);
-}
-
-/* table[k][b]: the remainder of byte b followed by k zero bytes. */
-static void crc_tables(uint32_t table[8][256])
-{
-    for (uint32_t b = 0; b < 256; b++) {
-        uint32_t r = b;
-        for (int i = 0; i < 8; i++) r = r >> 1 ^ (0x82f63b78u & (0u - (r & 1)));
-        table[0][b] = r;
-    }
-    for (int k = 1; k < 8; k++)
-        for (int b = 0; b < 256; b++)
-            table[k][b] = table[k - 1][b] >> 8 ^ table[0][table[k - 1][b] & 255];
-}
-
-uint32_t crc32c(uint32_t crc, const void *bytes, size_t size)
-{
-    enum { WORTH_TABLES = 512 };                /* building them costs as much as 512 bytes bit by bit */
-    const unsigned char *p = bytes;
-    crc = ~crc;
-    if (size >= WORTH_TABLES) {
-        uint32_t table[8][256];
-        crc_tables(table);
-        for (; size >= 8; size -= 8, p += 8) {  /* the eight bytes are independent: the remainder is linear */
-            uint32_t a = crc ^ get_u32(p), b = get_u32(p + 4);
-            crc = table[7][a & 255] ^ table[6][a >> 8 & 255] ^ table[5][a >> 16 & 255] ^ table[4][a >> 24]
-                ^ table[3][b & 255] ^ table[2][b >> 8 & 255] ^ table[1][b >> 16 & 255] ^ table[0][b >> 24];
-        }
-    }
-    for (; size > 0; size--) {
-        crc ^= *p++;
-        for (int i = 0; i < 8; i++) crc = crc >> 1 ^ (0x82f63b78u & (0u - (crc & 1)));
-    }
-    return ~crc;
 }
 
 /* 1 to 8 lower-case hexadecimal digits. Upper case is refused: one flipped bit makes an `a` an `A`. */

@@ -133,7 +133,4 @@ int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tenso
 /* The value of a setting, or NULL. */
 const char *checkpoint_setting(const Checkpoint *c, const char *name);
 
-/* CRC32C (Castagnoli, reflected polynomial 82F63B78). */
-uint32_t crc32c(uint32_t crc, const void *bytes, size_t size);
-
 #endif

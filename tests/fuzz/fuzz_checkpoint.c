@@ -4,6 +4,7 @@
  * can have them, the header's length and the size of the data repaired first: then the checks behind them are reached.
  */
 #include "fuzz.h"
+#include "../../formats/digest.h"
 #include "../unit/saved.h"
 
 #define main inspect_main_program

@@ -6,6 +6,7 @@
 #include "../../base.h"
 #include "check.h"
 #include "../../formats/checkpoint.h"
+#include "../../formats/digest.h"
 #include "../../system/files.h"
 #include "saved.h"
 

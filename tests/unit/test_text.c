@@ -9,6 +9,7 @@
 #include "../../base.h"
 #include "check.h"
 #include "../../corpus.h"
+#include "../../formats/digest.h"
 #include "../../tokenizer.h"
 
 enum { SURROGATES = 0xe000 - 0xd800, CHARACTERS = CODE_POINTS - SURROGATES };
