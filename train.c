@@ -19,6 +19,7 @@
 #include "inference/sampling.h"
 #include "tokenizer.h"
 #include "model.h"
+#include "inference/ensemble.h"
 #include "inference/evaluate.h"
 
 #ifndef FOLIO_COMMIT

@@ -1,7 +1,7 @@
 /* profile.h: where the time of a training run goes.
  *
- * Owns: the phases and their clock. A phase is charged with the time since the last mark, so the phases together make the
- * whole. The clock is the calling thread's, which waits for the others.
+ * Owns: the phases and their clock. A phase is charged with the time since the last mark, so the
+ * phases together make the whole. The clock is the calling thread's, which waits for the others.
  *
  *     Profile p = { .last = clock_seconds() };
  *     ...                                                the batch is drawn
@@ -13,27 +13,22 @@
 #include "../base.h"
 
 typedef enum {
-    PHASE_BATCH, PHASE_EMBEDDING, PHASE_NORM, PHASE_LINEAR, PHASE_QK, PHASE_ATTENTION, PHASE_ACTIVATION, PHASE_RESIDUAL,
-    PHASE_LOSS, PHASE_CLIP, PHASE_OPTIMIZER, PHASE_EVALUATION, PHASE_SAVE, PHASES
+    PHASE_BATCH, PHASE_EMBEDDING, PHASE_NORM, PHASE_LINEAR, PHASE_QK, PHASE_ATTENTION,
+    PHASE_ACTIVATION, PHASE_RESIDUAL, PHASE_LOSS, PHASE_CLIP, PHASE_OPTIMIZER, PHASE_EVALUATION,
+    PHASE_SAVE, PHASES
 } Phase;
 
-static const char *const phase_names[PHASES] = {
-    "drawing the batch, zeroing gradients", "embedding", "norms", "linear layers, the head included",
-    "norms and rotation of queries and keys", "attention", "GELU or SwiGLU", "residual additions, dropout",
-    "cross-entropy", "norm of the gradient, check of the weights", "optimizer", "evaluation", "log, samples, saves"
-};
+/* What a table of the phases calls each. */
+extern const char *const phase_names[PHASES];
 
 typedef struct {
     double seconds[PHASES];
     double last;            /* clock at the last mark */
 } Profile;
 
-static inline void profile_mark(Profile *p, Phase phase)
-{
-    if (p == NULL) return;
-    double now = clock_seconds();
-    p->seconds[phase] += now - p->last;
-    p->last = now;
-}
+/* seconds[phase] += the time since the last mark, which is now. */
+void profile_charge(Profile *p, Phase phase);
+/* The same where there is a profile; p may be NULL. */
+static inline void profile_mark(Profile *p, Phase phase) { if (p) profile_charge(p, phase); }
 
 #endif

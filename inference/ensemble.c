@@ -1,0 +1,217 @@
+/* ensemble.c: owns the mean of several models: loading them, starting a text and writing it. */
+#include "../base.h"
+#include "../formats/checkpoint.h"
+#include "../system/machine.h"
+#include "../model.h"
+#include "../tokenizer.h"
+#include "ensemble.h"
+
+enum { PROBES_MAX = 256 };      /* symbols to ask for the likeliest one */
+
+double mean_nats(const real *nats, size_t stride, int count)
+{
+    double least = (double)nats[0], sum = 0;
+    for (size_t m = 1; m < (size_t)count; m++)
+        if ((double)nats[m * stride] < least) least = (double)nats[m * stride];
+    for (size_t m = 0; m < (size_t)count; m++) sum += exp(least - (double)nats[m * stride]);
+    return least - log(sum / count);
+}
+
+double log_sum_exp(const real *logits, int count)
+{
+    double max = (double)logits[0], sum = 0;
+    for (int i = 1; i < count; i++) max = fmax(max, (double)logits[i]);
+    for (int i = 0; i < count; i++) sum += exp((double)logits[i] - max);
+    return max + log(sum);
+}
+
+/* ---------------------------------------------------------------- loading */
+
+void ensemble_close(Ensemble *e)
+{
+    for (int m = 0; m < e->built; m++) model_close(&e->models[m]);
+    for (int m = 0; m < e->loaded; m++) checkpoint_close(&e->checkpoints[m]);
+    free(e->models);
+    free(e->checkpoints);
+    *e = (Ensemble){ 0 };
+}
+
+const Tokenizer *ensemble_tokenizer(const Ensemble *e) { return &e->checkpoints[0].tokenizer; }
+
+static bool same_vocabulary(const Tokenizer *a, const Tokenizer *b)
+{
+    if (a->bytes != b->bytes || a->separator != b->separator || a->count != b->count) return false;
+    for (int id = a->separator ? 1 : 0; id < a->count; id++)
+        if (a->values[id] != b->values[id]) return false;
+    return true;
+}
+
+int ensemble_load(Ensemble *e, const char *const *paths, int count, Err *err)
+{
+    *e = (Ensemble){ .paths = paths, .count = count };
+    e->checkpoints = calloc((size_t)count, sizeof *e->checkpoints);
+    e->models = calloc((size_t)count, sizeof *e->models);
+    bool failed = e->checkpoints == NULL || e->models == NULL;
+    if (failed) fail(err, EXIT_RUNTIME, "not enough memory for %d checkpoints", count);
+    for (int m = 0; m < count && !failed; m++) {
+        failed = checkpoint_load(&e->checkpoints[m], paths[m], err) != 0;
+        e->loaded += !failed;
+        const Tokenizer *t = &e->checkpoints[m].tokenizer;
+        if (failed || same_vocabulary(ensemble_tokenizer(e), t)) continue;
+        fail(err, EXIT_USAGE, "%.200s and %.200s have different vocabularies, so their "
+             "probabilities cannot be averaged; models trained on the same text have one",
+             paths[0], paths[m]);
+        failed = true;
+    }
+    if (failed) ensemble_close(e);
+    return failed ? -1 : 0;
+}
+
+int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, Err *err)
+{
+    double bytes = 0;
+    for (int m = 0; m < e->count; m++)
+        bytes += (double)model_bytes(&e->checkpoints[m].config, kernels, MODEL_EVAL, slice);
+    if (memory_check(bytes, err)) return -1;
+    for (int m = 0; m < e->count; m++) {
+        Model *model = &e->models[m];
+        const Checkpoint *c = &e->checkpoints[m];
+        if (model_open(model, &c->config, kernels, MODEL_EVAL, slice, err)) return -1;
+        e->built++;
+        if (checkpoint_copy(c, "", model->tensors, model->tensor_count, model->params, err))
+            return -1;
+    }
+    return 0;
+}
+
+void ensemble_name(const Ensemble *e, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int m = 0; m < e->count && used < room; m++)
+        used += (size_t)snprintf(out + used, room - used, "%s%s, step %llu",
+                                 m == 0 ? "" : m == 1 ? ", averaged with " : ", ", e->paths[m],
+                                 (unsigned long long)e->checkpoints[m].step);
+}
+
+int ensemble_context(const Ensemble *e)
+{
+    int least = e->checkpoints[0].config.context;
+    for (int m = 1; m < e->count; m++)
+        if (e->checkpoints[m].config.context < least) least = e->checkpoints[m].config.context;
+    return least;
+}
+
+/* ---------------------------------------------------------------- where a text starts */
+
+bool ensemble_knows_separator(const Ensemble *e)
+{
+    bool known = ensemble_tokenizer(e)->separator;
+    for (int m = 0; m < e->count && known; m++) {
+        const char *separators = checkpoint_setting(&e->checkpoints[m], "separators");
+        known = separators != NULL && strtod(separators, NULL) >= SEPARATORS_ENOUGH;
+    }
+    return known;
+}
+
+/* Adds the probabilities of all symbols after an average symbol (at most PROBES_MAX of them, evenly
+ * spaced) to sum (V). logits (V): scratch. */
+static void ensemble_probe(Ensemble *e, double *sum, real *logits)
+{
+    const Tokenizer *t = ensemble_tokenizer(e);
+    int first = t->separator ? 1 : 0, symbols = t->count - first;
+    int probes = symbols < PROBES_MAX ? symbols : PROBES_MAX;
+    for (int p = 0; p < probes; p++)
+        for (int m = 0; m < e->count; m++) {
+            int32_t id = first + (int32_t)((int64_t)p * symbols / probes);
+            model_logits(&e->models[m], &id, 1, logits);
+            double total = log_sum_exp(logits, t->count);
+            for (int i = 0; i < t->count; i++) sum[i] += exp((double)logits[i] - total);
+        }
+}
+
+int ensemble_start(Ensemble *e, int32_t *id, Err *err)
+{
+    const Tokenizer *t = ensemble_tokenizer(e);
+    *id = ensemble_knows_separator(e) ? SEPARATOR_ID : t->ids['\n'];
+    if (*id >= 0) return 0;
+    double *sum = calloc((size_t)t->count, sizeof *sum);
+    real *logits = calloc((size_t)t->count, sizeof *logits);
+    bool memory = sum != NULL && logits != NULL;
+    if (memory) {
+        *id = t->separator ? 1 : 0;
+        ensemble_probe(e, sum, logits);
+        for (int i = *id + 1; i < t->count; i++)
+            if (sum[i] > sum[*id]) *id = i;
+    }
+    free(sum);
+    free(logits);
+    return memory ? 0 : fail(err, EXIT_RUNTIME, "not enough memory to find a symbol to start from");
+}
+
+/* ---------------------------------------------------------------- writing */
+
+void writers_close(Writers *w)
+{
+    for (int m = 0; m < w->opened; m++) decoder_close(&w->decoders[m]);
+    free(w->decoders);
+    free(w->nats);
+    free(w->mean);
+    *w = (Writers){ 0 };
+}
+
+int writers_open(Writers *w, Ensemble *e, int streams, Err *err)
+{
+    size_t count = (size_t)e->count, V = (size_t)ensemble_tokenizer(e)->count;
+    *w = (Writers){ .count = e->count, .vocab = (int)V };
+    w->decoders = calloc(count, sizeof *w->decoders);
+    w->nats = count <= SIZE_MAX / V ? calloc(count * V, sizeof *w->nats) : NULL;
+    w->mean = calloc(V, sizeof *w->mean);
+    bool failed = w->decoders == NULL || w->nats == NULL || w->mean == NULL;
+    if (failed) fail(err, EXIT_RUNTIME, "not enough memory to average %d models", e->count);
+    for (int m = 0; m < e->count && !failed; m++) {
+        failed = decoder_open(&w->decoders[m], &e->models[m], streams, err) != 0;
+        w->opened += !failed;
+    }
+    if (failed) writers_close(w);
+    return failed ? -1 : 0;
+}
+
+void writers_reset(Writers *w, int streams)
+{
+    for (int m = 0; m < w->count; m++) {
+        decoder_reset(&w->decoders[m]);
+        w->decoders[m].n = streams;
+    }
+}
+
+void writers_spread(Writers *w, int streams)
+{
+    for (int m = 0; m < w->count; m++) {
+        for (int i = w->decoders[m].n; i < streams; i++) decoder_copy(&w->decoders[m], i, 0);
+        w->decoders[m].n = streams;
+    }
+}
+
+void writers_end(Writers *w, int i)
+{
+    for (int m = 0; m < w->count; m++) decoder_copy(&w->decoders[m], i, --w->decoders[m].n);
+}
+
+void writers_step(Writers *w, const int32_t *ids)
+{
+    for (int m = 0; m < w->count; m++) decoder_step(&w->decoders[m], ids);
+}
+
+const real *writers_logits(Writers *w, int i)
+{
+    size_t V = (size_t)w->vocab, at = (size_t)i * V;
+    if (w->count == 1) return w->decoders[0].logits + at;
+    for (size_t m = 0; m < (size_t)w->count; m++) {
+        const real *logits = w->decoders[m].logits + at;
+        double total = log_sum_exp(logits, w->vocab);
+        for (size_t v = 0; v < V; v++) w->nats[m * V + v] = (real)(total - (double)logits[v]);
+    }
+    for (size_t v = 0; v < V; v++) w->mean[v] = (real)-mean_nats(w->nats + v, V, w->count);
+    return w->mean;
+}
