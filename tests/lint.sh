@@ -62,35 +62,45 @@ rule() {
 
 # Which of our own headers a file may include, directly; each file that is no program is here.
 cat > "$work/may" <<'END'
-base.h              tests/faults.h
-tokenizer.h         base.h
-tokenizer.c         base.h tokenizer.h
-corpus.h            base.h tokenizer.h
-corpus.c            base.h corpus.h machine.h
-config.h            base.h
-model.h             base.h config.h kernels/kernels.h profile.h
-profile.h           base.h
-optimizer.h         base.h kernels/kernels.h
-optimizer.c         optimizer.h
-checkpoint.h        base.h model.h tokenizer.h
-checkpoint.c        base.h checkpoint.h json.h runfiles.h
-runfiles.h          base.h
-json.h              base.h tokenizer.h
-cli.h               base.h
-budget.h            base.h cli.h
-pages.h             base.h cli.h
-machine.h           base.h
-sampling.h          base.h tokenizer.h
-ensemble.h          base.h checkpoint.h machine.h model.h tokenizer.h
-protocol.h          base.h corpus.h ensemble.h model.h
-kernels/kernels.h   ../base.h
-kernels/kernels.c   kernels.h
-kernels/gemm.c      kernels.h
+base.h                  tests/faults.h
+tokenizer.h             base.h
+tokenizer.c             base.h tokenizer.h
+corpus.h                base.h tokenizer.h
+corpus.c                base.h corpus.h formats/digest.h system/machine.h
+config.h                base.h
+model.h                 base.h config.h kernels/kernels.h system/profile.h
+model.c                 model.h
+kernels/kernels.h       ../base.h
+kernels/kernels.c       kernels.h
+kernels/gemm.c          kernels.h
 kernels/body.h
-kernels/portable.c  kernels.h body.h
-kernels/avx2.c      kernels.h body.h
-kernels/avx512.c    kernels.h body.h
-kernels/neon.c      kernels.h body.h
+kernels/portable.c      kernels.h body.h
+kernels/avx2.c          kernels.h body.h
+kernels/avx512.c        kernels.h body.h
+kernels/neon.c          kernels.h body.h
+training/optimizer.h    ../base.h ../kernels/kernels.h
+training/optimizer.c    optimizer.h
+training/budget.h       ../base.h ../cli/options.h
+inference/sampling.h    ../base.h ../tokenizer.h
+inference/sampling.c    ../base.h sampling.h ../tokenizer.h
+inference/ensemble.h    ../base.h ../formats/checkpoint.h ../model.h ../tokenizer.h
+inference/ensemble.c    ../base.h ensemble.h ../formats/checkpoint.h ../model.h ../system/machine.h ../tokenizer.h
+inference/evaluate.h    ../base.h ../corpus.h ../model.h
+inference/evaluate.c    ../base.h evaluate.h ../corpus.h ensemble.h ../model.h ../tokenizer.h
+formats/digest.h        ../base.h
+formats/digest.c        ../base.h digest.h
+formats/json.h          ../base.h
+formats/json.c          ../base.h json.h ../tokenizer.h
+formats/checkpoint.h    ../base.h ../model.h ../tokenizer.h
+formats/checkpoint.c    ../base.h checkpoint.h digest.h json.h ../system/files.h
+cli/options.h           ../base.h
+cli/pages.h             ../base.h options.h
+system/machine.h        ../base.h
+system/machine.c        ../base.h machine.h
+system/files.h          ../base.h
+system/files.c          ../base.h files.h
+system/profile.h        ../base.h
+system/profile.c        ../base.h profile.h
 END
 
 includes() {
@@ -111,7 +121,7 @@ intrinsics() {
 
 model_conditions() {
     of 'model\.h' | grep -E ':[0-9]+:#[ ]*(if|el)' |
-        grep -vE '#ifndef MODEL_H$|#if defined\(MODEL_IMPLEMENTATION\) && !defined\(MODEL_IMPLEMENTED\)$'
+        grep -vE '#ifndef MODEL_H$|#ifdef MODEL_IMPLEMENTATION$'
 }
 
 only_programs() { grep -E "\<$1" "$work/inner.code"; }
@@ -198,17 +208,18 @@ headers() {
 # A name in TESTS or SCRIPTS has its file, and a test program is in TESTS.
 listed() {
     tests=$(sed -n 's/^TESTS *= *//p' Makefile) scripts=$(sed -n 's/^SCRIPTS *= *//p' Makefile)
-    for t in $tests; do [ -f "tests/$t.c" ] || echo "Makefile: TESTS names $t, and there is no tests/$t.c"; done
+    for t in $tests; do
+        [ -f "tests/unit/$t.c" ] || [ -f "tests/fuzz/$t.c" ] || echo "Makefile: TESTS names $t, and there is no $t.c"
+    done
     for t in $scripts; do [ -f "tests/$t.sh" ] || echo "Makefile: SCRIPTS names $t, and there is no tests/$t.sh"; done
-    for f in tests/test_*.c; do
-        f=$(basename "$f" .c)
-        case " $tests " in *" $f "*) ;; *) echo "tests/$f.c: not in the Makefile's TESTS" ;; esac
+    for f in tests/*/test_*.c; do
+        case " $tests " in *" $(basename "$f" .c) "*) ;; *) echo "$f: not in the Makefile's TESTS" ;; esac
     done
 }
 # Each test that docs/faults.md names.
 named() {
     grep -oE '`[a-z_]+`' docs/faults.md | tr -d '`' | sort -u | while read -r name; do
-        grep -qw "$name" tests/*.c tests/*.sh tests/cli.test || echo "docs/faults.md: there is no test $name"
+        grep -qw "$name" tests/*/*.c tests/*/*.sh tests/cli/cli.test || echo "docs/faults.md: there is no test $name"
     done
 }
 shells() { xargs shellcheck -S warning -f gcc < "$work/sh"; }

@@ -3,34 +3,35 @@
 # a copy of the tree; test_gradients is rebuilt and must fail. A mutation that changes nothing, or that does
 # not compile, fails the script at once, so the table keeps up with the code.
 #
-#     sh tests/mutate.sh                      about four minutes; CC names the compiler
+#     sh tests/mutate.sh                      a minute or two; CC names the compiler
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-cp -R "$root/base.h" "$root/config.h" "$root/model.h" "$root/profile.h" "$root/kernels" "$root/tests" "$work" || exit 1
+cp -R "$root"/base.h "$root"/config.h "$root"/model.[ch] "$root"/kernels "$root"/system "$root"/tests "$work" || exit 1
 cd "$work" || exit 1
 
 compile="${CC:-cc} -std=c99 -O1 -ffp-contract=off -DFOLIO_DOUBLE -I."
 
 stop() { echo "mutate.sh: $1" >&2; exit 1; }
 
-objects="gemm.o kernels.o avx2.o avx512.o neon.o"         # the double build has only the portable table
-for f in gemm kernels avx2 avx512 neon portable; do
-    $compile -c kernels/$f.c -o $f.o || stop "$f.c does not compile"
+# The double build has only the portable table.
+objects="test_gradients.o gemm.o kernels.o avx2.o avx512.o neon.o profile.o"
+for f in tests/unit/test_gradients kernels/gemm kernels/kernels kernels/avx2 kernels/avx512 kernels/neon system/profile \
+         kernels/portable model; do
+    $compile -c $f.c -o "$(basename $f).o" || stop "$f.c does not compile"
 done
-$compile -c tests/test_gradients.c -o test_gradients.o || stop "test_gradients.c does not compile"
-$compile test_gradients.o portable.o $objects -o test_gradients -lm || stop "the test does not link"
+$compile $objects model.o portable.o -o test_gradients -lm || stop "the test does not link"
 ./test_gradients > output || stop "the gradient test fails before anything is changed"
 
 # The test with a changed file $1.
 build_mutant() {
     case $1 in
-    model.h) $compile -c tests/test_gradients.c -o mutant.o && rest=portable.o ;;
-    *) $compile -c kernels/portable.c -o mutant.o && rest=test_gradients.o ;;
-    esac && $compile mutant.o $rest $objects -o mutant -lm
+    model.h) $compile -c model.c -o mutant.o && rest=portable.o ;;
+    *) $compile -c kernels/portable.c -o mutant.o && rest=model.o ;;
+    esac && $compile $objects mutant.o $rest -o mutant -lm
 }
 
 # file, function in which to change something, sed command

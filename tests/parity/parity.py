@@ -139,7 +139,7 @@ def logits_of(w, o, x):
     return norm(res, "transformer.ln_f") @ wte.T
 
 
-# ---------------------------------------------------------------- text and protocol (corpus.h, protocol.h)
+# ---------------------------------------------------------------- text and protocol (corpus.h, evaluate.h)
 
 def read_text(o):
     """Ids of the training part and of the validation part; sets the vocabulary."""
