@@ -59,9 +59,20 @@ static inline vec v_two_to_the(vec z)
     return _mm256_castsi256_ps(u_add(u_shift_left(_mm256_castps_si256(z), 23), u_set(0x3f800000)));
 }
 
-static inline __m256i first_lanes(int n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), u_lanes()); }
-static inline vec v_load_part(const float *p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-static inline void v_store_part(float *p, vec a, int n) { _mm256_maskstore_ps(p, first_lanes(n), a); }
+static inline __m256i first_lanes(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), u_lanes());
+}
+
+static inline vec v_load_part(const float *p, int n)
+{
+    return _mm256_maskload_ps(p, first_lanes(n));
+}
+
+static inline void v_store_part(float *p, vec a, int n)
+{
+    _mm256_maskstore_ps(p, first_lanes(n), a);
+}
 
 #include "body.h"
 

@@ -24,13 +24,15 @@ static inline vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); 
 
 static inline vec v_zip_low(vec a, vec b)
 {
-    const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19,
+                                           4, 20, 5, 21, 6, 22, 7, 23);
     return _mm512_permutex2var_ps(a, from, b);
 }
 
 static inline vec v_zip_high(vec a, vec b)
 {
-    const __m512i from = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    const __m512i from = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27,
+                                           12, 28, 13, 29, 14, 30, 15, 31);
     return _mm512_permutex2var_ps(a, from, b);
 }
 
@@ -72,8 +74,16 @@ static inline vec v_two_to_the(vec z)
 }
 
 static inline __mmask16 first_lanes(int n) { return (__mmask16)((1u << n) - 1); }
-static inline vec v_load_part(const float *p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
-static inline void v_store_part(float *p, vec a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), a); }
+
+static inline vec v_load_part(const float *p, int n)
+{
+    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+
+static inline void v_store_part(float *p, vec a, int n)
+{
+    _mm512_mask_storeu_ps(p, first_lanes(n), a);
+}
 
 #include "body.h"
 

@@ -6,8 +6,8 @@
  *   v_fma(a, b, c) = a b + c         v_sum(a), the sum of the lanes in a fixed order
  *   v_max(a, b) is NaN if b is
  *   v_if_negative(x, a, b)           a where x < 0, else b
- *   v_zip_low(a, b) v_zip_high(a, b) a0 b0 a1 b1 ..., from the lower and from the upper halves of a and b
- *   v_prefetch(p)                    asks for the line of the cache at p, which need not exist; or does nothing
+ *   v_zip_low(a, b) v_zip_high(a, b) a0 b0 a1 b1 ..., from the lower or upper halves of a and b
+ *   v_prefetch(p)                    prefetches the cache line at p, which need not exist, or not
  *   v_load_part, v_store_part        the first n lanes, 0 < n < VLEN; the others load as 0
  *   vecu, u_set u_lanes u_add u_mul u_xor      lanes of uint32_t; u_lanes is 0, 1, 2, ...
  *   u_shift_left u_shift_right(a, bits)
@@ -15,13 +15,16 @@
  *   v_two_to_the(z)                  2^n for z = 1.5 2^23 + n, n an integer in -126 .. 127
  * or, instead of v_two_to_the, V_LIBM: exp, tanh and erfc come from libm (the double build).
  *
- * A ragged end goes through the same vector arithmetic as the rest (v_get, v_put), so an element's value
- * does not depend on where in an array it stands.
+ * A ragged end goes through the same vector arithmetic as the rest (v_get, v_put), so an
+ * element's value does not depend on its position in the array.
  */
 
 enum { NR = NV * VLEN };
 
-static inline vec v_get(const real *p, int left) { return left >= VLEN ? v_load(p) : v_load_part(p, left); }
+static inline vec v_get(const real *p, int left)
+{
+    return left >= VLEN ? v_load(p) : v_load_part(p, left);
+}
 
 static inline void v_put(real *p, vec v, int left)
 {
@@ -39,14 +42,17 @@ static inline vec v_exp(vec x) { return exp(x); }
 
 /* Of the standard normal, for x <= 0: cdf(x), and cdf(x) + x pdf(x) from it. */
 static inline vec v_normal(vec x) { return 0.5 * erfc(x * -0.7071067811865476); }
-static inline vec v_normal_slope(vec x, vec cdf) { return cdf + x * exp(-0.5 * x * x) * 0.3989422804014327; }
+static inline vec v_normal_slope(vec x, vec cdf)
+{
+    return cdf + x * exp(-0.5 * x * x) * 0.3989422804014327;
+}
 
 static inline vec v_tanh(vec x) { return tanh(x); }
 
 #else
 
-/* c_0 + c_1 x + ... + c_degree x^degree: the even and the odd terms by Horner's rule each, so that neither waits for the
- * other. */
+/* c_0 + c_1 x + ... + c_degree x^degree: the even and the odd terms each by Horner's rule, so that
+ * neither waits for the other. */
 static inline vec v_polynomial(vec x, const float *c, int degree)
 {
     vec square = v_mul(x, x), a = v_set(c[degree]), b = v_set(c[degree - 1]);
@@ -57,13 +63,15 @@ static inline vec v_polynomial(vec x, const float *c, int degree)
     return degree % 2 ? v_fma(a, x, b) : v_fma(b, x, v_fma(a, square, v_set(c[0])));
 }
 
-/* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln(2)/2, ln 2 subtracted in two parts (Cody and Waite 1980);
- * e^r by the minimax polynomial of degree 6. Relative error below 2e-7 for x >= -87; smaller x count as -87
- * (1.6e-38 instead of less), larger than 88 as 88; a NaN stays one (v_max returns its second operand then). */
+/* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln(2)/2, ln 2 subtracted in two parts (Cody and
+ * Waite 1980); e^r by the minimax polynomial of degree 6. Relative error below 2e-7 for x >= -87;
+ * smaller x count as -87 (1.6e-38 instead of less), larger than 88 as 88; a NaN stays one (v_max
+ * returns its second operand then). */
 static inline vec v_exp(vec x)
 {
-    static const float c[] = { 1, 1, 4.999999343e-1f, 1.666652040e-1f, 4.166839080e-2f, 8.368745246e-3f, 1.381453999e-3f };
-    const vec magic = v_set(12582912.0f);                   /* 1.5 2^23: adding it rounds to an integer */
+    static const float c[] = { 1, 1, 4.999999343e-1f, 1.666652040e-1f, 4.166839080e-2f,
+                               8.368745246e-3f, 1.381453999e-3f };
+    const vec magic = v_set(12582912.0f);           /* 1.5 2^23: adding it rounds to an integer */
     x = v_neg(v_max(v_set(-88.0f), v_neg(v_max(v_set(-87.0f), x))));
     vec z = v_fma(x, v_set(1.44269504f), magic), n = v_sub(z, magic);
     vec r = v_fma(n, v_set(-0.693359375f), x);
@@ -71,23 +79,25 @@ static inline vec v_exp(vec x)
     return v_mul(v_polynomial(r, c, 6), v_two_to_the(z));
 }
 
-/* Of the standard normal, for -16 <= x <= 0: cdf(x) = 1/2 q(x)^-4. q, of degree 10, is minimax in what its error does to the
- * cdf, as in Hastings' 1/2 (1 + ... + a_6 |x|^6)^-16 (Abramowitz and Stegun 7.1.28). Absolute error below 2.5e-7. */
+/* Of the standard normal, for -16 <= x <= 0: cdf(x) = 1/2 q(x)^-4. q, of degree 10, is minimax in
+ * the error that it causes in the cdf, as in Hastings' 1/2 (1 + ... + a_6 |x|^6)^-16 (Abramowitz
+ * and Stegun 7.1.28). Absolute error below 2.5e-7. */
 static inline vec v_normal(vec x)
 {
-    static const float c[] = { 1, -1.99470297e-1f, 9.94889587e-2f, -2.6164256e-2f, 5.80529077e-3f, -7.30597298e-4f,
-                               9.83271515e-4f, 4.12016176e-4f, 1.84141973e-4f, 3.63551771e-5f, 3.9063234e-6f };
+    static const float c[] = { 1, -1.99470297e-1f, 9.94889587e-2f, -2.6164256e-2f,
+                               5.80529077e-3f, -7.30597298e-4f, 9.83271515e-4f, 4.12016176e-4f,
+                               1.84141973e-4f, 3.63551771e-5f, 3.9063234e-6f };
     vec q = v_polynomial(x, c, 10);
     q = v_mul(q, q);
     return v_div(v_set(0.5f), v_mul(q, q));
 }
 
-/* cdf(x) + x pdf(x) = cdf(x) r(x). r = 1 + x pdf / cdf has no bend where the cdf matters: degree 7, minimax as above. Absolute
- * error below 8e-7. */
+/* cdf(x) + x pdf(x) = cdf(x) r(x). r = 1 + x pdf / cdf is smooth where the cdf matters: degree 7,
+ * minimax as above. Absolute error below 8e-7. */
 static inline vec v_normal_slope(vec x, vec cdf)
 {
-    static const float c[] = { 1, 7.97883332e-1f, -6.36504769e-1f, 1.09768748e-1f, 2.09056698e-2f, 1.80712075e-3f,
-                               -9.92161658e-5f, -2.49650275e-5f };
+    static const float c[] = { 1, 7.97883332e-1f, -6.36504769e-1f, 1.09768748e-1f,
+                               2.09056698e-2f, 1.80712075e-3f, -9.92161658e-5f, -2.49650275e-5f };
     return v_mul(cdf, v_polynomial(x, c, 7));
 }
 
@@ -102,7 +112,7 @@ static inline vec v_tanh(vec x)
 
 /* ---------------------------------------------------------------- matrix product */
 
-/* Transposes a block: log2 VLEN rounds, each of which shuffles its rows perfectly, as Stone's (1971) does. */
+/* Transposes a block: log2 VLEN rounds, each a perfect shuffle of its rows (Stone 1971). */
 static inline void v_transpose(vec r[VLEN])
 {
     for (int round = 1; round < VLEN; round *= 2) {
@@ -115,8 +125,10 @@ static inline void v_transpose(vec r[VLEN])
     }
 }
 
-/* One panel of n <= width columns of src (k, n), the others zero; element (p, j) at src[p down + j across]. */
-static inline void pack_panel(real *out, const real *src, ptrdiff_t down, ptrdiff_t across, int k, int n, int width)
+/* One panel of n <= width columns of src (k, n), the others zero;
+ * element (p, j) at src[p down + j across]. */
+static inline void pack_panel(real *out, const real *src, ptrdiff_t down, ptrdiff_t across,
+                              int k, int n, int width)
 {
     int rows = down == 1 && n == width && width % VLEN == 0 ? k / VLEN * VLEN : 0;
     for (int j = 0; j < width && rows > 0; j += VLEN)
@@ -133,21 +145,32 @@ static inline void pack_panel(real *out, const real *src, ptrdiff_t down, ptrdif
 }
 
 /* src (k, n) in panels (k, width). Adjacent columns are read row after row, as memory has them. */
-static inline void pack(real *out, const real *src, ptrdiff_t down, ptrdiff_t across, int k, int n, int width)
+static inline void pack(real *out, const real *src, ptrdiff_t down, ptrdiff_t across,
+                        int k, int n, int width)
 {
     int done = across == 1 ? n / width * width : 0;
     for (int p = 0; p < k && done > 0; p++)
         for (int j = 0; j < done; j += width)
-            memcpy(out + (ptrdiff_t)j * k + p * width, src + p * down + j, (size_t)width * sizeof *out);
+            memcpy(out + (ptrdiff_t)j * k + p * width, src + p * down + j,
+                   (size_t)width * sizeof *out);
     for (int j = done; j < n; j += width)
-        pack_panel(out + (ptrdiff_t)j * k, src + j * across, down, across, k, n - j < width ? n - j : width, width);
+        pack_panel(out + (ptrdiff_t)j * k, src + j * across, down, across, k,
+                   n - j < width ? n - j : width, width);
 }
 
-static void pack_rows(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k) { pack(dst, src, cs, rs, k, m, MR); }
-static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n) { pack(dst, src, rs, cs, k, n, NR); }
+static void pack_rows(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int m, int k)
+{
+    pack(dst, src, cs, rs, k, m, MR);
+}
 
-/* With and without `add` apart, so that the accumulators never leave the registers. */
-static inline void tile_sum(real *c, ptrdiff_t ldc, const real *a, ptrdiff_t rs, ptrdiff_t cs, const real *b, int k, bool add)
+static void pack_cols(void *dst, const real *src, ptrdiff_t rs, ptrdiff_t cs, int k, int n)
+{
+    pack(dst, src, rs, cs, k, n, NR);
+}
+
+/* `add` is a constant at each call, so that the accumulators never leave the registers. */
+static inline void tile_sum(real *c, ptrdiff_t ldc, const real *a, ptrdiff_t rs, ptrdiff_t cs,
+                            const real *b, int k, bool add)
 {
     vec acc[MR][NV];
     for (int i = 0; i < MR; i++)
@@ -165,7 +188,8 @@ static inline void tile_sum(real *c, ptrdiff_t ldc, const real *a, ptrdiff_t rs,
             v_store(c + i * ldc + j * VLEN, acc[i][j]);
 }
 
-static void tile(real *c, ptrdiff_t ldc, const void *a, ptrdiff_t rs, ptrdiff_t cs, const void *b, int k, bool add)
+static void tile(real *c, ptrdiff_t ldc, const void *a, ptrdiff_t rs, ptrdiff_t cs, const void *b,
+                 int k, bool add)
 {
     if (add) tile_sum(c, ldc, a, rs, cs, b, k, true);
     else tile_sum(c, ldc, a, rs, cs, b, k, false);
@@ -190,11 +214,12 @@ static inline real dot(const real *x, const real *y, int n)
 }
 
 enum {
-    BLOCK = 3, GROUP = 4,                                   /* rows and vectors that are multiplied together */
-    LINE = 64 / sizeof(real)                                /* of the cache */
+    BLOCK = 3, GROUP = 4,                           /* rows and vectors multiplied together */
+    LINE = 64 / sizeof(real)                        /* of the cache */
 };
 
-/* sums (R,S) = w (R,n) x (S,n)^T, the rows of w ld apart. Each sum is one chain for every lane, whatever R and S. */
+/* sums (R,S) = w (R,n) x (S,n)^T, the rows of w ld apart.
+ * Each sum is one chain per lane, for any R and S. */
 static inline void dots(real *sums, const real *w, ptrdiff_t ld, const real *x, int n, int R, int S)
 {
     vec acc[MR][GROUP];
@@ -203,15 +228,19 @@ static inline void dots(real *sums, const real *w, ptrdiff_t ld, const real *x, 
     int i = 0;
     for (; i + VLEN <= n; i += VLEN)
         for (int r = 0; r < R; r++)
-            for (int s = 0; s < S; s++) acc[r][s] = v_fma(v_load(w + r * ld + i), v_load(x + (ptrdiff_t)s * n + i), acc[r][s]);
+            for (int s = 0; s < S; s++)
+                acc[r][s] = v_fma(v_load(w + r * ld + i), v_load(x + (ptrdiff_t)s * n + i),
+                                  acc[r][s]);
     for (int r = 0; r < R && i < n; r++)
         for (int s = 0; s < S; s++)
-            acc[r][s] = v_fma(v_load_part(w + r * ld + i, n - i), v_load_part(x + (ptrdiff_t)s * n + i, n - i), acc[r][s]);
+            acc[r][s] = v_fma(v_load_part(w + r * ld + i, n - i),
+                              v_load_part(x + (ptrdiff_t)s * n + i, n - i), acc[r][s]);
     for (int r = 0; r < R; r++)
         for (int s = 0; s < S; s++) sums[r * S + s] = v_sum(acc[r][s]);
 }
 
-/* One vector. MR rows at a time, far apart: as many streams from memory, each in order, fetch nearly twice what one does. */
+/* One vector. MR rows at a time, far apart: that many streams from memory, each in order, fetch
+ * nearly twice as much as one. */
 static void gemv_one(real *y, const real *w, ptrdiff_t ld, const real *x, int rows, int n)
 {
     int apart = rows / MR;
@@ -223,17 +252,21 @@ static void gemv_one(real *y, const real *w, ptrdiff_t ld, const real *x, int ro
     for (int o = apart * MR; o < rows; o++) dots(y + o, w + o * ld, ld, x, n, 1, 1);
 }
 
-/* Several vectors: blocks of neighbouring rows; while the groups of vectors take their turns at one, the next one is fetched. */
-static void gemv(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real *x, int rows, int n, int vectors)
+/* Several vectors: blocks of neighbouring rows; while one is multiplied by each group of vectors
+ * in turn, the next is fetched. */
+static void gemv(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real *x, int rows,
+                 int n, int vectors)
 {
     int grouped = vectors / GROUP * GROUP, done = grouped > 0 ? rows / BLOCK * BLOCK : 0;
     for (int o = 0; o < done; o += BLOCK)
         for (int v = 0; v < grouped; v += GROUP) {
             real sums[BLOCK * GROUP];
-            ptrdiff_t block = BLOCK * ld, i = block * v / grouped, end = block * (v + GROUP) / grouped;
+            ptrdiff_t block = BLOCK * ld;
+            ptrdiff_t i = block * v / grouped, end = block * (v + GROUP) / grouped;
             for (; i < end && o + BLOCK < done; i += LINE) v_prefetch(w + (o + BLOCK) * ld + i);
             dots(sums, w + o * ld, ld, x + (ptrdiff_t)v * n, n, BLOCK, GROUP);
-            for (int j = 0; j < BLOCK * GROUP; j++) y[(v + j % GROUP) * ldy + o + j / GROUP] = sums[j];
+            for (int j = 0; j < BLOCK * GROUP; j++)
+                y[(v + j % GROUP) * ldy + o + j / GROUP] = sums[j];
         }
     for (int v = 0; v < vectors; v++) {
         int o = v < grouped ? done : 0;
@@ -243,13 +276,14 @@ static void gemv(real *y, ptrdiff_t ldy, const real *w, ptrdiff_t ld, const real
 
 static void weighted_rows(real *y, const real *p, const real *v, ptrdiff_t ld, int rows, int n)
 {
-    enum { WIDE = 8 };                                      /* vectors; so a row is read once, in order */
+    enum { WIDE = 8 };                              /* vectors; so a row is read once, in order */
     int i = 0;
     for (; i + WIDE * VLEN <= n; i += WIDE * VLEN) {
         vec s[WIDE];
         for (int j = 0; j < WIDE; j++) s[j] = v_set(0);
         for (int r = 0; r < rows; r++)
-            for (int j = 0; j < WIDE; j++) s[j] = v_fma(v_set(p[r]), v_load(v + r * ld + i + j * VLEN), s[j]);
+            for (int j = 0; j < WIDE; j++)
+                s[j] = v_fma(v_set(p[r]), v_load(v + r * ld + i + j * VLEN), s[j]);
         for (int j = 0; j < WIDE; j++) v_store(y + i + j * VLEN, s[j]);
     }
     for (; i < n; i += VLEN) {
@@ -284,7 +318,8 @@ static void sum_rows_product(real *sum, const real *x, const real *y, ptrdiff_t 
     for (int r = 0; r < rows; r++, x += ld, y += ld)
         for (int i = 0; i < n; i += VLEN) {
             int left = n - i;
-            v_put(sum + i, v_fma(v_get(x + i, left), v_get(y + i, left), v_get(sum + i, left)), left);
+            v_put(sum + i, v_fma(v_get(x + i, left), v_get(y + i, left), v_get(sum + i, left)),
+                  left);
         }
 }
 
@@ -300,7 +335,8 @@ static real sum(const real *x, int n)
 
 /* ---------------------------------------------------------------- layer norm */
 
-static real layernorm(real *y, real *xhat, const real *x, const real *w, const real *b, int n, real eps)
+static real layernorm(real *y, real *xhat, const real *x, const real *w, const real *b, int n,
+                      real eps)
 {
     vec mean = v_set(sum(x, n) / (real)n);
     for (int i = 0; i < n; i += VLEN)
@@ -318,7 +354,8 @@ static real layernorm(real *y, real *xhat, const real *x, const real *w, const r
     return out[0];
 }
 
-static void layernorm_back(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n)
+static void layernorm_back(real *dx, const real *dy, const real *xhat, const real *w, real rstd,
+                           int n)
 {
     vec s = v_set(0), sx = v_set(0);
     for (int i = 0; i < n; i += VLEN) {
@@ -335,7 +372,7 @@ static void layernorm_back(real *dx, const real *dy, const real *xhat, const rea
     }
 }
 
-/* ---------------------------------------------------------------- RMS norm (Zhang and Sennrich 2019) */
+/* ---------------------------------------------------------- RMS norm (Zhang and Sennrich 2019) */
 
 static real rmsnorm(real *y, real *xhat, const real *x, const real *w, int n, real eps)
 {
@@ -350,7 +387,8 @@ static real rmsnorm(real *y, real *xhat, const real *x, const real *w, int n, re
     return out[0];
 }
 
-static void rmsnorm_back(real *dx, const real *dy, const real *xhat, const real *w, real rstd, int n)
+static void rmsnorm_back(real *dx, const real *dy, const real *xhat, const real *w, real rstd,
+                         int n)
 {
     vec sx = v_set(0);
     for (int i = 0; i < n; i += VLEN) {
@@ -366,7 +404,7 @@ static void rmsnorm_back(real *dx, const real *dy, const real *xhat, const real 
     }
 }
 
-/* ---------------------------------------------------------------- rotary positions (Su et al. 2021) */
+/* ----------------------------------------------------------- rotary positions (Su et al. 2021) */
 
 static void rotate(real *x, const real *cosine, const real *sine, int n, bool back)
 {
@@ -395,29 +433,33 @@ static void swiglu(real *y, const real *gate, const real *up, int n)
 }
 
 /* silu'(x) = s + x s (1 - s),  s = sigmoid(x) */
-static void swiglu_back(real *dgate, real *dup, const real *dy, const real *gate, const real *up, int n)
+static void swiglu_back(real *dgate, real *dup, const real *dy, const real *gate, const real *up,
+                        int n)
 {
     for (int i = 0; i < n; i += VLEN) {
         int left = n - i;
-        vec g = v_get(gate + i, left), u = v_get(up + i, left), d = v_get(dy + i, left), s = v_sigmoid(g);
+        vec g = v_get(gate + i, left), u = v_get(up + i, left), d = v_get(dy + i, left);
+        vec s = v_sigmoid(g);
         vec silu = v_mul(g, s), slope = v_fma(silu, v_sub(v_set(1), s), s);
         v_put(dgate + i, v_mul(v_mul(d, u), slope), left);
         v_put(dup + i, v_mul(d, silu), left);
     }
 }
 
-/* ---------------------------------------------------------------- GELU (Hendrycks and Gimpel 2016) */
+/* ------------------------------------------------------------ GELU (Hendrycks and Gimpel 2016) */
 
 /* Tanh form: y = x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3). Returns tanh u and du/dx. */
 static inline vec gelu_tanh(vec x, vec *slope)
 {
     vec square = v_mul(x, x);
-    vec u = v_mul(v_mul(x, v_set((real)0.7978845608)), v_fma(square, v_set((real)0.044715), v_set(1)));
+    vec u = v_mul(v_mul(x, v_set((real)0.7978845608)),
+                  v_fma(square, v_set((real)0.044715), v_set(1)));
     *slope = v_mul(v_set((real)0.7978845608), v_fma(square, v_set((real)(3 * 0.044715)), v_set(1)));
     return v_tanh(u);
 }
 
-/* -|x|, but no less than -16, where the normal's tail is nothing beside 1 in either precision. */
+/* -|x|, but no less than -16, where the normal's tail is negligible against 1 in either
+ * precision. */
 static inline vec lower_tail(vec x) { return v_max(v_set(-16), v_if_negative(x, x, v_neg(x))); }
 
 /* x cdf(x) = max(x, 0) + n cdf(n),  n = -|x|: of one sign only the tail is needed. */
@@ -443,7 +485,8 @@ static void gelu_back(real *dx, const real *dy, const real *x, int n, bool tanh_
         vec v = v_get(x + i, n - i), slope;
         if (tanh_form) {
             vec th = gelu_tanh(v, &slope);
-            slope = v_fma(v_mul(v_mul(v, half), slope), v_sub(one, v_mul(th, th)), v_fma(th, half, half));
+            slope = v_fma(v_mul(v_mul(v, half), slope), v_sub(one, v_mul(th, th)),
+                          v_fma(th, half, half));
         } else {
             vec low = lower_tail(v), tail = v_normal_slope(low, v_normal(low));
             slope = v_if_negative(v, tail, v_sub(one, tail));
@@ -494,8 +537,9 @@ static void softmax_back(real *ds, const real *dp, const real *p, int n, real sc
 
 /* ---------------------------------------------------------------- dropout */
 
-/* The draw of element i: lowbias32, an integer hash (Wellons 2018), over the counter, with half of the row's key
- * added before and half mixed in between, so that two rows never share a stretch of draws. */
+/* The draw of element i: lowbias32, an integer hash (Wellons 2018), over the counter,
+ * with half of the row's key added before and half mixed in between, so that two rows
+ * never share a stretch of draws. */
 static inline vecu dropout_draw(vecu i, vecu low, vecu high)
 {
     vecu h = u_add(u_mul(i, u_set(0x9e3779b1u)), low);
@@ -508,7 +552,8 @@ static inline vecu dropout_draw(vecu i, vecu low, vecu high)
 
 static void dropout(real *y, const real *x, int n, uint64_t row_key, Dropout d)
 {
-    vecu low = u_set((uint32_t)row_key), high = u_set((uint32_t)(row_key >> 32)), threshold = u_set(d.threshold);
+    vecu low = u_set((uint32_t)row_key), high = u_set((uint32_t)(row_key >> 32));
+    vecu threshold = u_set(d.threshold);
     vec scale = v_set(d.scale);
     for (int i = 0; i < n; i += VLEN) {
         vecu draw = dropout_draw(u_add(u_lanes(), u_set((uint32_t)i)), low, high);
@@ -541,7 +586,8 @@ static void adamw(real *w, real *m, real *v, const real *g, int n, AdamW a)
     .gemv = gemv, .weighted_rows = weighted_rows, .add = add, .blend = blend, \
     .sum_rows = sum_rows, .sum_rows_product = sum_rows_product, .sum_squares = sum_squares, \
     .layernorm = layernorm, .layernorm_back = layernorm_back, \
-    .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rotate = rotate, .swiglu = swiglu, .swiglu_back = swiglu_back, \
+    .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rotate = rotate, \
+    .swiglu = swiglu, .swiglu_back = swiglu_back, \
     .gelu = gelu, .gelu_back = gelu_back, \
     .softmax = softmax, .softmax_again = softmax_again, .softmax_back = softmax_back, \
     .dropout = dropout, .adamw = adamw }

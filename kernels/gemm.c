@@ -1,9 +1,11 @@
-/* gemm.c: c = [c +] a b on strided views: blocking, packing, threads. Portable; the tables do the arithmetic.
+/* gemm.c: c = [c +] a b on strided views: blocking, packing, threads. Portable; the tables do
+ * the arithmetic.
  *
- * The loops are those of Goto and van de Geijn (2008): as much of b as there is room for is packed once and shared, each
- * thread takes blocks of at most MC rows and KC columns of a, packed if tiles cannot read them well where they lie, and tiles
- * of mr x nr outputs run over the panels.
- * An output is always summed in one chain in the order of k: blocks only interrupt it to store and load it.
+ * The loops are those of Goto and van de Geijn (2008): as much of b as there is room for is packed
+ * once and shared, each thread takes blocks of at most MC rows and KC columns of a, packed where
+ * tiles cannot read them well unpacked, and tiles of mr x nr outputs run over the panels.
+ * An output is always summed in one chain in the order of k: blocks only interrupt it to store
+ * and load it.
  */
 #include "kernels.h"
 
@@ -12,7 +14,8 @@ enum {
     MC = 144,               /* a block of MC x KC floats takes 147 KB of the L2 */
     NC = 2048,              /* a block of KC x NC floats takes 2 MB of the L3 */
     EDGE = 1024,            /* elements of the largest tile of any table */
-    ALIAS = 1024            /* rows so many elements apart share the places of an L1 that finds them by 12 bits of address */
+    ALIAS = 1024            /* rows this many elements apart share the sets of an L1 indexed by 12
+                             * bits of the address */
 };
 
 static int min_int(int a, int b) { return a < b ? a : b; }
@@ -32,11 +35,11 @@ void gemm_layout(Gemm *g, Arena *a, const Kernels *K, int threads)
     g->rows = arena_take(a, (size_t)threads, g->rows_bytes);
 }
 
-/* A block of the left operand (m,k), as tiles read it: panels of mr rows, each where it lies or packed. */
+/* A block of the left operand (m,k), as tiles read it: panels of mr rows, unpacked or packed. */
 typedef struct {
-    View at;                /* the rows where they lie */
-    const char *packed;     /* panels, one behind the other */
-    int direct;             /* rows that are read where they lie; those behind them are packed */
+    View at;                /* the unpacked rows */
+    const char *packed;     /* panels, one after the other */
+    int direct;             /* the first rows, which are read unpacked; the others are packed */
 } Rows;
 
 /* Packed panels of nr columns of the right operand (k,n), `stride` bytes apart. */
@@ -46,8 +49,8 @@ typedef struct {
     int n, k;
 } Columns;
 
-/* Rows of adjacent elements are read where they lie, unless they compete for the same places of the cache; others, and the
- * last ones if they fill no panel, are packed. */
+/* Rows of adjacent elements are read unpacked, unless they compete for the same sets of the cache;
+ * others, and the last ones if they do not fill a panel, are packed. */
 static Rows rows_of(const Kernels *K, char *packed, View a)
 {
     Rows r = { a, packed, 0 };
@@ -72,8 +75,8 @@ static Output output_from(Output c, int i, int j)
     return c;
 }
 
-/* The tile at `c`: rows i .. of r, columns k0 .. of them, times one panel. At an edge of the output only m x n elements exist,
- * and it works on a copy. */
+/* The tile at `c`: rows i .. of r, columns k0 .. of them, times one panel. At an edge of the output
+ * only m x n elements exist, and the tile works on a copy. */
 static void one_tile(const Kernels *K, Output c, const Rows *r, int i, int k0, Columns one)
 {
     const void *a = r->packed + ((size_t)i * (size_t)r->at.cols + (size_t)(k0 * K->mr)) * K->packed;
@@ -107,7 +110,8 @@ static void multiply_panels(const Kernels *K, Output c, Rows a, Columns b)
             if (c.causal.part == CAUSAL_LOWER) high = min_int(high, first + K->mr);
             if (c.causal.part == CAUSAL_UPPER && first > 0) low = first;
             if (low >= high) continue;
-            const char *panel = b.panels + (size_t)(j / K->nr) * b.stride + (size_t)(low * K->nr) * K->packed;
+            const char *panel = b.panels + (size_t)(j / K->nr) * b.stride
+                                + (size_t)(low * K->nr) * K->packed;
             one_tile(K, (Output){ c.at + i * c.ld + j, c.ld, c.add, { 0 } }, &a, i, low,
                      (Columns){ panel, 0, min_int(K->nr, b.n - j), high - low });
         }
@@ -117,15 +121,16 @@ static void multiply_panels(const Kernels *K, Output c, Rows a, Columns b)
 static void multiply_rows(const Gemm *g, Output c, View a, Columns b)
 {
     char *packed = g->rows + (size_t)omp_get_thread_num() * g->rows_bytes;
-    int blocks = (a.rows + MC - 1) / MC, step = blocks > 0 ? round_up((a.rows + blocks - 1) / blocks, g->K->mr) : 1;
+    int blocks = (a.rows + MC - 1) / MC;
+    int step = blocks > 0 ? round_up((a.rows + blocks - 1) / blocks, g->K->mr) : 1;
     for (int i = 0; i < a.rows; i += step) {
         View some = part(a, i, min_int(step, a.rows - i), 0, a.cols);
         multiply_panels(g->K, output_from(c, i, 0), rows_of(g->K, packed, some), b);
     }
 }
 
-/* How the threads share c: a grid of `down` x `across` parts. Of all such grids the one whose largest part is least; of equal
- * ones the flattest, because every part packs rows of its own. */
+/* How the threads share c: a grid of `down` x `across` parts. Of all such grids the one whose
+ * largest part is smallest; of equal ones the flattest, because every part packs its own rows. */
 typedef struct {
     int down, across;
 } Grid;
@@ -144,11 +149,13 @@ static Grid grid_of(int threads, int tiles, int panels)
     return best;
 }
 
-/* c = [c +] a b in blocks of KC, b's panels packed in their whole depth a.cols; the calling thread alone. */
+/* c = [c +] a b in blocks of KC, b's panels packed in their whole depth a.cols; the calling
+ * thread alone. */
 static void multiply_blocks(const Gemm *g, Output c, View a, Columns b)
 {
     for (int k0 = 0; k0 < a.cols; k0 += KC, c.add = true) {
-        Columns some = { b.panels + (size_t)(k0 * g->K->nr) * g->K->packed, b.stride, b.n, min_int(KC, a.cols - k0) };
+        Columns some = { b.panels + (size_t)(k0 * g->K->nr) * g->K->packed, b.stride, b.n,
+                         min_int(KC, a.cols - k0) };
         multiply_rows(g, c, part(a, 0, a.rows, k0, some.k), some);
         if (c.causal.part != CAUSAL_OUTPUT) c.causal.diagonal -= some.k;
     }
@@ -164,14 +171,16 @@ static void gemm_block(const Gemm *g, Output c, View a, View b)
 
     OMP(for schedule(static))
     for (int one = 0; one < g->threads; one++) {
-        int p = one * panels / g->threads, j = p * K->nr, end = min_int(b.cols, (one + 1) * panels / g->threads * K->nr);
+        int p = one * panels / g->threads, j = p * K->nr;
+        int end = min_int(b.cols, (one + 1) * panels / g->threads * K->nr);
         View some = part(b, 0, b.rows, j, end - j);
         K->pack_cols(g->cols + (size_t)p * stride, some.at, some.rs, some.cs, some.rows, some.cols);
     }
     OMP(for schedule(static))
     for (int one = 0; one < g->threads; one++) {
         int row = one / grid.across, column = one % grid.across;
-        int i = row * tiles / grid.down * K->mr, m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
+        int i = row * tiles / grid.down * K->mr;
+        int m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
         int p = column * panels / grid.across, j = p * K->nr;
         int end = min_int(b.cols, (column + 1) * panels / grid.across * K->nr);
         multiply_blocks(g, output_from(c, i, j), part(a, i, m, 0, a.cols),
@@ -182,7 +191,7 @@ static void gemm_block(const Gemm *g, Output c, View a, View b)
 static void multiply(const Gemm *g, Output c, View a, View b)
 {
     int nc = round_up(NC, g->K->nr), width = min_int(round_up(b.cols, g->K->nr), nc);
-    int kc = width > 0 ? nc / width * KC : KC;              /* of few columns more rows, so that threads meet less often */
+    int kc = width > 0 ? nc / width * KC : KC;      /* few columns: more rows, fewer barriers */
     OMP(parallel num_threads(g->threads))
     for (int j = 0; j < b.cols; j += nc) {
         Output some = output_from(c, 0, j);
@@ -193,17 +202,21 @@ static void multiply(const Gemm *g, Output c, View a, View b)
     }
 }
 
-void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add) { multiply(g, (Output){ c, ldc, add, { 0 } }, a, b); }
+void gemm(const Gemm *g, real *c, ptrdiff_t ldc, View a, View b, bool add)
+{
+    multiply(g, (Output){ c, ldc, add, { 0 } }, a, b);
+}
 
 void gemm_square(const Gemm *g, real *c, View a)
 {
     multiply(g, (Output){ c, a.rows, false, { CAUSAL_OUTPUT, 0 } }, a, transposed(a));
-    enum { SQUARE = 16 };                                   /* a line of the cache is filled before it leaves */
+    enum { SQUARE = 16 };                       /* a cache line is filled before it is evicted */
     for (int i0 = 0; i0 < a.rows; i0 += SQUARE)
         for (int j0 = 0; j0 <= i0; j0 += SQUARE)
             for (int i = i0; i < min_int(i0 + SQUARE, a.rows); i++)
                 for (int j = j0; j < min_int(j0 + SQUARE, i); j++)
-                    c[(size_t)j * (size_t)a.rows + (size_t)i] = c[(size_t)i * (size_t)a.rows + (size_t)j];
+                    c[(size_t)j * (size_t)a.rows + (size_t)i] =
+                        c[(size_t)i * (size_t)a.rows + (size_t)j];
 }
 
 size_t packed_bytes(const Kernels *K, int k, int n)
@@ -217,7 +230,9 @@ Packed gemm_pack(const Kernels *K, char *memory, View b)
     return (Packed){ memory, (size_t)b.rows * (size_t)K->nr * K->packed };
 }
 
-void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, Causal causal, bool add)
+void gemm_packed(const Gemm *g, real *c, ptrdiff_t ldc, View a, Packed b, int n, Causal causal,
+                 bool add)
 {
-    multiply_blocks(g, (Output){ c, ldc, add, causal }, a, (Columns){ b.panels, b.stride, n, a.cols });
+    multiply_blocks(g, (Output){ c, ldc, add, causal }, a,
+                    (Columns){ b.panels, b.stride, n, a.cols });
 }

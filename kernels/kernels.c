@@ -8,7 +8,10 @@ static bool always(void) { return true; }
 /* The compiler's builtins ask CPUID and, through XGETBV, what the operating system enabled. */
 #if defined(__x86_64__) || defined(__i386__)
 static bool cpu_has_avx512(void) { return __builtin_cpu_supports("avx512f") != 0; }
-static bool cpu_has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool cpu_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 #else
 static bool cpu_has_avx512(void) { return false; }
 static bool cpu_has_avx2(void) { return false; }
@@ -20,7 +23,7 @@ static const struct {
 } ladder[] = {                              /* fastest first */
     { &kernels_avx512, cpu_has_avx512 },
     { &kernels_avx2, cpu_has_avx2 },
-    { &kernels_neon, always },              /* part of every 64-bit ARM; elsewhere its table is absent */
+    { &kernels_neon, always },              /* in every 64-bit ARM; elsewhere its table is absent */
     { &kernels_portable, always },
 };
 
@@ -41,8 +44,8 @@ const Kernels *kernels_pick(const char *want, Err *err)
     const Kernels *k;
     for (int i = 0; (k = kernels_usable(i)) != NULL; i++)
         if (want == NULL || strcmp(want, k->name) == 0) return k;
-    fail(err, EXIT_USAGE, "%s %s: not available here; --isa list shows what is", asked ? "--isa" : "FOLIO_ISA",
-         want != NULL ? want : "");
+    fail(err, EXIT_USAGE, "%s %s: not available here; --isa list shows what is",
+         asked ? "--isa" : "FOLIO_ISA", want != NULL ? want : "");
     return NULL;
 }
 
@@ -52,7 +55,8 @@ void kernels_built(char *out, size_t room)
     out[0] = '\0';
     for (int t = 0; t < LADDER; t++)
         if (ladder[t].table->name != NULL && used < room)
-            used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", ladder[t].table->name);
+            used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "",
+                                     ladder[t].table->name);
 }
 
 bool kernels_list(const char *want, FILE *f)
@@ -63,7 +67,9 @@ bool kernels_list(const char *want, FILE *f)
         const Kernels *k = ladder[t].table;
         if (k->name == NULL) continue;
         fprintf(f, "%-10s%s\n", k->name,
-                k == fastest ? "usable here, the automatic choice" : ladder[t].usable() ? "usable here" : "not usable here");
+                k == fastest         ? "usable here, the automatic choice"
+                : ladder[t].usable() ? "usable here"
+                                     : "not usable here");
     }
     return true;
 }

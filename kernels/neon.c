@@ -1,7 +1,8 @@
 /* neon.c: the vocabulary of 64-bit ARM's NEON (4 floats), and its table. Needs no flags there. */
 #include "kernels.h"
 
-#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(FOLIO_DOUBLE) && !defined(FOLIO_PORTABLE_ONLY)
+#if defined(__aarch64__) && defined(__ARM_NEON) \
+    && !defined(FOLIO_DOUBLE) && !defined(FOLIO_PORTABLE_ONLY)
 #include <arm_neon.h>
 
 typedef float32x4_t vec;
@@ -24,7 +25,11 @@ static inline vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline float v_sum(vec a) { return vaddvq_f32(a); }
 static inline vec v_zip_low(vec a, vec b) { return vzip1q_f32(a, b); }
 static inline vec v_zip_high(vec a, vec b) { return vzip2q_f32(a, b); }
-static inline vec v_if_negative(vec x, vec a, vec b) { return vbslq_f32(vcltq_f32(x, vdupq_n_f32(0)), a, b); }
+
+static inline vec v_if_negative(vec x, vec a, vec b)
+{
+    return vbslq_f32(vcltq_f32(x, vdupq_n_f32(0)), a, b);
+}
 
 static inline vecu u_set(uint32_t x) { return vdupq_n_u32(x); }
 static inline vecu u_add(vecu a, vecu b) { return vaddq_u32(a, b); }
@@ -46,7 +51,8 @@ static inline vec v_if_at_least(vecu r, vecu t, vec x)
 
 static inline vec v_two_to_the(vec z)
 {
-    return vreinterpretq_f32_u32(u_add(u_shift_left(vreinterpretq_u32_f32(z), 23), u_set(0x3f800000)));
+    return vreinterpretq_f32_u32(u_add(u_shift_left(vreinterpretq_u32_f32(z), 23),
+                                       u_set(0x3f800000)));
 }
 
 static inline vec v_load_part(const float *p, int n)

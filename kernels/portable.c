@@ -1,5 +1,5 @@
-/* portable.c: the vocabulary of plain C (1 number a vector; the compiler finds the lanes), and its table.
- * Also the only table of the double build, where exp, tanh and erfc are libm's. */
+/* portable.c: the vocabulary of plain C (1 number a vector; the compiler finds the lanes), and its
+ * table. Also the only table of the double build, where exp, tanh and erfc are libm's. */
 #include "kernels.h"
 
 typedef real vec;
