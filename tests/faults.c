@@ -1,7 +1,7 @@
 /* faults.c: system calls and allocations that fail on demand (faults.h). Compiled without -DFAULTS.
  *
- * Owns: the counts of calls and the one fault that is armed, from FAULT or by faults_arm. Only tests are
- * linked with this state, and calls are expected from one thread at a time. */
+ * Owns: the counts of calls and the one fault that is armed, from FAULT or by faults_arm. Only
+ * tests are linked with this state, and calls are expected from one thread at a time. */
 #include "../base.h"
 #include "faults.h"
 
@@ -11,20 +11,21 @@ typedef enum { OPEN, READ, WRITE, FSYNC, CLOSE, RENAME, MALLOC, ANY,
               OPS } Op;      /* ANY: every file operation */
 typedef enum { ONCE, PERSIST, KILL, CUT, TERM, SHORT, MODES } Mode;
 
-static const char *const op_names[] = { "open", "read", "write", "fsync", "close", "rename", "malloc",
-                                       "any" };
+static const char *const op_names[] = { "open", "read", "write", "fsync", "close", "rename",
+                                        "malloc", "any" };
 static const char *const mode_names[] = { "once", "persist", "kill", "cut", "term", "short" };
 
 enum { TRACE_MAX = 4000, LOSABLE_MAX = 16, PATH_ROOM = 1000 };
 
-/* What a power cut takes away: what was written to a file since its last fsync, a rename since its folder's. */
+/* What a power cut loses: bytes written to a file since its last fsync, a rename since that of
+ * its folder. */
 typedef struct {
     int fd;                     /* a second descriptor of a file with such bytes */
     struct stat file;
 } Unsynced;
 
 typedef struct {
-    char to[PATH_ROOM], old[PATH_ROOM + 8];     /* old: a link to the file that was replaced, if there was one */
+    char to[PATH_ROOM], old[PATH_ROOM + 8];     /* old: a link to the replaced file, if any */
 } Renaming;
 
 static struct {
@@ -99,7 +100,7 @@ static void trace(char letter)
     state.trace[state.traced] = '\0';
 }
 
-/* ---------------------------------------------------------------- what a power cut takes away */
+/* ---------------------------------------------------------------- what a power cut loses */
 
 static bool cuts(void) { return state.armed && state.mode == CUT; }
 
@@ -109,13 +110,14 @@ static void stop_test(const char *what)
     abort();
 }
 
-/* Where the file stands among those with bytes that are not safe, or their count. */
+/* The index of the file among those with bytes that are not flushed, or their count. */
 static int find_unsynced(int fd, struct stat *info)
 {
     int i = 0;
     if (fstat(fd, info) != 0) stop_test("fstat");
     while (i < state.unsynced_count
-           && (state.unsynced[i].file.st_ino != info->st_ino || state.unsynced[i].file.st_dev != info->st_dev))
+           && (state.unsynced[i].file.st_ino != info->st_ino
+               || state.unsynced[i].file.st_dev != info->st_dev))
         i++;
     return i;
 }
@@ -131,7 +133,8 @@ static void note_write(int fd)
 
 static void note_rename(const char *to)
 {
-    if (state.renaming_count == LOSABLE_MAX) stop_test("too many renames in folders that are not flushed");
+    if (state.renaming_count == LOSABLE_MAX)
+        stop_test("too many renames in folders that are not flushed");
     Renaming *r = &state.renamings[state.renaming_count];
     snprintf(r->to, sizeof r->to, "%s", to);
     snprintf(r->old, sizeof r->old, "%s.old%d", to, state.renaming_count);
@@ -145,7 +148,8 @@ static void note_fsync(int fd)
     struct stat info;
     int i = find_unsynced(fd, &info);
     if (S_ISDIR(info.st_mode)) {
-        for (; state.renaming_count > 0; state.renaming_count--) unlink(state.renamings[state.renaming_count - 1].old);
+        for (; state.renaming_count > 0; state.renaming_count--)
+            unlink(state.renamings[state.renaming_count - 1].old);
     } else if (i < state.unsynced_count) {
         close(state.unsynced[i].fd);
         state.unsynced[i] = state.unsynced[--state.unsynced_count];
@@ -158,14 +162,16 @@ static void cut_power(void)
         if (ftruncate(state.unsynced[i].fd, 0) != 0) stop_test("ftruncate");
     for (int i = state.renaming_count - 1; i >= 0; i--) {
         const Renaming *r = &state.renamings[i];
-        if (r->old[0] != '\0' ? rename(r->old, r->to) : unlink(r->to)) stop_test("a rename cannot be undone");
+        if (r->old[0] != '\0' ? rename(r->old, r->to) : unlink(r->to))
+            stop_test("a rename cannot be undone");
     }
     raise(SIGKILL);
 }
 
 /* ---------------------------------------------------------------- which call fails */
 
-/* Counts a call; is it to fail? Then errno is set. A fault of mode SHORT is left to read and write. */
+/* Counts a call; returns whether it has to fail and sets errno then. A fault of mode
+ * SHORT is left to read and write. */
 static bool fails(Op op, int error, bool *half)
 {
     start();
@@ -259,7 +265,10 @@ static void *counted(void *block)
     return block;
 }
 
-void *faulty_malloc(size_t size) { return fails(MALLOC, ENOMEM, NULL) ? NULL : counted(malloc(size)); }
+void *faulty_malloc(size_t size)
+{
+    return fails(MALLOC, ENOMEM, NULL) ? NULL : counted(malloc(size));
+}
 
 void *faulty_calloc(size_t count, size_t size)
 {

@@ -1,17 +1,18 @@
 /* faults.h: a layer under the program in which any system call or allocation can be made to fail.
  *
- * With -DFAULTS base.h includes this file, and open, read, write, fsync, close, rename, malloc, calloc,
- * realloc, posix_memalign and free go through faults.c, which itself is compiled without it. One fault at a
- * time:
+ * With -DFAULTS base.h includes this file, and open, read, write, fsync, close, rename, malloc,
+ * calloc, realloc, posix_memalign and free go through faults.c, which itself is compiled
+ * without it. One fault at a time:
  *
  *     FAULT=write:3           the third write fails (ENOSPC)          FAULT=op:n:once is the same
  *     FAULT=malloc:1:persist  every allocation fails (ENOMEM); `malloc` means all four kinds
  *     FAULT=any:7:kill        SIGKILL just before the seventh file operation of any kind
- *     FAULT=any:7:cut         the same, and what is not flushed is lost: bytes, and renames in a folder
+ *     FAULT=any:7:cut         the same, and bytes and renames that were not flushed are lost
  *     FAULT=any:7:term        SIGTERM just before it; it does not fail
  *     FAULT=write:1:short     the first write does half of what it should; read too
- *     FAULT_COUNT=FILE        at exit, a line `op calls` for each op is appended to FILE: how far to count n; then
- *                             `blocks n` and `files n`: what was not freed and not closed
+ *     FAULT_COUNT=FILE        at exit, a line `op calls` for each op is appended to FILE: the
+ *                             largest useful n; then `blocks n` and `files n`: the number not
+ *                             freed and not closed
  *
  * A test in one process arms the layer itself:
  *
@@ -25,14 +26,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Restarts all counts and the trace; spec as in FAULT, or NULL for none. An ill-formed one aborts. */
+/* Restarts all counts and the trace; spec as in FAULT, or NULL for none. Aborts if it is
+ * ill-formed. */
 void faults_arm(const char *spec);
 
 /* Calls of one op (or "any", or "malloc") since then. */
 long faults_calls(const char *op);
 
-/* The first 4,000 file operations since then, a letter each: o open, r read, w write, f fsync of a file,
- * d fsync of a folder, c close, m rename. */
+/* The first 4,000 file operations since then, one letter each: o open, r read, w write, f fsync of
+ * a file, d fsync of a folder, c close, m rename. */
 const char *faults_trace(void);
 
 /* Blocks of memory not yet freed, and files not yet closed, since the start of the process. */

@@ -1,10 +1,12 @@
-/* immintrin.h: stands in for the compiler's, so that kernels/avx512.c runs on a processor without AVX-512.
+/* immintrin.h: replaces the compiler's, so that kernels/avx512.c runs on a processor
+ * without AVX-512.
  *
- * SIMDe (package libsimde-dev) does each AVX-512 intrinsic in smaller steps; the few that its version 0.7.4 lacks are
- * written out here. The tables of test programs built so are the same source, compiled like this:
+ * SIMDe (package libsimde-dev) does each AVX-512 intrinsic in smaller steps; the few that
+ * its version 0.7.4 lacks are written out here. The tables of such test programs are the
+ * same source, compiled like this:
  *
  *     cc -D__AVX512F__ -mavx2 -mfma -Itests/simde -w -c kernels/avx512.c
- *     cc '-D__builtin_cpu_supports(set)=1' -c kernels/kernels.c                kernels.c then finds every table usable
+ *     cc '-D__builtin_cpu_supports(set)=1' -c kernels/kernels.c        to find every table usable
  */
 #ifndef FOLIO_TESTS_IMMINTRIN_H
 #define FOLIO_TESTS_IMMINTRIN_H
@@ -17,7 +19,7 @@
 
 enum { LANES = 16 };
 
-/* Lanes outside the mask are neither read nor written: they may lie on a page that is not there. */
+/* Lanes outside the mask are neither read nor written: they may be on an unmapped page. */
 static inline __m512 emulated_maskz_loadu_ps(__mmask16 mask, const float *p)
 {
     float lanes[LANES] = { 0 };

@@ -30,7 +30,8 @@ static int check_passed, check_failed;
             check_passed++; \
         } else { \
             check_failed++; \
-            printf("%s:%d: FAILED: got %.9g, want %.9g: ", __FILE__, __LINE__, check_got, check_want); \
+            printf("%s:%d: FAILED: got %.9g, want %.9g: ", __FILE__, __LINE__, check_got, \
+                   check_want); \
             printf(__VA_ARGS__); \
             printf("\n"); \
         } \

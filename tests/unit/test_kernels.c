@@ -1,11 +1,12 @@
 /* test_kernels.c: every usable table x every kernel, against naive loops in double precision.
  *
- * Arrays stand against pages that must not be touched, once at their end and once at their start; outputs are
- * poisoned with NaN first, gaps between rows of inputs hold NaN, and bytes beside an array must survive.
- * Every table is held to the same bounds, so any two tables agree within twice those.
+ * Arrays end, then start, at pages that must not be touched; outputs are filled with NaN first,
+ * gaps between rows of inputs hold NaN, and bytes next to an array must not change. Every table is
+ * held to the same bounds, so any two tables agree within twice those.
  *
  *     test_kernels             the verdict
- *     test_kernels --bench     the same loop prints elements per second, products twice the multiply-adds
+ *     test_kernels --bench     the same loop prints elements per second, and for products twice
+ *                              the multiply-adds
  */
 #include "../../kernels/kernels.h"
 #include "check.h"
@@ -25,8 +26,8 @@ typedef struct {
 static int fence_open(Fence *f)
 {
     f->page = (size_t)sysconf(_SC_PAGESIZE);
-    f->map = mmap(NULL, FENCE_BYTES + 2 * f->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                  0);
+    f->map = mmap(NULL, FENCE_BYTES + 2 * f->page, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (f->map == MAP_FAILED) return -1;
     f->low = f->map + f->page;
     f->high = f->low + FENCE_BYTES;
@@ -35,7 +36,7 @@ static int fence_open(Fence *f)
 
 static void fence_close(Fence *f) { munmap(f->map, FENCE_BYTES + 2 * f->page); }
 
-/* An array of `bytes` whose end (or start) touches a guard page; canaries lie on its other side. */
+/* An array of `bytes` whose end (or start) touches a guard page; canaries are on its other side. */
 static void *fence_place(Fence *f, size_t bytes, bool at_end)
 {
     if (bytes > FENCE_BYTES - MARGIN) {
@@ -51,7 +52,8 @@ static void *fence_place(Fence *f, size_t bytes, bool at_end)
 
 static bool fence_intact(const Fence *f)
 {
-    const unsigned char *margin = (const unsigned char *)(f->at_end ? f->at - MARGIN : f->at + f->bytes);
+    const unsigned char *margin = (const unsigned char *)(f->at_end ? f->at - MARGIN
+                                                                    : f->at + f->bytes);
     for (int i = 0; i < MARGIN; i++)
         if (margin[i] != CANARY) return false;
     return true;
@@ -68,7 +70,7 @@ static double draw(uint64_t seed, uint64_t i) { return 6 * rng_uniform(seed, i) 
 enum { ARRAYS = 5, MATRIX_BYTES = 1 << 20 };
 
 typedef enum { NONE, IN, OUT, IN_OUT } Role;
-typedef enum { VECTOR, PAIRS, COLUMN, MATRIX } Shape;      /* (n), (2n), (rows), (rows,n) at distance ld */
+typedef enum { VECTOR, PAIRS, COLUMN, MATRIX } Shape;   /* (n), (2n), (rows), (rows,n) by ld */
 
 typedef struct {
     real *a[ARRAYS];
@@ -89,14 +91,14 @@ typedef struct {
     void (*run)(const Kernels *K, Call *c);
     void (*want)(Wide *w);
     struct { Role role; Shape shape; } array[ARRAYS];
-    double relative, absolute;      /* what an output may be off by */
+    double relative, absolute;      /* the error that an output may have */
     unsigned flags;
     int same_as;                    /* array 0 may be this array; 0: may not */
 } Test;
 
 enum {
     SUMS = 1,                       /* `absolute` grows with the root of the terms */
-    EACH = 2,                       /* an element's value may not depend on where it stands */
+    EACH = 2,                       /* an element's value may not depend on its position */
     SQUARES = 4                     /* array 2 is not negative */
 };
 
@@ -104,6 +106,7 @@ static void run_gemv(const Kernels *K, Call *c)
 {
     K->gemv(c->a[0], c->rows, c->a[1], c->ld, c->a[2], c->rows, c->n, 1);
 }
+
 static void want_gemv(Wide *w)
 {
     for (int r = 0; r < w->rows; r++) {
@@ -116,6 +119,7 @@ static void run_weighted_rows(const Kernels *K, Call *c)
 {
     K->weighted_rows(c->a[0], c->a[1], c->a[2], c->ld, c->rows, c->n);
 }
+
 static void want_weighted_rows(Wide *w)
 {
     for (int i = 0; i < w->n; i++) {
@@ -125,6 +129,7 @@ static void want_weighted_rows(Wide *w)
 }
 
 static void run_add(const Kernels *K, Call *c) { K->add(c->a[0], c->a[1], c->n); }
+
 static void want_add(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->a[0][i] += w->a[1][i];
@@ -134,12 +139,17 @@ static void run_blend(const Kernels *K, Call *c)
 {
     K->blend(c->a[0], (real)0.75, c->a[1], (real)-1.25, c->a[2], c->n);
 }
+
 static void want_blend(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->a[0][i] = 0.75 * w->a[1][i] - 1.25 * w->a[2][i];
 }
 
-static void run_sum_rows(const Kernels *K, Call *c) { K->sum_rows(c->a[0], c->a[1], c->ld, c->rows, c->n); }
+static void run_sum_rows(const Kernels *K, Call *c)
+{
+    K->sum_rows(c->a[0], c->a[1], c->ld, c->rows, c->n);
+}
+
 static void want_sum_rows(Wide *w)
 {
     for (int r = 0; r < w->rows; r++)
@@ -150,13 +160,19 @@ static void run_sum_rows_product(const Kernels *K, Call *c)
 {
     K->sum_rows_product(c->a[0], c->a[1], c->a[2], c->ld, c->rows, c->n);
 }
+
 static void want_sum_rows_product(Wide *w)
 {
     for (int r = 0; r < w->rows; r++)
-        for (int i = 0; i < w->n; i++) w->a[0][i] += w->a[1][r * w->ld + i] * w->a[2][r * w->ld + i];
+        for (int i = 0; i < w->n; i++)
+            w->a[0][i] += w->a[1][r * w->ld + i] * w->a[2][r * w->ld + i];
 }
 
-static void run_sum_squares(const Kernels *K, Call *c) { c->result = K->sum_squares(c->a[0], c->n); }
+static void run_sum_squares(const Kernels *K, Call *c)
+{
+    c->result = K->sum_squares(c->a[0], c->n);
+}
+
 static void want_sum_squares(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->result += w->a[0][i] * w->a[0][i];
@@ -166,10 +182,12 @@ static void run_layernorm(const Kernels *K, Call *c)
 {
     c->result = (double)K->layernorm(c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], c->n, (real)0.25);
 }
+
 static void run_layernorm_plain(const Kernels *K, Call *c)
 {
     c->result = (double)K->layernorm(c->a[0], c->a[1], c->a[2], c->a[3], NULL, c->n, (real)0.25);
 }
+
 static void want_layernorm(Wide *w)
 {
     double mean = 0, variance = 0;
@@ -188,6 +206,7 @@ static void run_layernorm_back(const Kernels *K, Call *c)
 {
     K->layernorm_back(c->a[0], c->a[1], c->a[2], c->a[3], (real)1.5, c->n);
 }
+
 static void want_layernorm_back(Wide *w)
 {
     double mean = 0, meanx = 0;
@@ -203,6 +222,7 @@ static void run_rmsnorm(const Kernels *K, Call *c)
 {
     c->result = (double)K->rmsnorm(c->a[0], c->a[1], c->a[2], c->a[3], c->n, (real)0.25);
 }
+
 static void want_rmsnorm(Wide *w)
 {
     double square = 0;
@@ -218,11 +238,13 @@ static void run_rmsnorm_back(const Kernels *K, Call *c)
 {
     K->rmsnorm_back(c->a[0], c->a[1], c->a[2], c->a[3], (real)1.5, c->n);
 }
+
 static void want_rmsnorm_back(Wide *w)
 {
     double meanx = 0;
     for (int i = 0; i < w->n; i++) meanx += w->a[1][i] * w->a[3][i] * w->a[2][i] / w->n;
-    for (int i = 0; i < w->n; i++) w->a[0][i] += 1.5 * (w->a[1][i] * w->a[3][i] - w->a[2][i] * meanx);
+    for (int i = 0; i < w->n; i++)
+        w->a[0][i] += 1.5 * (w->a[1][i] * w->a[3][i] - w->a[2][i] * meanx);
 }
 
 /* The product of complex numbers: (x_j + i x_{j+n}) (cosine_j +- i sine_j). */
@@ -235,18 +257,24 @@ static void turn(Wide *w, double sign)
     }
 }
 
-static void run_rotate(const Kernels *K, Call *c) { K->rotate(c->a[0], c->a[1], c->a[2], 2 * c->n, false); }
+static void run_rotate(const Kernels *K, Call *c)
+{
+    K->rotate(c->a[0], c->a[1], c->a[2], 2 * c->n, false);
+}
+
 static void want_rotate(Wide *w) { turn(w, 1); }
 
 static void run_rotate_back(const Kernels *K, Call *c)
 {
     K->rotate(c->a[0], c->a[1], c->a[2], 2 * c->n, true);
 }
+
 static void want_rotate_back(Wide *w) { turn(w, -1); }
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 static void run_swiglu(const Kernels *K, Call *c) { K->swiglu(c->a[0], c->a[1], c->a[2], c->n); }
+
 static void want_swiglu(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->a[0][i] = w->a[1][i] * sigmoid(w->a[1][i]) * w->a[2][i];
@@ -256,10 +284,12 @@ static void run_swiglu_back(const Kernels *K, Call *c)
 {
     K->swiglu_back(c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], c->n);
 }
+
 static void want_swiglu_back(Wide *w)
 {
     for (int i = 0; i < w->n; i++) {
-        double x = w->a[3][i], s = sigmoid(x), slope = s + x * exp(-x) / (1 + exp(-x)) / (1 + exp(-x));
+        double x = w->a[3][i], s = sigmoid(x);
+        double slope = s + x * exp(-x) / (1 + exp(-x)) / (1 + exp(-x));
         w->a[0][i] = w->a[2][i] * w->a[4][i] * slope;
         w->a[1][i] = w->a[2][i] * x * s;
     }
@@ -270,18 +300,25 @@ static double pdf(double x) { return exp(-0.5 * x * x) / sqrt(2 * acos(-1.0)); }
 static double tanh_argument(double x) { return sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x); }
 
 static void run_gelu(const Kernels *K, Call *c) { K->gelu(c->a[0], c->a[1], c->n, false); }
+
 static void want_gelu(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->a[0][i] = w->a[1][i] * cdf(w->a[1][i]);
 }
 
 static void run_gelu_tanh(const Kernels *K, Call *c) { K->gelu(c->a[0], c->a[1], c->n, true); }
+
 static void want_gelu_tanh(Wide *w)
 {
-    for (int i = 0; i < w->n; i++) w->a[0][i] = 0.5 * w->a[1][i] * (1 + tanh(tanh_argument(w->a[1][i])));
+    for (int i = 0; i < w->n; i++)
+        w->a[0][i] = 0.5 * w->a[1][i] * (1 + tanh(tanh_argument(w->a[1][i])));
 }
 
-static void run_gelu_back(const Kernels *K, Call *c) { K->gelu_back(c->a[0], c->a[1], c->a[2], c->n, false); }
+static void run_gelu_back(const Kernels *K, Call *c)
+{
+    K->gelu_back(c->a[0], c->a[1], c->a[2], c->n, false);
+}
+
 static void want_gelu_back(Wide *w)
 {
     for (int i = 0; i < w->n; i++)
@@ -292,6 +329,7 @@ static void run_gelu_tanh_back(const Kernels *K, Call *c)
 {
     K->gelu_back(c->a[0], c->a[1], c->a[2], c->n, true);
 }
+
 static void want_gelu_tanh_back(Wide *w)
 {
     for (int i = 0; i < w->n; i++) {
@@ -305,6 +343,7 @@ static void run_softmax(const Kernels *K, Call *c)
 {
     c->result = (double)K->softmax(c->a[0], c->a[1], c->n, (real)0.375);
 }
+
 static void want_softmax(Wide *w)
 {
     double total = 0;
@@ -317,6 +356,7 @@ static void run_softmax_again(const Kernels *K, Call *c)
 {
     K->softmax_again(c->a[0], c->a[1], c->n, (real)0.375, (real)2.5);
 }
+
 static void want_softmax_again(Wide *w)
 {
     for (int i = 0; i < w->n; i++) w->a[0][i] = exp(0.375 * w->a[1][i] - 2.5);
@@ -326,6 +366,7 @@ static void run_softmax_back(const Kernels *K, Call *c)
 {
     K->softmax_back(c->a[0], c->a[1], c->a[2], c->n, (real)0.375);
 }
+
 static void want_softmax_back(Wide *w)
 {
     double dot = 0;
@@ -336,10 +377,13 @@ static void want_softmax_back(Wide *w)
 static const uint64_t drop_key = 0x0123456789abcdef;
 static const Dropout drop = { 0x40000000, (real)(4.0 / 3.0) };
 
-static void run_dropout(const Kernels *K, Call *c) { K->dropout(c->a[0], c->a[1], c->n, drop_key, drop); }
+static void run_dropout(const Kernels *K, Call *c)
+{
+    K->dropout(c->a[0], c->a[1], c->n, drop_key, drop);
+}
 
-
-/* Which elements are dropped is what the last table says of ones: every table drops the same. */
+/* The dropped elements are taken from the last table, applied to ones: every table drops the
+ * same ones. */
 static void want_dropout(Wide *w)
 {
     enum { LONGEST = 512 };
@@ -354,7 +398,11 @@ static void want_dropout(Wide *w)
 static const AdamW adam = { (real)0.01, (real)0.9, (real)0.99, (real)1e-8, (real)0.1, (real)0.271,
                             (real)0.17233688, (real)0.5 };
 
-static void run_adamw(const Kernels *K, Call *c) { K->adamw(c->a[0], c->a[1], c->a[2], c->a[3], c->n, adam); }
+static void run_adamw(const Kernels *K, Call *c)
+{
+    K->adamw(c->a[0], c->a[1], c->a[2], c->a[3], c->n, adam);
+}
+
 static void want_adamw(Wide *w)
 {
     for (int i = 0; i < w->n; i++) {
@@ -372,33 +420,34 @@ static void want_adamw(Wide *w)
 #define C(role) { role, COLUMN }
 #define M(role) { role, MATRIX }
 static const Test tests[] = {
-    /* kernel                    arrays                                  relative, absolute        in place */
-    { BOTH(gemv),             { C(OUT), M(IN), V(IN) },                     1e-6, 2e-6, SUMS,           0 },
-    { BOTH(weighted_rows),    { V(OUT), C(IN), M(IN) },                     1e-6, 1e-6, SUMS | EACH,    0 },
-    { BOTH(add),              { V(IN_OUT), V(IN) },                         1e-6, 0,    EACH,           0 },
-    { BOTH(blend),            { V(OUT), V(IN), V(IN) },                     1e-6, 1e-6, EACH,           1 },
-    { BOTH(blend),            { V(OUT), V(IN), V(IN) },                     1e-6, 1e-6, EACH,           2 },
-    { BOTH(sum_rows),         { V(IN_OUT), M(IN) },                         1e-6, 1e-6, SUMS | EACH,    0 },
-    { BOTH(sum_rows_product), { V(IN_OUT), M(IN), M(IN) },                  1e-6, 1e-6, SUMS | EACH,    0 },
-    { BOTH(sum_squares),      { V(IN) },                                    1e-6, 1e-6, SUMS,           0 },
-    { BOTH(layernorm),        { V(OUT), V(OUT), V(IN), V(IN), V(IN) },      1e-6, 2e-6, 0,              0 },
-    { BOTH(layernorm_plain),  { V(OUT), V(OUT), V(IN), V(IN) },             1e-6, 2e-6, 0,              0 },
-    { BOTH(layernorm_back),   { V(IN_OUT), V(IN), V(IN), V(IN) },           2e-6, 4e-6, 0,              0 },
-    { BOTH(rmsnorm),          { V(OUT), V(OUT), V(IN), V(IN) },             1e-6, 1e-6, 0,              2 },
-    { BOTH(rmsnorm_back),     { V(IN_OUT), V(IN), V(IN), V(IN) },           2e-6, 4e-6, 0,              0 },
-    { BOTH(rotate),           { P(IN_OUT), V(IN), V(IN) },                  1e-6, 2e-6, 0,              0 },
-    { BOTH(rotate_back),      { P(IN_OUT), V(IN), V(IN) },                  1e-6, 2e-6, 0,              0 },
-    { BOTH(swiglu),           { V(OUT), V(IN), V(IN) },                     2e-6, 0,    EACH,           0 },
-    { BOTH(swiglu_back),      { V(OUT), V(OUT), V(IN), V(IN), V(IN) },      1e-6, 2e-6, EACH,           0 },
-    { BOTH(gelu),             { V(OUT), V(IN) },                            1e-6, 1e-6, EACH,           1 },
-    { BOTH(gelu_tanh),        { V(OUT), V(IN) },                            1e-6, 1e-6, EACH,           1 },
-    { BOTH(gelu_back),        { V(OUT), V(IN), V(IN) },                     1e-6, 2e-6, EACH,           1 },
-    { BOTH(gelu_tanh_back),   { V(OUT), V(IN), V(IN) },                     1e-6, 2e-6, EACH,           1 },
-    { BOTH(softmax),          { V(OUT), V(IN) },                            2e-6, 0,    0,              1 },
-    { BOTH(softmax_again),    { V(OUT), V(IN) },                            2e-6, 0,    EACH,           1 },
-    { BOTH(softmax_back),     { V(OUT), V(IN), V(IN) },                     2e-6, 2e-6, SUMS,           1 },
-    { BOTH(dropout),          { V(OUT), V(IN) },                            1e-6, 0,    0,              1 },
-    { BOTH(adamw),            { V(IN_OUT), V(IN_OUT), V(IN_OUT), V(IN) },   2e-6, 2e-6, EACH | SQUARES, 0 },
+    /* kernel               arrays                              relative, absolute      in place */
+    { BOTH(gemv),             { C(OUT), M(IN), V(IN) },                1e-6, 2e-6, SUMS,        0 },
+    { BOTH(weighted_rows),    { V(OUT), C(IN), M(IN) },                1e-6, 1e-6, SUMS | EACH, 0 },
+    { BOTH(add),              { V(IN_OUT), V(IN) },                    1e-6, 0,    EACH,        0 },
+    { BOTH(blend),            { V(OUT), V(IN), V(IN) },                1e-6, 1e-6, EACH,        1 },
+    { BOTH(blend),            { V(OUT), V(IN), V(IN) },                1e-6, 1e-6, EACH,        2 },
+    { BOTH(sum_rows),         { V(IN_OUT), M(IN) },                    1e-6, 1e-6, SUMS | EACH, 0 },
+    { BOTH(sum_rows_product), { V(IN_OUT), M(IN), M(IN) },             1e-6, 1e-6, SUMS | EACH, 0 },
+    { BOTH(sum_squares),      { V(IN) },                               1e-6, 1e-6, SUMS,        0 },
+    { BOTH(layernorm),        { V(OUT), V(OUT), V(IN), V(IN), V(IN) }, 1e-6, 2e-6, 0,           0 },
+    { BOTH(layernorm_plain),  { V(OUT), V(OUT), V(IN), V(IN) },        1e-6, 2e-6, 0,           0 },
+    { BOTH(layernorm_back),   { V(IN_OUT), V(IN), V(IN), V(IN) },      2e-6, 4e-6, 0,           0 },
+    { BOTH(rmsnorm),          { V(OUT), V(OUT), V(IN), V(IN) },        1e-6, 1e-6, 0,           2 },
+    { BOTH(rmsnorm_back),     { V(IN_OUT), V(IN), V(IN), V(IN) },      2e-6, 4e-6, 0,           0 },
+    { BOTH(rotate),           { P(IN_OUT), V(IN), V(IN) },             1e-6, 2e-6, 0,           0 },
+    { BOTH(rotate_back),      { P(IN_OUT), V(IN), V(IN) },             1e-6, 2e-6, 0,           0 },
+    { BOTH(swiglu),           { V(OUT), V(IN), V(IN) },                2e-6, 0,    EACH,        0 },
+    { BOTH(swiglu_back),      { V(OUT), V(OUT), V(IN), V(IN), V(IN) }, 1e-6, 2e-6, EACH,        0 },
+    { BOTH(gelu),             { V(OUT), V(IN) },                       1e-6, 1e-6, EACH,        1 },
+    { BOTH(gelu_tanh),        { V(OUT), V(IN) },                       1e-6, 1e-6, EACH,        1 },
+    { BOTH(gelu_back),        { V(OUT), V(IN), V(IN) },                1e-6, 2e-6, EACH,        1 },
+    { BOTH(gelu_tanh_back),   { V(OUT), V(IN), V(IN) },                1e-6, 2e-6, EACH,        1 },
+    { BOTH(softmax),          { V(OUT), V(IN) },                       2e-6, 0,    0,           1 },
+    { BOTH(softmax_again),    { V(OUT), V(IN) },                       2e-6, 0,    EACH,        1 },
+    { BOTH(softmax_back),     { V(OUT), V(IN), V(IN) },                2e-6, 2e-6, SUMS,        1 },
+    { BOTH(dropout),          { V(OUT), V(IN) },                       1e-6, 0,    0,           1 },
+    { BOTH(adamw),            { V(IN_OUT), V(IN_OUT), V(IN_OUT), V(IN) },
+                              2e-6, 2e-6, EACH | SQUARES, 0 },
 };
 #undef BOTH
 #undef V
@@ -410,7 +459,7 @@ static const Test tests[] = {
 
 typedef struct {
     Fence fence[ARRAYS];
-    real *before[ARRAYS], *after[ARRAYS];       /* the arrays before and after the call that was compared */
+    real *before[ARRAYS], *after[ARRAYS];       /* the arrays before and after the compared call */
     double *wide[ARRAYS];                       /* the oracle's */
     size_t count[ARRAYS];                       /* elements, gaps between rows included */
 } Lab;
@@ -459,7 +508,8 @@ static void lab_fill(Lab *l, const Test *t, Call *c, Wide *w, uint64_t seed)
 }
 
 /* Calls the kernel on copies of l->before, without the first `skip` columns. */
-static void lab_call(Lab *l, const Kernels *K, const Test *t, Call *c, int skip, bool at_end, bool in_place)
+static void lab_call(Lab *l, const Kernels *K, const Test *t, Call *c, int skip, bool at_end,
+                     bool in_place)
 {
     Call call = *c;
     call.n -= skip;
@@ -478,14 +528,15 @@ static void lab_call(Lab *l, const Kernels *K, const Test *t, Call *c, int skip,
     c->result = call.result;
 }
 
-/* The largest error as a multiple of what is allowed; NaN must be where the oracle's is. */
+/* The largest error as a multiple of the allowed one; NaN must be where the oracle's is. */
 static double lab_error(const Test *t, const Call *c, const Wide *w, const Lab *l)
 {
     double terms = t->flags & SUMS ? sqrt((double)(c->rows > c->n ? c->rows : c->n)) : 1;
     double worst = fabs(c->result - w->result) / (1e-6 * fabs(w->result) + 1e-6 * terms);
     if (isnan(c->result) && isnan(w->result)) worst = 0;
     for (int a = 0; a < ARRAYS; a++)
-        for (size_t i = 0; i < l->count[a] && (t->array[a].role == OUT || t->array[a].role == IN_OUT); i++) {
+        for (size_t i = 0;
+             i < l->count[a] && (t->array[a].role == OUT || t->array[a].role == IN_OUT); i++) {
             double got = (double)c->a[a][i], want = w->a[a][i];
             if (isnan(got) && isnan(want)) continue;
             double allowed = t->relative * fabs(want) + t->absolute * terms;
@@ -519,7 +570,7 @@ static bool lab_same(const Test *t, const Call *c, const Lab *l, int skip)
 
 static void check_kernel(Lab *l, const Kernels *K, const Test *t, Call c, bool at_end)
 {
-    enum { SHIFTS = 17 };                                   /* one more than the lanes of any table */
+    enum { SHIFTS = 17 };                           /* one more than the lanes of any table */
     Wide w;
     lab_fill(l, t, &c, &w, (uint64_t)c.n);
     lab_call(l, K, t, &c, 0, at_end, false);
@@ -528,19 +579,20 @@ static void check_kernel(Lab *l, const Kernels *K, const Test *t, Call c, bool a
     bool good = error <= 1 && lab_unharmed(t, &c, l);
     for (int a = 0; a < ARRAYS; a++)
         if (t->array[a].role != NONE) memcpy(l->after[a], c.a[a], l->count[a] * sizeof(real));
-    CHECK(good, "%s %s, %d rows of %d at %td: %.3g times the allowed error", K->name, t->name, c.rows, c.n,
-          c.ld, error);
+    CHECK(good, "%s %s, %d rows of %d at %td: %.3g times the allowed error", K->name, t->name,
+          c.rows, c.n, c.ld, error);
 
     double result = c.result;
     if (t->same_as) {
         lab_call(l, K, t, &c, 0, at_end, true);
         bool same = lab_same(t, &c, l, 0) && memcmp(&c.result, &result, sizeof result) == 0;
-        CHECK(same && fence_intact(&l->fence[0]), "%s %s, %d in place differs", K->name, t->name, c.n);
+        CHECK(same && fence_intact(&l->fence[0]), "%s %s, %d in place differs", K->name, t->name,
+              c.n);
     }
     for (int skip = 1; skip <= SHIFTS && skip < c.n && (t->flags & EACH); skip++) {
         lab_call(l, K, t, &c, skip, at_end, false);
-        CHECK(lab_same(t, &c, l, skip), "%s %s, %d: values differ when shifted by %d", K->name, t->name, c.n,
-              skip);
+        CHECK(lab_same(t, &c, l, skip), "%s %s, %d: values differ when shifted by %d", K->name,
+              t->name, c.n, skip);
     }
 }
 
@@ -548,7 +600,8 @@ static void check_kernel(Lab *l, const Kernels *K, const Test *t, Call c, bool a
 static void check_nan(Lab *l, const Kernels *K, const Test *t, Call c)
 {
     for (int a = 0; a < ARRAYS; a++)
-        for (size_t i = 0; i < (size_t)c.n && (t->array[a].role == IN || t->array[a].role == IN_OUT); i++) {
+        for (size_t i = 0;
+             i < (size_t)c.n && (t->array[a].role == IN || t->array[a].role == IN_OUT); i++) {
             Wide w;
             lab_fill(l, t, &c, &w, 1);
             if (i >= l->count[a]) break;
@@ -557,8 +610,8 @@ static void check_nan(Lab *l, const Kernels *K, const Test *t, Call c)
             lab_call(l, K, t, &c, 0, true, false);
             t->want(&w);
             double error = lab_error(t, &c, &w, l);
-            CHECK(error <= 1, "%s %s of %d: a NaN at %zu of array %d is lost or spreads", K->name, t->name,
-                  c.n, i, a);
+            CHECK(error <= 1, "%s %s of %d: a NaN at %zu of array %d is lost or spreads", K->name,
+                  t->name, c.n, i, a);
         }
 }
 
@@ -593,12 +646,15 @@ static void each_kernel(Lab *l, const Kernels *K, const Test *t, bool bench)
         int n = i < 71 ? i : sizes[i - 71];
         for (int r = 0; r < (has_matrix(t) ? 5 : 1); r++)
             for (int at_end = 0; at_end < 2; at_end++)
-                check_kernel(l, K, t, (Call){ .rows = rows[r], .n = n, .ld = n + gaps[(r + i) % 3] }, at_end);
+                check_kernel(l, K, t,
+                             (Call){ .rows = rows[r], .n = n, .ld = n + gaps[(r + i) % 3] },
+                             at_end);
     }
     for (int n = 1; n < 40; n += 3) check_nan(l, K, t, (Call){ .rows = 2, .n = n, .ld = n + 1 });
 }
 
-/* Every output of gemv is the same, to the last bit, as if it were the only one; gaps between rows stay. */
+/* Every output of gemv is the same, to the last bit, as if it were the only one; gaps
+ * between rows do not change. */
 static void check_gemv(const Kernels *K)
 {
     enum { N = 53, ROWS = 11, VECTORS = 11, LD = N + 3, LDY = ROWS + 2 };
@@ -614,11 +670,12 @@ static void check_gemv(const Kernels *K)
                 for (int i = 0; i < VECTORS * LDY; i++) {
                     int v = i / LDY, r = i % LDY;
                     real one = 7;
-                    if (v < vectors && r < rows) K->gemv(&one, 1, w + r * LD, LD, x + v * n, 1, n, 1);
+                    if (v < vectors && r < rows)
+                        K->gemv(&one, 1, w + r * LD, LD, x + v * n, 1, n, 1);
                     wrong += memcmp(&one, &y[i], sizeof one) != 0;
                 }
-                CHECK(wrong == 0, "%s gemv, %d vectors against %d rows of %d: %d outputs differ", K->name,
-                      vectors, rows, n, wrong);
+                CHECK(wrong == 0, "%s gemv, %d vectors against %d rows of %d: %d outputs differ",
+                      K->name, vectors, rows, n, wrong);
             }
 }
 
@@ -643,7 +700,9 @@ static int products_open(Products *p)
     if (p->want == NULL || p->first == NULL) return -1;
     for (int i = 0; i < WORKSPACES; i++)
         if (fence_open(&p->memory[i])) return -1;
-    return fence_open(&p->a) || fence_open(&p->b) || fence_open(&p->c) || fence_open(&p->packed) ? -1 : 0;
+    bool failed = fence_open(&p->a) || fence_open(&p->b) || fence_open(&p->c)
+                  || fence_open(&p->packed);
+    return failed ? -1 : 0;
 }
 
 static void products_close(Products *p)
@@ -668,7 +727,7 @@ static void products_use(Products *p, const Kernels *K)
     }
 }
 
-/* A random matrix that lies in memory in one of LAYOUTS ways; NaN between its elements. */
+/* A random matrix stored in one of LAYOUTS ways; NaN between its elements. */
 static View matrix_place(Fence *f, int rows, int cols, int layout, bool at_end, uint64_t seed)
 {
     const View views[LAYOUTS] = {
@@ -689,7 +748,8 @@ static View matrix_place(Fence *f, int rows, int cols, int layout, bool at_end, 
     return v;
 }
 
-/* Row-major (rows, ld) with a pattern in the gaps; elements are NaN, or random if a product will be added. */
+/* Row-major (rows, ld) with a pattern in the gaps; elements are NaN, or random if a
+ * product will be added. */
 static real *output_place(Fence *f, int rows, int cols, ptrdiff_t ld, bool add, bool at_end)
 {
     size_t count = (size_t)(rows - 1) * (size_t)ld + (size_t)cols;
@@ -711,8 +771,9 @@ static void product_want(double *want, const real *c, ptrdiff_t ld, View a, View
         }
 }
 
-/* The largest error in units of what is allowed; infinite if a gap was written to. */
-static double product_error(const double *want, const real *c, ptrdiff_t ld, int rows, int cols, int depth)
+/* The largest error in units of the allowed one; infinite if a gap was written to. */
+static double product_error(const double *want, const real *c, ptrdiff_t ld, int rows, int cols,
+                            int depth)
 {
     double worst = 0, allowed = 5e-6 * sqrt(depth);
     for (int i = 0; i < rows; i++) {
@@ -727,9 +788,10 @@ static double product_error(const double *want, const real *c, ptrdiff_t ld, int
     return worst;
 }
 
-/* Both packings and one tile: the m x n outputs that exist, and zeros added to the others. `direct`: rows of a that are not
- * packed; m is mr then. */
-static void check_tile(Products *p, const Kernels *K, int m, int n, int k, int layout, bool add, bool at_end)
+/* Both packings and one tile: the m x n outputs that exist, and zeros added to the others.
+ * `direct`: rows of a that are not packed; m is mr then. */
+static void check_tile(Products *p, const Kernels *K, int m, int n, int k, int layout, bool add,
+                       bool at_end)
 {
     bool direct = m == K->mr && at_end == add;
     View a = matrix_place(&p->a, m, k, layout, at_end, 1);
@@ -755,14 +817,16 @@ static void check_tile(Products *p, const Kernels *K, int m, int n, int k, int l
     else K->tile(c, ld, rows, 1, K->mr, cols, k, add);
     double error = product_error(p->want, c, ld, K->mr, K->nr, k);
     bool intact = fence_intact(&p->c) && fence_intact(&p->packed) && fence_intact(&p->memory[0]);
-    CHECK(error <= 1 && intact, "%s tile of %d x %d x %d, layout %d, add %d, direct %d: %.3g times the allowed error",
+    CHECK(error <= 1 && intact,
+          "%s tile of %d x %d x %d, layout %d, add %d, direct %d: %.3g times the allowed error",
           K->name, m, n, k, layout, add, direct, error);
 }
 
 static bool same_elements(const real *c, ptrdiff_t ld, const real *first, int rows, int cols)
 {
     for (int i = 0; i < rows; i++)
-        if (memcmp(c + i * ld, first + (size_t)i * (size_t)cols, (size_t)cols * sizeof *c) != 0) return false;
+        if (memcmp(c + i * ld, first + (size_t)i * (size_t)cols, (size_t)cols * sizeof *c) != 0)
+            return false;
     return true;
 }
 
@@ -776,9 +840,10 @@ static View some_cols(View v, int from, int count)
     return transposed(some_rows(transposed(v), from, count));
 }
 
-/* A product with one thread against the oracle; then with more threads, cut into slices of rows, with the sum
- * over k in two calls, and with a packed right operand: each gives the same bytes. Threads cost more than
- * small products, so `all_threads` is for the large ones; the others try one number each. */
+/* A product with one thread against the oracle; then with more threads, cut into slices of
+ * rows, with the sum over k in two calls, and with a packed right operand: each gives the same
+ * bytes. Threads cost more than small products, so `all_threads` is for the large ones; the
+ * others try one number each. */
 static void check_product(Products *p, const Kernels *K, int m, int n, int k, unsigned variant,
                           bool all_threads)
 {
@@ -794,7 +859,8 @@ static void check_product(Products *p, const Kernels *K, int m, int n, int k, un
     for (int i = 0; i < m; i++)
         memcpy(p->first + (size_t)i * (size_t)n, c + i * ld, (size_t)n * sizeof *c);
     CHECK(error <= 1 && fence_intact(&p->c),
-          "%s gemm %d x %d x %d, variant %u: %.3g times the allowed error", K->name, m, n, k, variant, error);
+          "%s gemm %d x %d x %d, variant %u: %.3g times the allowed error", K->name, m, n, k,
+          variant, error);
 
     for (int w = 1; w < WORKSPACES; w++) {
         if (!all_threads && (unsigned)w != 1 + variant % (WORKSPACES - 1)) continue;
@@ -808,16 +874,16 @@ static void check_product(Products *p, const Kernels *K, int m, int n, int k, un
     c = output_place(&p->c, m, n, ld, add, at_end);
     for (int i = 0; i < m; i += cut)
         gemm(&p->gemm[0], c + i * ld, ld, some_rows(a, i, cut < m - i ? cut : m - i), b, add);
-    CHECK(same_elements(c, ld, p->first, m, n), "%s gemm %d x %d x %d: slices of %d rows differ", K->name, m,
-          n, k, cut);
+    CHECK(same_elements(c, ld, p->first, m, n), "%s gemm %d x %d x %d: slices of %d rows differ",
+          K->name, m, n, k, cut);
 
     if (k > 1) {
         int half = cut < k ? cut : k / 2;
         c = output_place(&p->c, m, n, ld, add, at_end);
         gemm(&p->gemm[0], c, ld, some_cols(a, 0, half), some_rows(b, 0, half), add);
         gemm(&p->gemm[0], c, ld, some_cols(a, half, k - half), some_rows(b, half, k - half), true);
-        CHECK(same_elements(c, ld, p->first, m, n), "%s gemm %d x %d x %d: the sum cut at %d differs",
-              K->name, m, n, k, half);
+        CHECK(same_elements(c, ld, p->first, m, n),
+              "%s gemm %d x %d x %d: the sum cut at %d differs", K->name, m, n, k, half);
     }
     Packed packed = gemm_pack(K, fence_place(&p->packed, packed_bytes(K, k, n), true), b);
     c = output_place(&p->c, m, n, ld, add, at_end);
@@ -830,11 +896,13 @@ static void check_product(Products *p, const Kernels *K, int m, int n, int k, un
 static void check_prefixes(Products *p, const Kernels *K, int depth, int width)
 {
     View whole = matrix_place(&p->b, depth, width, 3, true, 2);
-    Packed packed = gemm_pack(K, fence_place(&p->packed, packed_bytes(K, depth, width), true), whole);
+    Packed packed = gemm_pack(K, fence_place(&p->packed, packed_bytes(K, depth, width), true),
+                              whole);
     for (int k = 1; k <= depth; k += 1 + k / 3)
         for (int n = 1; n <= width; n += 1 + n / 4) {
             int m = 1 + (k + n) % 50;
-            View a = matrix_place(&p->a, m, k, 2, true, 1), b = some_cols(some_rows(whole, 0, k), 0, n);
+            View a = matrix_place(&p->a, m, k, 2, true, 1);
+            View b = some_cols(some_rows(whole, 0, k), 0, n);
             real *c = output_place(&p->c, m, n, width, true, true);
             product_want(p->want, c, width, a, b, true);
             gemm_packed(&p->gemm[0], c, width, a, packed, n, (Causal){ 0 }, true);
@@ -845,18 +913,22 @@ static void check_prefixes(Products *p, const Kernels *K, int depth, int width)
         }
 }
 
-/* What a causal product leaves out changes nothing that is wanted: c (m,n) = a (m,k) b, by the oracle. */
-static void check_causal(Products *p, const Kernels *K, int m, int n, int k, int diagonal, int layout)
+/* The parts that a causal product leaves out change no needed output: c (m,n) = a (m,k) b, by
+ * the oracle. */
+static void check_causal(Products *p, const Kernels *K, int m, int n, int k, int diagonal,
+                         int layout)
 {
     static const char *const names[] = { "none", "output", "lower", "upper" };
     for (int part = CAUSAL_OUTPUT; part <= CAUSAL_UPPER; part++) {
         bool add = part == CAUSAL_UPPER || diagonal < 0 || layout % 2;
-        View a = matrix_place(&p->a, m, k, layout, true, 1), b = matrix_place(&p->b, k, n, 1, true, 2);
+        View a = matrix_place(&p->a, m, k, layout, true, 1);
+        View b = matrix_place(&p->b, k, n, 1, true, 2);
         Packed packed = gemm_pack(K, fence_place(&p->packed, packed_bytes(K, k, n), true), b);
         real *zeros = (real *)(uintptr_t)a.at, *c = output_place(&p->c, m, n, n, add, true);
         for (int i = 0; i < m; i++)
             for (int q = 0; q < k; q++)
-                if ((part == CAUSAL_LOWER && q > i + diagonal) || (part == CAUSAL_UPPER && q < i + diagonal))
+                if ((part == CAUSAL_LOWER && q > i + diagonal)
+                    || (part == CAUSAL_UPPER && q < i + diagonal))
                     zeros[i * a.rs + q * a.cs] = 0;
         product_want(p->want, c, n, a, b, add);
         for (int i = 0; i < m && part == CAUSAL_OUTPUT; i++)
@@ -866,12 +938,13 @@ static void check_causal(Products *p, const Kernels *K, int m, int n, int k, int
         for (int i = 0; i < m && part == CAUSAL_OUTPUT; i++)
             for (int j = i + diagonal + 1 > 0 ? i + diagonal + 1 : 0; j < n; j++) c[i * n + j] = 0;
         double error = product_error(p->want, c, n, m, n, k);
-        CHECK(error <= 1 && fence_intact(&p->c), "%s causal product %d x %d x %d, %s of diagonal %d: %.3g times the allowed"
-              " error", K->name, m, n, k, names[part], diagonal, error);
+        CHECK(error <= 1 && fence_intact(&p->c),
+              "%s causal product %d x %d x %d, %s of diagonal %d: %.3g times the allowed error",
+              K->name, m, n, k, names[part], diagonal, error);
     }
 }
 
-/* a a^T is what a product of two operands gives, to the last bit, and symmetric. */
+/* a a^T equals the product of two operands, to the last bit, and is symmetric. */
 static void check_square(Products *p, const Kernels *K, int m, int k, int layout)
 {
     const Gemm *g = &p->gemm[(m + k) % WORKSPACES];
@@ -879,18 +952,21 @@ static void check_square(Products *p, const Kernels *K, int m, int k, int layout
     gemm(&p->gemm[0], p->first, m, a, transposed(a), false);
     real *c = output_place(&p->c, m, m, m, false, true);
     gemm_square(g, c, a);
-    CHECK(same_elements(c, m, p->first, m, m) && fence_intact(&p->c), "%s square of %d x %d, layout %d", K->name, m, k, layout);
+    CHECK(same_elements(c, m, p->first, m, m) && fence_intact(&p->c),
+          "%s square of %d x %d, layout %d", K->name, m, k, layout);
 }
 
 static void check_products(Products *p, const Kernels *K)
 {
-    static const int sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 64, 65, 70 };
+    static const int sizes[] = { 1,  2,  3,  4,  5,  6,  7,  8,  9,  15,
+                                 16, 17, 31, 33, 47, 48, 49, 64, 65, 70 };
     static const int large[][3] = {
         { 145, 33, 257 }, { 300, 17, 520 }, { 7, 2065, 3 }, { 40, 2049, 20 }, { 1, 1, 1000 },
         { 384, 100, 129 }, { 1, 384, 300 }, { 289, 1, 256 }, { 6, 16, 512 }, { 20, 17, 1024 },
         { 5, 1100, 300 }, { 3, 700, 600 }
     };
-    enum { SIZES = sizeof sizes / sizeof sizes[0], LARGE = sizeof large / sizeof large[0], RANDOM = 400 };
+    enum { SIZES = sizeof sizes / sizeof sizes[0], LARGE = sizeof large / sizeof large[0] };
+    enum { RANDOM = 400 };
     static const int depths[] = { 1, 2, 7, 40 };
     for (int m = 1; m <= K->mr; m++)
         for (int n = 1; n <= K->nr; n++)
@@ -899,15 +975,17 @@ static void check_products(Products *p, const Kernels *K)
                            (i + (unsigned)n) % 2);
     products_use(p, K);
     for (unsigned i = 0; i < RANDOM; i++)
-        check_product(p, K, sizes[rng_below(3, 4 * i, SIZES)], sizes[rng_below(3, 4 * i + 1, SIZES)],
-                      sizes[rng_below(3, 4 * i + 2, SIZES)], (unsigned)rng_below(3, 4 * i + 3, 300), false);
+        check_product(p, K, sizes[rng_below(3, 4 * i, SIZES)],
+                      sizes[rng_below(3, 4 * i + 1, SIZES)], sizes[rng_below(3, 4 * i + 2, SIZES)],
+                      (unsigned)rng_below(3, 4 * i + 3, 300), false);
     for (unsigned i = 0; i < LARGE; i++)
         check_product(p, K, large[i][0], large[i][1], large[i][2], 7 * i + i / 2, true);
     check_prefixes(p, K, 70, 70);
     check_prefixes(p, K, 300, 16);
     check_prefixes(p, K, 16, 300);
     for (int i = 0; i < 200; i++) {
-        int m = sizes[rng_below(5, (uint64_t)(4 * i), SIZES)], n = sizes[rng_below(5, (uint64_t)(4 * i + 1), SIZES)];
+        int m = sizes[rng_below(5, (uint64_t)(4 * i), SIZES)];
+        int n = sizes[rng_below(5, (uint64_t)(4 * i + 1), SIZES)];
         int k = sizes[rng_below(5, (uint64_t)(4 * i + 2), SIZES)] * (i % 10 == 0 ? 5 : 1);
         check_causal(p, K, m, n, k, (int)rng_below(5, (uint64_t)(4 * i + 3), 90) - 45, i % LAYOUTS);
         check_square(p, K, m, k, i % LAYOUTS);
@@ -924,7 +1002,8 @@ static void bench_products(Products *p, const Kernels *K)
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int w = 0; w < 2; w++) {
             int m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
-            View a = matrix_place(&p->a, m, k, 0, true, 1), b = matrix_place(&p->b, k, n, 2, true, 2);
+            View a = matrix_place(&p->a, m, k, 0, true, 1);
+            View b = matrix_place(&p->b, k, n, 2, true, 2);
             real *c = output_place(&p->c, m, n, n, false, true);
             double start = clock_seconds(), seconds = 0, calls = 0;
             for (; seconds < 0.2; seconds = clock_seconds() - start, calls++)
@@ -936,8 +1015,8 @@ static void bench_products(Products *p, const Kernels *K)
 
 /* ---------------------------------------------------------------- rotary pairs */
 
-/* What becomes of a pair does not depend on the others: the same bytes as when it is turned alone. Turning
- * back undoes it; no angle changes nothing. */
+/* The result of a pair does not depend on the others: the same bytes as when it is rotated alone.
+ * Rotating back undoes it; an angle of 0 changes nothing. */
 static void check_pairs(const Kernels *K)
 {
     enum { LONGEST = 70 };
@@ -953,8 +1032,8 @@ static void check_pairs(const Kernels *K)
             sine[i] = (real)sin(draw(8, (uint64_t)i));
         }
         K->rotate(x, ones, zeros, 2 * half, half % 2);
-        CHECK(memcmp(x, before, 2 * (size_t)half * sizeof *x) == 0, "%s rotate %d by nothing", K->name,
-              2 * half);
+        CHECK(memcmp(x, before, 2 * (size_t)half * sizeof *x) == 0, "%s rotate %d by 0",
+              K->name, 2 * half);
         K->rotate(x, cosine, sine, 2 * half, false);
         for (int j = 0; j < half; j++) {
             real pair[2] = { before[j], before[half + j] };
@@ -962,26 +1041,28 @@ static void check_pairs(const Kernels *K)
             same = same && memcmp(pair, x + j, sizeof *x) == 0
                 && memcmp(pair + 1, x + half + j, sizeof *x) == 0;
         }
-        CHECK(same, "%s rotate %d: a pair alone becomes something else", K->name, 2 * half);
+        CHECK(same, "%s rotate %d: a pair alone gives another result", K->name, 2 * half);
         K->rotate(x, cosine, sine, 2 * half, true);
         for (int i = 0; i < 2 * half; i++) worst = larger(worst, fabs((double)(x[i] - before[i])));
         CHECK(worst < 2e-6, "%s rotate %d and back: off by %.3g", K->name, 2 * half, worst);
     }
 }
 
-/* ---------------------------------------------------------------- elementary functions on dense grids */
+/* --------------------------------------------------------- elementary functions on dense grids */
 
 enum { GRID = 4000 };
 
-/* exp by softmax_again, the normal distribution's cdf and tanh by gelu(x) / x, the sigmoid by swiglu: the
- * accuracies that body.h states, and for all but the first the rounding of the product on top. */
+/* exp by softmax_again, the normal distribution's cdf and tanh by gelu(x) / x, the
+ * sigmoid by swiglu: the accuracies that body.h states, and for all but the first the
+ * rounding of the product on top. */
 static void check_accuracy(const Kernels *K)
 {
     real x[GRID], y[GRID];
     double rounding = 1.5 * (sizeof(real) == 4 ? 0x1p-23 : 0x1p-52), worst = 0;
     for (int i = 0; i < GRID; i++) x[i] = (real)(-87 + 175.0 * i / (GRID - 1));
     K->softmax_again(y, x, GRID, 1, 0);
-    for (int i = 0; i < GRID; i++) worst = larger(worst, fabs((double)y[i] / exp((double)x[i]) - 1));
+    for (int i = 0; i < GRID; i++)
+        worst = larger(worst, fabs((double)y[i] / exp((double)x[i]) - 1));
     CHECK(worst < 2e-7, "%s exp: relative error %.3g", K->name, worst);
 
     for (int i = 0; i < GRID; i++) x[i] = (real)(-20 + 40.0 * (i + 0.5) / GRID);
@@ -1011,7 +1092,7 @@ static void check_accuracy(const Kernels *K)
     CHECK(worst < 2e-7 + 2 * rounding, "%s sigmoid: relative error %.3g", K->name, worst);
 }
 
-/* SwiGLU far from zero: nothing on one side, the product itself on the other, and slopes of 0 and 1. */
+/* SwiGLU far from zero: 0 on one side, the product itself on the other, and slopes of 0 and 1. */
 static void check_far_gates(const Kernels *K)
 {
     real gate[4] = { (real)-1e4, (real)-200, (real)200, (real)1e4 }, up[4] = { 2, 2, 2, 2 };
@@ -1021,7 +1102,8 @@ static void check_far_gates(const Kernels *K)
     K->swiglu_back(dgate, dup, up, gate, up, 4);
     for (int i = 0; i < 4; i++) {
         CHECK_NEAR(y[i], want[i], 1e-6, 1e-30, "%s swiglu of %g", K->name, (double)gate[i]);
-        CHECK_NEAR(dup[i], want[i], 1e-6, 1e-30, "%s swiglu_back of %g: up", K->name, (double)gate[i]);
+        CHECK_NEAR(dup[i], want[i], 1e-6, 1e-30, "%s swiglu_back of %g: up", K->name,
+                   (double)gate[i]);
         CHECK_NEAR(dgate[i], i < 2 ? 0 : 4, 1e-6, 1e-30, "%s swiglu_back of %g: gate", K->name,
                    (double)gate[i]);
     }
@@ -1035,8 +1117,10 @@ static void check_far_gelu(const Kernels *K)
         K->gelu(y, x, 4, form);
         K->gelu_back(dx, dy, x, 4, form);
         for (int i = 0; i < 4; i++) {
-            CHECK_NEAR(y[i], i < 2 ? 0 : x[i], 1e-6, 1e-12, "%s gelu of %g, form %d", K->name, (double)x[i], form);
-            CHECK_NEAR(dx[i], i < 2 ? 0 : 2, 1e-6, 1e-12, "%s gelu_back of %g, form %d", K->name, (double)x[i], form);
+            CHECK_NEAR(y[i], i < 2 ? 0 : x[i], 1e-6, 1e-12, "%s gelu of %g, form %d", K->name,
+                       (double)x[i], form);
+            CHECK_NEAR(dx[i], i < 2 ? 0 : 2, 1e-6, 1e-12, "%s gelu_back of %g, form %d", K->name,
+                       (double)x[i], form);
         }
     }
 }
@@ -1046,20 +1130,20 @@ static void check_signed_zero(const Kernels *K)
     real x[2] = { (real)-0.0, 0 }, y[2];
     real ones[2] = { 1, 1 };
     K->swiglu(y, x, ones, 2);
-    CHECK((double)y[0] == 0 && (double)y[1] == 0, "%s swiglu of zeros: %g %g", K->name, (double)y[0],
-          (double)y[1]);
+    CHECK((double)y[0] == 0 && (double)y[1] == 0, "%s swiglu of zeros: %g %g", K->name,
+          (double)y[0], (double)y[1]);
     for (int form = 0; form < 2; form++) {
         K->gelu(y, x, 2, form);
-        CHECK((double)y[0] == 0 && (double)y[1] == 0, "%s gelu of zeros: %g %g", K->name, (double)y[0],
-              (double)y[1]);
+        CHECK((double)y[0] == 0 && (double)y[1] == 0, "%s gelu of zeros: %g %g", K->name,
+              (double)y[0], (double)y[1]);
     }
     double lse = (double)K->softmax(y, x, 2, 1);
-    CHECK((double)y[0] == 0.5 && (double)y[1] == 0.5 && fabs(lse - log(2)) < 1e-6, "%s softmax of zeros",
-          K->name);
+    CHECK((double)y[0] == 0.5 && (double)y[1] == 0.5 && fabs(lse - log(2)) < 1e-6,
+          "%s softmax of zeros", K->name);
 }
 
-/* Scores spread over +-1e4, or close together at its ends: probabilities as in double, up to the rounding of
- * the scores; -inf gets nothing. */
+/* Scores spread over +-1e4, or close together at its ends: probabilities as in double, up to the
+ * rounding of the scores; -inf gets 0. */
 static void check_large_scores(const Kernels *K)
 {
     enum { LONGEST = 70 };
@@ -1077,11 +1161,12 @@ static void check_large_scores(const Kernels *K)
         for (int i = 0; i < n; i++) {
             double want = exp((double)s[i] - top) / total;
             worst = larger(worst, fabs((double)p[i] - want));
-            worst = larger(worst, 1e-3 * fabs((double)again[i] - want));  /* lse is rounded at 1e4: 5e-4 */
+            /* lse is rounded at 1e4: 5e-4 */
+            worst = larger(worst, 1e-3 * fabs((double)again[i] - want));
             sum += (double)p[i];
         }
-        CHECK(worst < 2e-6 && fabs(sum - 1) < 1e-5, "%s softmax of %d large scores: error %.3g", K->name, n,
-              worst);
+        CHECK(worst < 2e-6 && fabs(sum - 1) < 1e-5, "%s softmax of %d large scores: error %.3g",
+              K->name, n, worst);
         CHECK_NEAR(lse, top + log(total), 1e-6, 0, "%s log sum exp of %d large scores", K->name, n);
     }
 }
@@ -1095,7 +1180,8 @@ static uint64_t row_key(uint64_t step, uint64_t row)
     return rng_bits(rng_bits(rng_key(1, 0, step, RNG_DROPOUT), 3), row);
 }
 
-/* Correlation of the masks a and b, each with keep rate q: about normal(0, 1/n) if they are independent. */
+/* Correlation of the masks a and b, each with keep rate q: about normal(0, 1/n) if they
+ * are independent. */
 static double correlation(const real *a, const real *b, int n, double q)
 {
     double sum = 0;
@@ -1103,7 +1189,7 @@ static double correlation(const real *a, const real *b, int n, double q)
     return sum / n / (q * (1 - q));
 }
 
-/* Masks of rows and of steps: kept as often as asked, scaled, and no two alike. */
+/* Masks of rows and of steps: kept as often as requested, scaled, and no two alike. */
 static void check_dropout(const Kernels *K)
 {
     static const double rates[] = { 0.001, 0.1, 0.3, 0.5, 0.9, 0.99 };
@@ -1111,19 +1197,21 @@ static void check_dropout(const Kernels *K)
     for (int i = 0; i < DRAWS; i++) ones[i] = 1;
     for (size_t r = 0; r < sizeof rates / sizeof rates[0]; r++) {
         double q = 1 - rates[r], kept = 0, limit = 5 / sqrt((double)ROWS * DRAWS), worst = 0;
-        for (int row = 0; row < ROWS; row++) {              /* half of the rows belong to the next step */
+        for (int row = 0; row < ROWS; row++) {      /* half of the rows belong to the next step */
             Dropout d = { (uint32_t)(rates[r] * 0x1p32), 1 };
             K->dropout(mask[row], ones, DRAWS, row_key((uint64_t)row % 2, (uint64_t)row / 2), d);
             for (int i = 0; i < DRAWS; i++) kept += (double)mask[row][i];
         }
-        CHECK_NEAR(kept / ROWS / DRAWS, q, 0, limit * sqrt(q * (1 - q)), "%s dropout %g: keep rate", K->name,
-                   rates[r]);
+        CHECK_NEAR(kept / ROWS / DRAWS, q, 0, limit * sqrt(q * (1 - q)), "%s dropout %g: keep rate",
+                   K->name, rates[r]);
         if (rates[r] < 0.1 || rates[r] > 0.9) continue;
         for (int a = 0; a < ROWS; a++)
             for (int b = 0; b < ROWS; b++)
                 for (int lag = a == b; lag < 3; lag++)
-                    worst = larger(worst, fabs(correlation(mask[a], mask[b] + lag, DRAWS - lag, q)));
-        CHECK(worst < 5.5 / sqrt(DRAWS), "%s dropout %g: rows correlate by %.3g", K->name, rates[r], worst);
+                    worst = larger(worst,
+                                   fabs(correlation(mask[a], mask[b] + lag, DRAWS - lag, q)));
+        CHECK(worst < 5.5 / sqrt(DRAWS), "%s dropout %g: rows correlate by %.3g", K->name, rates[r],
+              worst);
     }
     for (uint64_t i = 0; i < 64; i++) {                     /* both halves of a key matter */
         Dropout half = { 0x80000000, 1 };
@@ -1131,8 +1219,8 @@ static void check_dropout(const Kernels *K)
         K->dropout(mask[0], ones, DRAWS, key, half);
         K->dropout(mask[1], ones, DRAWS, (key & ~other) | (row_key(1, i) & other), half);
         double shared = correlation(mask[0], mask[1], DRAWS, 0.5);
-        CHECK(fabs(shared) < 5 / sqrt(DRAWS), "%s dropout: keys with half in common: masks correlate by %.3g",
-              K->name, shared);
+        CHECK(fabs(shared) < 5 / sqrt(DRAWS),
+              "%s dropout: keys with half in common: masks correlate by %.3g", K->name, shared);
     }
     K->dropout(mask[0], ones, DRAWS, 1, (Dropout){ 0, 1 });
     CHECK(memcmp(mask[0], ones, sizeof ones) == 0, "%s dropout 0 drops", K->name);
@@ -1152,7 +1240,8 @@ static void check_pick(void)
     CHECK(portable != NULL && strcmp(portable->name, "portable") == 0, "portable is everywhere");
     CHECK(kernels_usable(-1) == NULL && kernels_usable(100) == NULL, "there is a last table");
 
-    CHECK(kernels_pick("sse9", &err) == NULL && err.status == EXIT_USAGE && contains(&err, "--isa sse9"),
+    CHECK(kernels_pick("sse9", &err) == NULL && err.status == EXIT_USAGE
+              && contains(&err, "--isa sse9"),
           "unknown name: %s", err.msg);
     CHECK(kernels_pick("", &err) == NULL && err.status == EXIT_USAGE, "empty name: %s", err.msg);
     setenv("FOLIO_ISA", "portable", 1);
@@ -1160,7 +1249,8 @@ static void check_pick(void)
     CHECK(kernels_pick(fastest->name, &err) == fastest, "a name beats FOLIO_ISA");
     setenv("FOLIO_ISA", "sse9", 1);
     err = (Err){ 0 };
-    CHECK(kernels_pick(NULL, &err) == NULL && err.status == EXIT_USAGE && contains(&err, "FOLIO_ISA sse9"),
+    CHECK(kernels_pick(NULL, &err) == NULL && err.status == EXIT_USAGE
+              && contains(&err, "FOLIO_ISA sse9"),
           "unknown FOLIO_ISA: %s", err.msg);
     setenv("FOLIO_ISA", "", 1);
     CHECK(kernels_pick(NULL, &err) == fastest, "an empty FOLIO_ISA does not count");
@@ -1197,7 +1287,8 @@ int main(int argc, char **argv)
     }
     const Kernels *K;
     for (int i = 0; (K = kernels_usable(i)) != NULL; i++) {
-        for (size_t t = 0; t < sizeof tests / sizeof tests[0]; t++) each_kernel(&lab, K, &tests[t], bench);
+        for (size_t t = 0; t < sizeof tests / sizeof tests[0]; t++)
+            each_kernel(&lab, K, &tests[t], bench);
         if (bench) {
             bench_products(&products, K);
             continue;

@@ -1,8 +1,8 @@
 /* test_text.c: tokenizer.h, corpus.h and the permutations of base.h.
  *
- * UTF-8 is compared with a decoder made from the table of well-formed sequences in the Unicode standard
- * (table 3-7), splits with integer arithmetic, digests with published values. The argument is the folder of
- * shakespeare.txt (data if there is none):
+ * UTF-8 is compared with a decoder made from the table of well-formed sequences in the Unicode
+ * standard (table 3-7), splits with integer arithmetic, digests with published values. The argument
+ * is the folder of shakespeare.txt (data if there is none):
  *
  *     test_text data
  */
@@ -94,25 +94,38 @@ static void test_encode_examples(void)
         int read = utf8_decode(examples[i].bytes, length, &value);
         CHECK(written == (int)length && memcmp(out, examples[i].bytes, length) == 0,
               "encode U+%04X", (unsigned)examples[i].value);
-        CHECK(read == (int)length && value == examples[i].value, "decode to U+%04X", (unsigned)value);
+        CHECK(read == (int)length && value == examples[i].value, "decode to U+%04X",
+              (unsigned)value);
     }
 }
 
-/* An ill-formed text is refused by both passes with the offset of the first byte of the bad sequence. */
+/* An ill-formed text is refused by both passes with the offset of the first byte of the
+ * bad sequence. */
 static void test_ill_formed(void)
 {
     static const struct { const char *what, *text; size_t offset; } bad[] = {
-        { "lone continuation", "ab\x80" "cd", 2 },          { "lone continuation first", "\xbf", 0 },
-        { "continuation too many", "\xc3\xa9\xa9", 2 },     { "overlong 2", "a\xc0\x80", 1 },
-        { "overlong 2, highest", "\xc1\xbf", 0 },           { "overlong 3", "abc\xe0\x80\xaf", 3 },
-        { "overlong 3, highest", "\xe0\x9f\xbf", 0 },       { "overlong 4", "\xf0\x8f\xbf\xbf", 0 },
-        { "surrogate, lowest", "\xc3\xa9\xed\xa0\x80", 2 }, { "surrogate, highest", "x\xed\xbf\xbf", 1 },
-        { "above 10FFFF", "\xf4\x90\x80\x80", 0 },          { "F5", "z\xf5\x80\x80\x80", 1 },
-        { "five bytes", "\xf8\x88\x80\x80\x80", 0 },        { "FE", "abcdefghi\xfe", 9 },
-        { "FF", "\xff\xff", 0 },                            { "cut short 2", "\xc3", 0 },
-        { "cut short 3", "a\xe2\x82", 1 },                  { "cut short 4", "ab\xf0\x9f\x98", 2 },
-        { "broken off 2", "\xc3" "a", 0 },                  { "broken off 3", "\xe2\x82" "a", 0 },
-        { "broken off 4", "\xf0\x9f\x98" "a", 0 },          { "second of two", "\xe2\x82\xac\xe2\x82", 3 }
+        { "lone continuation", "ab\x80" "cd", 2 },
+        { "lone continuation first", "\xbf", 0 },
+        { "continuation too many", "\xc3\xa9\xa9", 2 },
+        { "overlong 2", "a\xc0\x80", 1 },
+        { "overlong 2, highest", "\xc1\xbf", 0 },
+        { "overlong 3", "abc\xe0\x80\xaf", 3 },
+        { "overlong 3, highest", "\xe0\x9f\xbf", 0 },
+        { "overlong 4", "\xf0\x8f\xbf\xbf", 0 },
+        { "surrogate, lowest", "\xc3\xa9\xed\xa0\x80", 2 },
+        { "surrogate, highest", "x\xed\xbf\xbf", 1 },
+        { "above 10FFFF", "\xf4\x90\x80\x80", 0 },
+        { "F5", "z\xf5\x80\x80\x80", 1 },
+        { "five bytes", "\xf8\x88\x80\x80\x80", 0 },
+        { "FE", "abcdefghi\xfe", 9 },
+        { "FF", "\xff\xff", 0 },
+        { "cut short 2", "\xc3", 0 },
+        { "cut short 3", "a\xe2\x82", 1 },
+        { "cut short 4", "ab\xf0\x9f\x98", 2 },
+        { "broken off 2", "\xc3" "a", 0 },
+        { "broken off 3", "\xe2\x82" "a", 0 },
+        { "broken off 4", "\xf0\x9f\x98" "a", 0 },
+        { "second of two", "\xe2\x82\xac\xe2\x82", 3 }
     };
     Tokenizer all = { 0 }, t;
     Err err = { 0 };
@@ -129,10 +142,13 @@ static void test_ill_formed(void)
 
         int32_t ids[16];
         Encoding e = { .ids = ids };
-        rc = tokenizer_encode(&all, bad[i].text, size, "--prompt", UNKNOWN_SKIPPED, EXIT_USAGE, &e, &err);
-        CHECK(rc == -1 && err.status == EXIT_USAGE && contains(&err, place) && contains(&err, "--prompt:"),
+        rc = tokenizer_encode(&all, bad[i].text, size, "--prompt", UNKNOWN_SKIPPED, EXIT_USAGE, &e,
+                              &err);
+        CHECK(rc == -1 && err.status == EXIT_USAGE && contains(&err, place)
+                  && contains(&err, "--prompt:"),
               "%s: %s", bad[i].what, err.msg);
-        CHECK(build(&t, true, false, bad[i].text, size, &err) == 0, "%s: as bytes: %s", bad[i].what, err.msg);
+        CHECK(build(&t, true, false, bad[i].text, size, &err) == 0, "%s: as bytes: %s", bad[i].what,
+              err.msg);
         CHECK(same_again(&t, bad[i].text, size), "%s: as bytes", bad[i].what);
         tokenizer_close(&t);
     }
@@ -143,7 +159,7 @@ static void test_ill_formed(void)
 
 static bool is_surrogate(uint32_t v) { return v >= 0xd800 && v < 0xe000; }
 
-/* A text of every character there is: ids are the ranks, and every one comes back. */
+/* A text of all characters: ids are the ranks, and every character is decoded again. */
 static void test_every_code_point(bool separator)
 {
     char *text = malloc((size_t)CHARACTERS * UTF8_MAX);
@@ -182,7 +198,8 @@ static void test_random_texts(void)
         for (int mode = 0; mode < 4; mode++) {
             Tokenizer t;
             int rc = build(&t, mode & 1, mode >> 1, text, size, &err);
-            CHECK(rc == 0 && same_again(&t, text, size), "seed %d, mode %d: %s", (int)seed, mode, err.msg);
+            CHECK(rc == 0 && same_again(&t, text, size), "seed %d, mode %d: %s", (int)seed, mode,
+                  err.msg);
             bool ascending = true;
             for (int id = 1 + (mode >> 1); id < t.count; id++)
                 ascending = ascending && t.values[id] > t.values[id - 1];
@@ -192,7 +209,7 @@ static void test_random_texts(void)
     }
 }
 
-/* A byte order mark, CR and NUL are characters like others: nothing is dropped or ends the text. */
+/* A byte order mark, CR and NUL are ordinary characters: nothing is dropped or ends the text. */
 static void test_ordinary_characters(void)
 {
     static const char text[] = "\xef\xbb\xbf" "a\r\nb\0c\0";
@@ -214,10 +231,12 @@ static void test_bytes(void)
     for (int i = 0; i < 512; i++) text[i] = (char)(unsigned char)(255 - i % 256);
     CHECK(build(&t, true, true, text, sizeof text, &err) == 0 && t.count == 257, "%d ids", t.count);
     CHECK(same_again(&t, text, sizeof text), "256 values");
-    for (int b = 0; b < 256; b++) CHECK(t.ids[b] == b + 1 && t.values[b + 1] == (uint32_t)b, "byte %d", b);
+    for (int b = 0; b < 256; b++)
+        CHECK(t.ids[b] == b + 1 && t.values[b + 1] == (uint32_t)b, "byte %d", b);
     tokenizer_close(&t);
 
-    CHECK(build(&t, true, false, "b\xff" "b", 3, &err) == 0 && t.count == 2, "only the bytes that occur");
+    CHECK(build(&t, true, false, "b\xff" "b", 3, &err) == 0 && t.count == 2,
+          "only the bytes that occur");
     CHECK(t.values[0] == 'b' && t.values[1] == 0xff, "ascending");
     tokenizer_close(&t);
 }
@@ -235,11 +254,13 @@ static void test_sizes(void)
     CHECK(same_again(&t, text, size), "20,000 symbols");
     tokenizer_close(&t);
 
-    CHECK(build(&t, false, false, "zzzz", 4, &err) == 0 && t.count == 1 && t.ids['z'] == 0, "one character");
+    CHECK(build(&t, false, false, "zzzz", 4, &err) == 0 && t.count == 1 && t.ids['z'] == 0,
+          "one character");
     CHECK(same_again(&t, "zzzz", 4) && same_again(&t, "", 0), "one character, none");
     tokenizer_close(&t);
 
-    CHECK(build(&t, false, true, "", 0, &err) != 0 && err.status == EXIT_TEXT && t.ids == NULL, "empty text");
+    CHECK(build(&t, false, true, "", 0, &err) != 0 && err.status == EXIT_TEXT && t.ids == NULL,
+          "empty text");
 }
 
 /* ---------------------------------------------------------------- vocabularies and names */
@@ -273,10 +294,12 @@ static void test_from_values(void)
         int rc = tokenizer_from_values(&t, cases[i].values, cases[i].count, cases[i].bytes,
                                        cases[i].separator, &err);
         CHECK(rc == (cases[i].good ? 0 : -1), "%s: %d", cases[i].what, rc);
-        CHECK(cases[i].good || (err.status == EXIT_CHECKPOINT && t.count == 0), "%s", cases[i].what);
+        CHECK(cases[i].good || (err.status == EXIT_CHECKPOINT && t.count == 0), "%s",
+              cases[i].what);
         CHECK(!cases[i].good || t.count == cases[i].count, "%s: %d ids", cases[i].what, t.count);
         for (int id = cases[i].separator; cases[i].good && id < cases[i].count; id++)
-            CHECK(t.values[id] == cases[i].values[id] && t.ids[t.values[id]] == id, "%s", cases[i].what);
+            CHECK(t.values[id] == cases[i].values[id] && t.ids[t.values[id]] == id, "%s",
+                  cases[i].what);
         tokenizer_close(&t);
     }
 }
@@ -284,13 +307,14 @@ static void test_from_values(void)
 static void test_names(void)
 {
     static const char text[] = "a\n\t\r'\\ \xc3\xa9\xf0\x9f\x98\x80\x7f";
-    static const char *const want[] = { "<|endoftext|>", "'\\t'", "'\\n'", "'\\r'", "' '", "'\\''", "'a'",
-                                        "'\\\\'", "U+007F", "U+00E9", "U+1F600" };
+    static const char *const want[] = { "<|endoftext|>", "'\\t'", "'\\n'", "'\\r'", "' '", "'\\''",
+                                        "'a'", "'\\\\'", "U+007F", "U+00E9", "U+1F600" };
     static const int32_t order[] = { 0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 10 };
     Tokenizer t;
     Err err = { 0 };
     char name[16];
-    CHECK(build(&t, false, true, text, sizeof text - 1, &err) == 0 && t.count == 11, "%d ids", t.count);
+    CHECK(build(&t, false, true, text, sizeof text - 1, &err) == 0 && t.count == 11, "%d ids",
+          t.count);
     for (int i = 0; i < 11; i++) {
         tokenizer_name(&t, order[i], name, sizeof name);
         CHECK(strcmp(name, want[i]) == 0, "id %d is %s, not %s", order[i], name, want[i]);
@@ -315,19 +339,23 @@ static void test_unknown_characters(void)
     Encoding e = { .ids = ids };
     if (build(&t, false, false, "abc", 3, &err)) return;
 
-    int rc = tokenizer_encode(&t, "aXb\xc3\xa9" "cXa", 8, "p", UNKNOWN_SKIPPED, EXIT_USAGE, &e, &err);
+    int rc = tokenizer_encode(&t, "aXb\xc3\xa9" "cXa", 8, "p", UNKNOWN_SKIPPED, EXIT_USAGE, &e,
+                              &err);
     CHECK(rc == 0, "skipped: %s", err.msg);
-    CHECK(e.count == 4 && e.skipped == 3 && ids[0] == 0 && ids[1] == 1 && ids[2] == 2 && ids[3] == 0,
+    CHECK(e.count == 4 && e.skipped == 3 && ids[0] == 0 && ids[1] == 1 && ids[2] == 2
+              && ids[3] == 0,
           "%zu ids, %zu skipped", e.count, e.skipped);
 
-    rc = tokenizer_encode(&t, "aXb\xc3\xa9" "cXa\n", 9, "--prompt", UNKNOWN_FAILS, EXIT_USAGE, &e, &err);
+    rc = tokenizer_encode(&t, "aXb\xc3\xa9" "cXa\n", 9, "--prompt", UNKNOWN_FAILS, EXIT_USAGE, &e,
+                          &err);
     CHECK(rc == -1 && err.status == EXIT_USAGE && contains(&err, "--prompt: "), "%s", err.msg);
     CHECK(contains(&err, ": 'X', U+00E9, '\\n' (3 different, in 4 places)"), "%s", err.msg);
     CHECK(contains(&err, "--unknown skip"), "%s", err.msg);
 
     rc = tokenizer_encode(&t, "1122334455667a", 14, "f.txt", UNKNOWN_FAILS, EXIT_TEXT, &e, &err);
     CHECK(rc == -1 && err.status == EXIT_TEXT && contains(&err, "f.txt: "), "%s", err.msg);
-    CHECK(contains(&err, ": '1', '2', '3', '4', '5', ... (7 different, in 13 places)"), "%s", err.msg);
+    CHECK(contains(&err, ": '1', '2', '3', '4', '5', ... (7 different, in 13 places)"), "%s",
+          err.msg);
     CHECK(!contains(&err, "'6'"), "%s", err.msg);
 
     char long_name[1000];
@@ -349,8 +377,8 @@ static const char *write_file(const char *path, const char *bytes, size_t size)
     return path;
 }
 
-static int open_files(Corpus *c, Tokenizer *t, const CorpusOptions *o, Err *err, const char *a, const char *b,
-                      const char *d)
+static int open_files(Corpus *c, Tokenizer *t, const CorpusOptions *o, Err *err, const char *a,
+                      const char *b, const char *d)
 {
     const char *paths[3] = { a, b, d };
     int n = a == NULL ? 0 : b == NULL ? 1 : d == NULL ? 2 : 3;
@@ -375,7 +403,8 @@ static void test_separators(void)
     write_file("two", "c", 1);
     CHECK(open_files(&c, &t, &o, &err, "one", "two", "one") == 0, "%s", err.msg);
     CHECK(c.count == 7 && memcmp(c.ids, joined, sizeof joined) == 0, "%zu ids", c.count);
-    CHECK(c.characters == 5 && c.train_count == 7 && c.train_separators == 2, "%zu characters", c.characters);
+    CHECK(c.characters == 5 && c.train_count == 7 && c.train_separators == 2, "%zu characters",
+          c.characters);
     CHECK(corpus_part(&c, PART_VAL).count == 0 && corpus_part(&c, PART_ALL).count == 7, "parts");
     CHECK(strcmp(c.read, "one and 2 more") == 0, "%s", c.read);
     corpus_close(&c);
@@ -428,10 +457,12 @@ static void test_documents(void)
         Err err = { 0 };
         char text[100];
         const char *a = cases[i / 2].a, *b = cases[i / 2].b;
-        CorpusOptions o = { .separator = true, .bytes = i % 2, .documents = cases[i / 2].documents };
+        CorpusOptions o = { .separator = true, .bytes = i % 2,
+                            .documents = cases[i / 2].documents };
         write_file("one", a, strlen(a));
         if (b != NULL) write_file("two", b, strlen(b));
-        CHECK(open_files(&c, &t, &o, &err, "one", b != NULL ? "two" : NULL, NULL) == 0, "%s", err.msg);
+        CHECK(open_files(&c, &t, &o, &err, "one", b != NULL ? "two" : NULL, NULL) == 0, "%s",
+              err.msg);
         CHECK(strcmp(shown(&c, &t, text), cases[i / 2].want) == 0, "case %zu: %s", i, text);
         corpus_close(&c);
         o.separator = false;
@@ -461,7 +492,8 @@ static size_t documents_of(Documents documents, const char *text, char *out, siz
     return n;
 }
 
-/* Three random files: the ids, and half of the characters in the training part whatever stands between them. */
+/* Three random files: the ids, and half of the characters in the training part,
+ * whatever is between them. */
 static void test_random_documents(void)
 {
     enum { MOST = 30 };
@@ -472,7 +504,8 @@ static void test_random_documents(void)
         size_t n = 0, characters = 0;
         for (uint64_t f = 0; f < 3; f++) {
             size_t size = 1 + rng_below(seed, f, MOST);
-            for (size_t i = 0; i < size; i++) text[i] = letters[rng_below(seed, 3 + MOST * f + i, sizeof letters - 1)];
+            for (size_t i = 0; i < size; i++)
+                text[i] = letters[rng_below(seed, 3 + MOST * f + i, sizeof letters - 1)];
             text[size] = '\0';
             write_file(names[f], text, size);
             n = documents_of(documents, text, want, n);
@@ -483,18 +516,22 @@ static void test_random_documents(void)
         Err err = { 0 };
         CorpusOptions o = { .separator = true, .documents = documents, .val_fraction = 0.5 };
         int rc = corpus_open(&c, &t, &o, names, 3, &err);
-        CHECK(rc == 0 && strcmp(shown(&c, &t, got), want) == 0, "seed %d: %s, not %s", (int)seed, got, want);
+        CHECK(rc == 0 && strcmp(shown(&c, &t, got), want) == 0, "seed %d: %s, not %s", (int)seed,
+              got, want);
         if (rc) continue;
         Part train = corpus_part(&c, PART_TRAIN);
-        CHECK(c.characters == characters && c.count == n, "seed %d: %zu characters", (int)seed, c.characters);
-        CHECK(train.count - separators_in(train) == characters / 2 && c.train_separators == separators_in(train)
-              && (train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID), "seed %d: the split", (int)seed);
+        CHECK(c.characters == characters && c.count == n, "seed %d: %zu characters", (int)seed,
+              c.characters);
+        CHECK(train.count - separators_in(train) == characters / 2
+                  && c.train_separators == separators_in(train)
+                  && (train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID),
+              "seed %d: the split", (int)seed);
         corpus_close(&c);
         tokenizer_close(&t);
     }
 }
 
-/* What the vocabulary lacks leaves no separator behind, and errors count from the start of the file. */
+/* Skipped characters leave no separator; offsets in errors count from the start of the file. */
 static void test_documents_of_a_vocabulary(void)
 {
     static const char lines[] = "ab\nXY\ncab\n";
@@ -506,11 +543,15 @@ static void test_documents_of_a_vocabulary(void)
     if (build(&t, false, true, "abc", 3, &err)) return;
     write_file("one", lines, sizeof lines - 1);
     write_file("two", "XX\nab\xff\n", 7);
-    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == -1 && contains(&err, "(3 different, in 5 places)"), "%s", err.msg);
-    CHECK(open_files(&c, &t, &o, &err, "two", NULL, NULL) == -1 && contains(&err, "byte offset 5 "), "%s", err.msg);
+    CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == -1
+              && contains(&err, "(3 different, in 5 places)"),
+          "%s", err.msg);
+    CHECK(open_files(&c, &t, &o, &err, "two", NULL, NULL) == -1 && contains(&err, "byte offset 5 "),
+          "%s", err.msg);
     o.unknown = UNKNOWN_SKIPPED;
     CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
-    CHECK(strcmp(shown(&c, &t, text), "ab|cab|") == 0 && c.characters == 5 && c.skipped == 5, "%s", text);
+    CHECK(strcmp(shown(&c, &t, text), "ab|cab|") == 0 && c.characters == 5 && c.skipped == 5, "%s",
+          text);
     corpus_close(&c);
     tokenizer_close(&t);
 }
@@ -519,7 +560,8 @@ static void test_documents_of_a_vocabulary(void)
 static void test_digests_of_files(void)
 {
     static const char two[] = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
-    static const char one_and_two[] = "298315b0a8b450097e70dd056648c5ab87b6aaa2bf31f75465906c243cb36145";
+    static const char one_and_two[] =
+        "298315b0a8b450097e70dd056648c5ab87b6aaa2bf31f75465906c243cb36145";
     Corpus c;
     Tokenizer t = { 0 };
     Err err = { 0 };
@@ -538,11 +580,16 @@ static void test_digests_of_files(void)
 static void test_bad_files(void)
 {
     static const struct { const char *a, *b; int status; const char *named; } cases[] = {
-        { "good", "missing", EXIT_RUNTIME, "missing:" }, { "missing", NULL, EXIT_RUNTIME, "missing:" },
-        { "good", "empty", EXIT_TEXT, "empty:" },        { "empty", NULL, EXIT_TEXT, "empty:" },
-        { "good", "latin1", EXIT_TEXT, "latin1:" },      { "latin1", NULL, EXIT_TEXT, "byte offset 3 " },
-        { "data", NULL, EXIT_RUNTIME, "data:" },         { "good", "no/such", EXIT_RUNTIME, "no/such:" },
-        { "", NULL, EXIT_RUNTIME, ":" },                 { NULL, NULL, EXIT_USAGE, "no text" }
+        { "good", "missing", EXIT_RUNTIME, "missing:" },
+        { "missing", NULL, EXIT_RUNTIME, "missing:" },
+        { "good", "empty", EXIT_TEXT, "empty:" },
+        { "empty", NULL, EXIT_TEXT, "empty:" },
+        { "good", "latin1", EXIT_TEXT, "latin1:" },
+        { "latin1", NULL, EXIT_TEXT, "byte offset 3 " },
+        { "data", NULL, EXIT_RUNTIME, "data:" },
+        { "good", "no/such", EXIT_RUNTIME, "no/such:" },
+        { "", NULL, EXIT_RUNTIME, ":" },
+        { NULL, NULL, EXIT_USAGE, "no text" }
     };
     write_file("good", "fine", 4);
     write_file("empty", "", 0);
@@ -559,7 +606,8 @@ static void test_bad_files(void)
     }
 }
 
-/* Characters that a given vocabulary lacks: an error, or skipped and counted; never an empty text. */
+/* Characters that a given vocabulary lacks: an error, or skipped and counted; never an
+ * empty text. */
 static void test_given_vocabulary(void)
 {
     Corpus c;
@@ -592,15 +640,17 @@ static void test_where_files_are_found(void)
     write_file("data/verse", "in data", 7);
     write_file("data/both", "in data", 7);
     write_file("both", "here", 4);
-    CHECK(open_files(&c, &t, &o, &err, "verse", NULL, NULL) == 0 && strcmp(c.read, "data/verse") == 0, "%s",
-          err.msg);
+    CHECK(open_files(&c, &t, &o, &err, "verse", NULL, NULL) == 0
+              && strcmp(c.read, "data/verse") == 0,
+          "%s", err.msg);
     corpus_close(&c);
     tokenizer_close(&t);
     CHECK(open_files(&c, &t, &o, &err, "both", NULL, NULL) == 0 && strcmp(c.read, "both") == 0
           && c.characters == 4, "%s", err.msg);
     corpus_close(&c);
     tokenizer_close(&t);
-    CHECK(open_files(&c, &t, &o, &err, "./verse", NULL, NULL) == -1, "only a bare name is looked up");
+    CHECK(open_files(&c, &t, &o, &err, "./verse", NULL, NULL) == -1,
+          "only a bare name is looked up");
 
     int ends[2], saved = dup(STDIN_FILENO);
     CHECK(saved >= 0 && pipe(ends) == 0 && write(ends[1], "piped", 5) == 5 && close(ends[1]) == 0
@@ -616,7 +666,8 @@ static void test_where_files_are_found(void)
 
 /* ---------------------------------------------------------------- the split */
 
-/* f = k / 100: the training part has floor((100 - k) N / 100) characters, whatever separators lie between. */
+/* f = k / 100: the training part has floor((100 - k) N / 100) characters, whatever
+ * separators are between them. */
 static void test_split(void)
 {
     char text[100];
@@ -629,15 +680,19 @@ static void test_split(void)
             Corpus c;
             CorpusOptions o = { .separator = true, .val_fraction = (double)k / 100 };
             int rc = open_files(&c, &t, &o, &err, "part", "part", "part");
-            CHECK(rc == 0 && c.characters == 3 * n && c.count == 3 * n + 2, "n %zu: %s", n, err.msg);
+            CHECK(rc == 0 && c.characters == 3 * n && c.count == 3 * n + 2, "n %zu: %s", n,
+                  err.msg);
             if (rc) continue;
             Part train = corpus_part(&c, PART_TRAIN), val = corpus_part(&c, PART_VAL);
             size_t want = (100 - k) * 3 * n / 100;
-            CHECK(train.count - separators_in(train) == want, "N %zu, f %zu%%: %zu, not %zu", 3 * n, k,
-                  train.count - separators_in(train), want);
-            CHECK(c.train_separators == separators_in(train) && c.train_count == train.count, "N %zu", 3 * n);
-            CHECK(train.count + val.count == c.count && val.ids == train.ids + train.count, "N %zu", 3 * n);
-            CHECK(train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID, "N %zu, f %zu%%", 3 * n, k);
+            CHECK(train.count - separators_in(train) == want, "N %zu, f %zu%%: %zu, not %zu", 3 * n,
+                  k, train.count - separators_in(train), want);
+            CHECK(c.train_separators == separators_in(train) && c.train_count == train.count,
+                  "N %zu", 3 * n);
+            CHECK(train.count + val.count == c.count && val.ids == train.ids + train.count, "N %zu",
+                  3 * n);
+            CHECK(train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID, "N %zu, f %zu%%",
+                  3 * n, k);
             corpus_close(&c);
         }
         tokenizer_close(&t);
@@ -647,8 +702,11 @@ static void test_split(void)
 static void test_val_only(void)
 {
     static const struct { const char *text; double fraction; size_t want; } cases[] = {
-        { "abababababxyxyxyxyab", 0.5, 2 }, { "abababababxyxyxyxyab", 0.0, 0 }, { "aaaaaaaaab", 0.1, 1 },
-        { "aaaaaaaaaa", 0.1, 0 }, { "abc", 1.0, 3 }
+        { "abababababxyxyxyxyab", 0.5, 2 },
+        { "abababababxyxyxyxyab", 0.0, 0 },
+        { "aaaaaaaaab", 0.1, 1 },
+        { "aaaaaaaaaa", 0.1, 0 },
+        { "abc", 1.0, 3 }
     };
     write_file("tail", "a", 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -666,7 +724,8 @@ static void test_val_only(void)
 
 /* ---------------------------------------------------------------- windows */
 
-/* ids[i] = i, so that a window shows where it starts. Every start is met and none beyond the last. */
+/* ids[i] = i, so that a window shows where it starts. Every start occurs and none after
+ * the last. */
 static void test_windows(void)
 {
     enum { COUNT = 40, BATCH = 8, DRAWS = 400 };
@@ -688,11 +747,12 @@ static void test_windows(void)
         int rarest = BATCH * DRAWS;
         for (int s = 0; s < starts; s++) rarest = met[s] < rarest ? met[s] : rarest;
         CHECK(bad == 0, "context %d: %d wrong", context, bad);
-        CHECK(rarest >= BATCH * DRAWS / starts / 3, "context %d: one start is met %d times", context, rarest);
+        CHECK(rarest >= BATCH * DRAWS / starts / 3, "context %d: one start occurs %d times",
+              context, rarest);
     }
 }
 
-/* Window b depends on (part, key, b, context) alone: not on the batch, nor on what was drawn before. */
+/* Window b depends on (part, key, b, context) alone: not on the batch, nor on earlier draws. */
 static void test_windows_are_pure(void)
 {
     enum { COUNT = 1000, BATCH = 16, CONTEXT = 10 };
@@ -712,7 +772,7 @@ static void test_windows_are_pure(void)
 
 /* ---------------------------------------------------------------- permutations and epochs */
 
-/* Whether rng_permute takes 0 .. n-1 to each of them once. */
+/* Whether rng_permute maps 0 .. n-1 to each of them once. */
 static bool is_permutation(uint64_t key, uint64_t n)
 {
     unsigned char *met = calloc((size_t)n, 1);
@@ -728,7 +788,8 @@ static bool is_permutation(uint64_t key, uint64_t n)
 static void test_permutations(void)
 {
     static const uint64_t large[] = { 1023, 1024, 1025, 4095, 4097, 65536, 65537, 100003, 1000000 };
-    static const uint64_t huge[] = { (uint64_t)1 << 40, ((uint64_t)1 << 61) + 1, (uint64_t)1 << 62 };
+    static const uint64_t huge[] = { (uint64_t)1 << 40, ((uint64_t)1 << 61) + 1,
+                                     (uint64_t)1 << 62 };
     for (uint64_t n = 1; n <= 300; n++)
         for (uint64_t key = 0; key < 5; key++)
             CHECK(is_permutation(mix64(key), n), "n %d, key %d", (int)n, (int)key);
@@ -745,7 +806,8 @@ static void test_permutations(void)
     }
 }
 
-/* Where an element goes, over many keys: every place about as often (within 5 deviations), and neighbours apart. */
+/* Where an element goes, over many keys: to every place about as often (within 5 deviations),
+ * and not next to its neighbour. */
 static void test_permutations_are_random(void)
 {
     enum { KEYS = 20000, MOST = 101 };
@@ -754,21 +816,26 @@ static void test_permutations_are_random(void)
         for (int element = 0; element < 2; element++) {
             int n = sizes[s], met[MOST] = { 0 }, worst = 0, follows = 0;
             for (uint64_t key = 0; key < KEYS; key++) {
-                int to = (int)rng_permute(rng_bits(31, key), element ? (uint64_t)n - 1 : 0, (uint64_t)n);
+                int to = (int)rng_permute(rng_bits(31, key), element ? (uint64_t)n - 1 : 0,
+                                          (uint64_t)n);
                 if (to >= 0 && to < n) met[to]++;
-                follows += (int)rng_permute(rng_bits(31, key), (uint64_t)n / 2, (uint64_t)n) == (to + 1) % n;
+                follows += (int)rng_permute(rng_bits(31, key), (uint64_t)n / 2, (uint64_t)n)
+                           == (to + 1) % n;
             }
             double mean = (double)KEYS / n, spread = 5 * sqrt(mean);
             for (int i = 0; i < n; i++)
                 if (fabs(met[i] - mean) > fabs(met[worst] - mean)) worst = i;
             CHECK(fabs(met[worst] - mean) < spread, "n %d: element %d goes to %d %d times of %d", n,
                   element ? n - 1 : 0, worst, met[worst], KEYS);
-            CHECK(n < 16 || fabs(follows - mean) < spread, "n %d: two elements stay together %d times", n, follows);
+            CHECK(n < 16 || fabs(follows - mean) < spread,
+                  "n %d: two elements stay together %d times", n, follows);
         }
 }
 
-/* ids[i] = i again. The windows of one epoch: starts[k] is where window k begins, or -1 if it is not one. */
-static void epoch_starts(Part part, uint64_t key, uint64_t epoch, int windows, int context, int *starts)
+/* ids[i] = i again. The windows of one epoch: starts[k] is where window k begins, or -1
+ * if it is not one. */
+static void epoch_starts(Part part, uint64_t key, uint64_t epoch, int windows, int context,
+                         int *starts)
 {
     int32_t *x = malloc((size_t)context * sizeof *x), *y = malloc((size_t)context * sizeof *y);
     for (int k = 0; k < windows; k++) {
@@ -789,7 +856,7 @@ static int compare_ints(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Counts what is wrong with an epoch: a window that is none, one missing or twice, a gap. */
+/* Counts the errors of an epoch: an invalid window, one missing or twice, a gap. */
 static int wrong_in_epoch(const int *starts, int windows, int context, int count)
 {
     int sorted[400], wrong = 0;
@@ -800,7 +867,8 @@ static int wrong_in_epoch(const int *starts, int windows, int context, int count
     return wrong;
 }
 
-/* Every size of part around the first multiples of the context: (count - 1) / context windows, at least one. */
+/* Every size of part around the first multiples of the context: (count - 1) / context
+ * windows, at least one. */
 static void test_epochs(void)
 {
     enum { MOST = 401, EPOCHS = 4 };
@@ -817,16 +885,19 @@ static void test_epochs(void)
             }
             CHECK(wrong == 0, "context %d, %d ids: %d wrong", context, count, wrong);
             bool same = memcmp(starts[0], starts[1], (size_t)windows * sizeof starts[0][0]) == 0;
-            CHECK(windows < 10 || !same, "context %d, %d ids: two epochs are the same", context, count);
+            CHECK(windows < 10 || !same, "context %d, %d ids: two epochs are the same", context,
+                  count);
         }
 }
 
-/* Over many epochs every phase below the context is met about as often, and no window is always the first. */
+/* Over many epochs every phase below the context occurs about as often, and no window
+ * is always the first. */
 static void test_epochs_differ(void)
 {
     enum { COUNT = 166, CONTEXT = 8, WINDOWS = 19, EPOCHS = 1600 };
     static int32_t ids[COUNT];
-    int phases[CONTEXT] = { 0 }, first[WINDOWS] = { 0 }, starts[WINDOWS], rarest = EPOCHS, commonest = 0;
+    int phases[CONTEXT] = { 0 }, first[WINDOWS] = { 0 }, starts[WINDOWS];
+    int rarest = EPOCHS, commonest = 0;
     Part part = { .ids = ids, .count = COUNT };
     for (int i = 0; i < COUNT; i++) ids[i] = i;
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
@@ -837,8 +908,9 @@ static void test_epochs_differ(void)
     }
     for (int i = 0; i < CONTEXT; i++) rarest = phases[i] < rarest ? phases[i] : rarest;
     for (int i = 0; i < WINDOWS; i++) commonest = first[i] > commonest ? first[i] : commonest;
-    CHECK(rarest > EPOCHS / CONTEXT / 2, "one phase is met %d times in %d epochs", rarest, EPOCHS);
-    CHECK(commonest < 2 * EPOCHS / WINDOWS, "one window is the first in %d of %d epochs", commonest, EPOCHS);
+    CHECK(rarest > EPOCHS / CONTEXT / 2, "one phase occurs %d times in %d epochs", rarest, EPOCHS);
+    CHECK(commonest < 2 * EPOCHS / WINDOWS, "one window is the first in %d of %d epochs", commonest,
+          EPOCHS);
 
     int at_first[WINDOWS], at_second[WINDOWS];
     epoch_starts(part, 5, 0, WINDOWS, CONTEXT, at_first);
@@ -846,7 +918,8 @@ static void test_epochs_differ(void)
     CHECK(memcmp(at_first, at_second, sizeof at_first) != 0, "another key gives another order");
 }
 
-/* A part that is hardly longer than the context has one window an epoch, from each start in turn. */
+/* A part that is hardly longer than the context has one window an epoch, from each
+ * start in turn. */
 static void test_small_parts(void)
 {
     int32_t ids[20], x[8], y[8];
@@ -861,7 +934,7 @@ static void test_small_parts(void)
         }
         for (int i = 0; i < starts; i++) all += met[i] > 0;
         CHECK(beyond == 0, "%d ids: %d windows leave the part", count, beyond);
-        CHECK(all == starts, "%d ids: %d of %d starts are met", count, all, starts);
+        CHECK(all == starts, "%d ids: %d of %d starts occur", count, all, starts);
     }
 }
 
@@ -877,17 +950,20 @@ static void test_batches_of_epochs(void)
     for (int batch = 1; batch < WINDOWS; batch++) {
         for (int first = 0; first < WINDOWS; first += batch) {
             int left = WINDOWS - first < batch ? WINDOWS - first : batch;
-            corpus_epoch_windows(part, 7, (uint64_t)first, left, CONTEXT, again + first * CONTEXT, z + first * CONTEXT);
+            corpus_epoch_windows(part, 7, (uint64_t)first, left, CONTEXT, again + first * CONTEXT,
+                                 z + first * CONTEXT);
         }
-        CHECK(memcmp(x, again, sizeof x) == 0 && memcmp(y, z, sizeof y) == 0, "batches of %d", batch);
+        CHECK(memcmp(x, again, sizeof x) == 0 && memcmp(y, z, sizeof y) == 0, "batches of %d",
+              batch);
         memset(again, 0, sizeof again);
     }
 }
 
 /* ---------------------------------------------------------------- digests and the data file */
 
-/* The published examples of SHA-256: nothing, 24 bits, 448 bits, a million a. `lengths` covers every length
- * around a block's end: the digest of the joined digests of 0 to 299 letters a, from Python's hashlib. */
+/* The published examples of SHA-256: nothing, 24 bits, 448 bits, a million a. `lengths`
+ * covers every length around a block's end: the digest of the joined digests of 0 to 299
+ * letters a, from Python's hashlib. */
 static void test_sha256(void)
 {
     static const struct { const char *message, *digest; } vectors[] = {
@@ -896,8 +972,10 @@ static void test_sha256(void)
         { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
           "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" }
     };
-    static const char million[] = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
-    static const char lengths[] = "dd21bb91165542678c760dec417a174580c2006e5105a25e373c77dd466cdf00";
+    static const char million[] =
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+    static const char lengths[] =
+        "dd21bb91165542678c760dec417a174580c2006e5105a25e373c77dd466cdf00";
     static char many[1000000], joined[300 * 64 + 1];
     char digest[65];
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
@@ -926,9 +1004,11 @@ static void test_shakespeare(const char *folder)
         if (rc) continue;
         CHECK(c.characters == 1115394 && c.count == 1115394, "%zu characters", c.characters);
         CHECK(t.count == 65 + separator, "%d symbols", t.count);
-        CHECK(c.train_count == 1003854 && corpus_part(&c, PART_VAL).count == 111540, "%zu", c.train_count);
-        CHECK(strcmp(c.sha256, "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed") == 0, "%s",
-              c.sha256);
+        CHECK(c.train_count == 1003854 && corpus_part(&c, PART_VAL).count == 111540, "%zu",
+              c.train_count);
+        CHECK(strcmp(c.sha256, "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed")
+                  == 0,
+              "%s", c.sha256);
         CHECK(c.val_only == 0 && c.skipped == 0 && c.train_separators == 0, "%zu", c.val_only);
         corpus_close(&c);
         tokenizer_close(&t);
@@ -951,21 +1031,24 @@ static void test_files(void)
     test_val_only();
 }
 
-/* Runs test_files in a folder of its own and removes it. */
+/* Runs test_files in a temporary folder and removes it. */
 static void in_new_folder(void)
 {
-    static const char *const files[] = { "data/verse", "data/both", "both", "one", "two", "good", "empty",
-                                         "latin1", "mixed", "none", "part", "tail", "text" };
+    static const char *const files[] = { "data/verse", "data/both", "both", "one", "two", "good",
+                                         "empty", "latin1", "mixed", "none", "part", "tail",
+                                         "text" };
     const char *base = getenv("TMPDIR");
     char folder[4096];
-    snprintf(folder, sizeof folder, "%s/test-text-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
+    snprintf(folder, sizeof folder, "%s/test-text-XXXXXX",
+             base != NULL && base[0] != '\0' ? base : "/tmp");
     if (mkdtemp(folder) == NULL || chdir(folder) != 0) {
         CHECK(false, "%s cannot be made: %s", folder, strerror(errno));
         return;
     }
     test_files();
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) unlink(files[i]);
-    CHECK(rmdir("data") == 0 && chdir("/") == 0 && rmdir(folder) == 0, "%s is left behind", folder);
+    CHECK(rmdir("data") == 0 && chdir("/") == 0 && rmdir(folder) == 0, "%s was not removed",
+          folder);
 }
 
 int main(int argc, char **argv)
