@@ -3,8 +3,9 @@
 #
 #     sh tests/cli/cli.sh FOLDER [CASES]        FOLDER holds train, sample, eval and inspect
 #
-# Works in a temporary folder with tiny models that it trains itself. A failed case is shown with what it
-# printed. The last line is "cli: N passed, N failed"; the exit status is 0 if every case passed.
+# Works in a temporary folder with tiny models that it trains itself. A failed case is
+# shown with what it printed. The last line is "cli: N passed, N failed"; the exit
+# status is 0 if every case passed.
 
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
 cases=${2:-$(dirname "$0")/cli.test}
@@ -22,7 +23,7 @@ for program in train sample eval inspect; do
     ln -s "$programs/$program" "$program" || exit 1
 done
 
-# ---------------------------------------------------------------- the texts and models that cases may use
+# ---------------------------------------------------- the texts and models that cases may use
 
 tiny='--steps 5 --layers 1 --heads 2 --channels 8 --context 8 --batch 2 --quiet'
 
@@ -48,11 +49,11 @@ while [ $i -lt 150 ]; do
 done
 
 # Needs splitting: options and file names without spaces.
-if ! { ./train tiny.txt $tiny --out tiny.bin && ./train tiny.txt $tiny --bytes --out bytes.bin \
-       && ./train ab.txt $tiny --out ab.bin && ./train $documents $tiny --steps 60 --out docs.bin \
-       && ./train tiny.txt $tiny --layers 2 --channels 12 --context 5 --seed 2 --out pair.bin \
-       && ./train "$shakespeare" $tiny --steps 100 --channels 32 --context 16 --batch 32 --lr 1e-2 --warmup 10 \
-              --eval-batches 1 --out bard.bin
+if ! { ./train tiny.txt $tiny --out tiny.bin && ./train tiny.txt $tiny --bytes --out bytes.bin &&
+        ./train ab.txt $tiny --out ab.bin && ./train $documents $tiny --steps 60 --out docs.bin &&
+        ./train tiny.txt $tiny --layers 2 --channels 12 --context 5 --seed 2 --out pair.bin &&
+        ./train "$shakespeare" $tiny --steps 100 --channels 32 --context 16 --batch 32 --lr 1e-2 \
+            --warmup 10 --eval-batches 1 --out bard.bin
      } >setup.log 2>&1
 then
     cat setup.log

@@ -1,10 +1,12 @@
 #!/bin/sh
-# pages.sh: make install and uninstall; manual pages and completions, against --help and what the programs accept.
+# pages.sh: make install and uninstall; manual pages and completions, against --help and
+# what the programs accept.
 #
 #     sh tests/cli/pages.sh FOLDER                FOLDER holds train, sample, eval and inspect
 #
-# Installs into a temporary folder. What bash, zsh, mandoc and groff think of the files is asked where they exist. A
-# failed check says what was expected. The last line is "pages: N passed, N failed"; the exit status is 0 if all passed.
+# Installs into a temporary folder. The files are checked with bash, zsh, mandoc and groff where
+# they exist. A failed check says what was expected. The last line is "pages: N passed, N failed";
+# the exit status is 0 if all passed.
 set -u
 
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
@@ -39,33 +41,41 @@ exits() {
     [ $status = "$expected" ] || { echo "exit status $status: $*"; return 1; }
 }
 
-# Nothing is built: the programs are here, and the flags they were built with may be other ones.
+# Nothing is built: the programs are here, and may have been built with other flags.
 folio_make() {
-    make -s -C "$house" -o all BIN="$programs/" OBJ="$work/o" DESTDIR="$work/tree" PREFIX=/prefix "$@"
+    make -s -C "$house" -o all BIN="$programs/" OBJ="$work/o" DESTDIR="$work/tree" PREFIX=/prefix \
+        "$@"
 }
 
 # ---------------------------------------------------------------- what is installed
 
 mkdir -p "$root/bin"
 echo other > "$root/bin/folio-other"
-(umask 077; folio_make install) > "$work/install" 2>&1 || { cat "$work/install"; echo "pages: 0 passed, 1 failed"; exit 1; }
+(umask 077; folio_make install) > "$work/install" 2>&1 || {
+    cat "$work/install"
+    echo "pages: 0 passed, 1 failed"
+    exit 1
+}
 check 'make install says nothing' test ! -s "$work/install"
 for p in $names; do
-    printf '%s\n' "-rwxr-xr-x bin/folio-$p" "-rw-r--r-- share/bash-completion/completions/folio-$p" \
+    printf '%s\n' "-rwxr-xr-x bin/folio-$p" \
+        "-rw-r--r-- share/bash-completion/completions/folio-$p" \
         "-rw-r--r-- share/man/man1/folio-$p.1" "-rw-r--r-- share/zsh/site-functions/_folio-$p"
 done | sort > "$work/expected"
-(cd "$root" && find . -type f ! -name folio-other -exec ls -l {} +) | awk '{ sub(/^\.\//, "", $NF); print substr($1, 1, 10), $NF }' |
+(cd "$root" && find . -type f ! -name folio-other -exec ls -l {} +) |
+    awk '{ sub(/^\.\//, "", $NF); print substr($1, 1, 10), $NF }' |
     sort > "$work/found"
 check 'the files and their modes' diff "$work/expected" "$work/found"
 check 'folders are open to all' silent find "$root/share" -type d ! -perm 755
 for p in $names; do
     check "folio-$p is the program" cmp "$programs/$p" "$root/bin/folio-$p"
-    check "usage of folio-$p" sh -c "'$root/bin/folio-$p' --help | grep '^Usage: folio-$p [A-Z. ]*\[options\]$'"
+    check "usage of folio-$p" sh -c \
+        "'$root/bin/folio-$p' --help | grep '^Usage: folio-$p [A-Z. ]*\[options\]$'"
 done
 
 # ---------------------------------------------------------------- the same options everywhere
 
-# From --help: one line an option, "--name ARG;default"; no ARG and no default where there is none.
+# From --help: one line per option, "--name ARG;default"; no ARG and no default where there is none.
 help_rows() {
     awk '
     function flush() {
@@ -91,8 +101,10 @@ help_rows() {
 -h;/' | sort
 }
 
-# From the manual page, unescaped; ranges become a third field where wanted.
-plain_roff() { sed 's/\\f[BIR]//g; s/\\-/-/g; s/\\&//g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(ga/`/g; s/\\e/\\/g'; }
+# From the manual page, unescaped; ranges become a third field where needed.
+plain_roff() {
+    sed 's/\\f[BIR]//g; s/\\-/-/g; s/\\&//g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(ga/`/g; s/\\e/\\/g'
+}
 man_rows() {
     plain_roff < "$1" | awk '
     function flush() {
@@ -117,14 +129,18 @@ man_rows() {
 # The presets, from either: "name --option=value --option=value ...".
 help_presets() {
     awk '/^Presets/ { inside = 1; next } !inside { next }
-    /^  [a-z]/ { if (line) print line; line = $1; next } { for (i = 1; i <= NF; i++) line = line " " $i } END { if (line) print line }'
+    /^  [a-z]/ { if (line) print line; line = $1; next }
+    { for (i = 1; i <= NF; i++) line = line " " $i }
+    END { if (line) print line }'
 }
 man_presets() {
     plain_roff < "$1" | awk '/^\.SH/ { inside = /PRESETS/; next } !inside { next }
-    /^\.TP/ { if (line) print line; getline line; next } /^--/ { line = line " " $1 } END { if (line) print line }'
+    /^\.TP/ { if (line) print line; getline line; next }
+    /^--/ { line = line " " $1 }
+    END { if (line) print line }'
 }
 
-# Ranges: the end is accepted; a digit more, or what lies below the start, is refused.
+# Ranges: the end is accepted; one more digit, or a value below the start, is refused.
 ranges() {
     ends=''
     bad=0
@@ -147,25 +163,32 @@ for p in $names; do
     man_rows "$root/share/man/man1/folio-$p.1" > "$work/$p.man"
     sed 's/;[^;]*$//' "$work/$p.man" > "$work/$p.both"
     check "$p: rows of --help are found" grep -q '^--json;$' "$work/$p.options"
-    check "$p: options, words and defaults of the manual page" diff "$work/$p.options" "$work/$p.both"
+    check "$p: options, words and defaults of the manual page" diff "$work/$p.options" \
+        "$work/$p.both"
     check "$p: ranges of the manual page" ranges "$programs/$p" "$work/$p.man"
     numbers=$(grep -c '^--[a-z0-9-]* [NX];' "$work/$p.man")
-    check "$p: every number has a range" test "$(grep -c '^--[a-z0-9-]* [NX];.*;from .* to ' "$work/$p.man")" = "$numbers"
+    ranges=$(grep -c '^--[a-z0-9-]* [NX];.*;from .* to ' "$work/$p.man")
+    check "$p: every number has a range" test "$ranges" = "$numbers"
     help_presets < "$work/$p.help" > "$work/$p.presets"
     man_presets "$root/share/man/man1/folio-$p.1" > "$work/found"
     check "$p: presets of the manual page" diff "$work/$p.presets" "$work/found"
-    # What a value of each option may be: "--name: word word", "--name: FILE"; nothing where it is free.
+    # What a value of each option may be: "--name: word word", "--name: FILE"; nothing
+    # where it is free.
     isa=$("$programs/$p" --version | sed -n 's/^instruction sets: //p')
     presets=$(cut -d' ' -f1 "$work/$p.presets" | tr '\n' ' ')
     # Lines without an argument are not printed: a switch has no value.
-    sed -n 's/^\([^ ;]*\) \([^;]*\);.*/\1 \2/p' "$work/$p.options" | awk -v isa="$isa list" -v presets="${presets% }" '{
-        words = $2 == "FILE" ? $2 : $2 == "ISA" ? isa : $1 == "--preset" ? presets : $2 ~ /\|/ ? $2 : ""
+    sed -n 's/^\([^ ;]*\) \([^;]*\);.*/\1 \2/p' "$work/$p.options" |
+        awk -v isa="$isa list" -v presets="${presets% }" '{
+        words = $2 == "FILE" || $2 ~ /\|/ ? $2 : ""
+        if ($1 == "--preset") words = presets
+        if ($2 == "ISA") words = isa
         gsub(/\|/, " ", words)
         print $1 ": " words
     }' | sort > "$work/$p.values"
     sed 's/[ ;].*//' "$work/$p.options" | sort > "$work/$p.names"
 done
-check 'rows with every feature' grep -q '^--schedule cosine|linear|constant|wsd;cosine$' "$work/train.options"
+check 'rows with every feature' grep -q '^--schedule cosine|linear|constant|wsd;cosine$' \
+    "$work/train.options"
 check 'presets are found' grep -q '^nanogpt .*--layers=6 .* --seed=1337$' "$work/train.presets"
 
 # ---------------------------------------------------------------- the rest of the manual page
@@ -178,11 +201,13 @@ for p in $names; do
     check "$p: sections" test "$(sed -n 's/^\.SH //p' "$page" | tr '\n' ' ')" = "$expected "
     plain_roff < "$page" > "$work/$p.plain"
     check "$p: its other half is in SEE ALSO" test \
-        "$(sed -n '/SEE ALSO/,$p' "$work/$p.plain" | sed -n 's/^\(folio-[a-z]*\)(1),*$/\1/p' | tr '\n' ' ')" = \
+        "$(sed -n '/SEE ALSO/,$p' "$work/$p.plain" |
+            sed -n 's/^\(folio-[a-z]*\)(1),*$/\1/p' | tr '\n' ' ')" = \
         "$(for q in $names; do [ $q = $p ] || printf 'folio-%s ' $q; done)"
     # The README has the statuses in prose.
     statuses=$(sed -n '/EXIT STATUS/,/SEE ALSO/p' "$work/$p.plain" | grep '^[0-9]*$' | tr '\n' ' ')
-    readme=$(sed -n '/^Exit status of every program/,/^$/p' "$house/README.md" | grep -oE '[0-9]+' | tr '\n' ' ')
+    readme=$(sed -n '/^Exit status of every program/,/^$/p' "$house/README.md" |
+        grep -oE '[0-9]+' | tr '\n' ' ')
     check "$p: exit statuses as in the README" test "$statuses" = "$readme"
     if command -v mandoc > /dev/null; then
         check "$p: mandoc" silent sh -c 'mandoc -T lint "$1" | grep -v "missing date"' sh "$page"
@@ -194,7 +219,8 @@ done
 
 # ---------------------------------------------------------------- bash
 
-# Asks the completion as bash would: answers LINE-IN-WORDS... prints what it offers for the last word.
+# Asks the completion as bash would: answers LINE-IN-WORDS... prints what it offers for
+# the last word.
 cat > "$work/ask.bash" <<'END'
 source "$1" || exit 1
 program=$2
@@ -209,7 +235,10 @@ values)
 *) shift 2; offers "$@" ;;
 esac
 END
-bash_offers() { (cd "$work/files" && bash "$work/ask.bash" "$root/share/bash-completion/completions/folio-$1" "$@"); }
+bash_offers() {
+    (cd "$work/files" &&
+        bash "$work/ask.bash" "$root/share/bash-completion/completions/folio-$1" "$@")
+}
 offered() {
     expected=$1
     shift
@@ -222,7 +251,9 @@ if command -v bash > /dev/null; then
     for p in $names; do
         page=$root/share/bash-completion/completions/folio-$p
         check "$p: bash reads its completion" silent bash -n "$page"
-        check "$p: bash knows it" sh -c "bash -c 'source \"\$1\" && complete -p folio-$p' bash '$page' | grep ' _folio_$p folio-$p\$'"
+        check "$p: bash knows it" sh -c \
+            "bash -c 'source \"\$1\" && complete -p folio-$p' bash '$page' |
+                grep ' _folio_$p folio-$p\$'"
         bash_offers "$p" names > "$work/found" 2>&1
         check "$p: bash offers the options" diff "$work/$p.names" "$work/found"
         sed 's/:.*//' "$work/$p.values" | bash_offers "$p" values 2>&1 | sort > "$work/found"
@@ -235,7 +266,7 @@ if command -v bash > /dev/null; then
     check 'bash: --preset' offered 'quick nanogpt-cpu nanogpt' train --preset ''
     check 'bash: --layers' offered '' train --layers ''
     check 'bash: an operand' offered 'FILE' train --quiet FI
-    check 'bash: behind --' offered '' train -- --sch
+    check 'bash: after --' offered '' train -- --sch
 else
     echo 'pages: bash skipped, there is none'
 fi
@@ -272,7 +303,8 @@ command -v groff > /dev/null || echo 'pages: groff skipped, there is none'
 # ---------------------------------------------------------------- uninstalling
 
 check 'make uninstall' folio_make uninstall
-check 'it leaves nothing but what is not ours' test "$(find "$work/tree" ! -type d)" = "$root/bin/folio-other"
+check 'make uninstall leaves only files of others' test \
+    "$(find "$work/tree" ! -type d)" = "$root/bin/folio-other"
 
 echo "pages: $passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

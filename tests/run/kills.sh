@@ -1,12 +1,16 @@
 #!/bin/sh
-# kills.sh: a run that is killed at a hundred random moments gives the bytes of the run that nobody killed.
+# kills.sh: a run that is killed at a hundred random moments gives the same bytes as an
+# undisturbed run.
 #
-#     sh tests/run/kills.sh PROGRAMS [KILLS]        PROGRAMS is the folder of train and inspect; KILLS is 100
+#     sh tests/run/kills.sh PROGRAMS [KILLS]
 #
-# Run by `make kills`, which is no part of `make test`: it takes some minutes. Twice, once with GPT-2, AdamW and
-# dropout, once with Qwen3, Muon, an average of the weights and epochs: the run saves after each step, SIGKILL ends it
-# after a random time, its files must be sound, and --resume goes on with another number of threads. A run that ends
-# before its time is compared and begun anew. The last line is "kills: N passed, N failed".
+# PROGRAMS is the folder of train and inspect; KILLS is 100 if it is not given.
+#
+# Run by `make kills`, which is not part of `make test`: it takes some minutes. Twice, once with
+# GPT-2, AdamW and dropout, once with Qwen3, Muon, an average of the weights and epochs: the run
+# saves after each step, SIGKILL ends it after a random time, its files must be sound, and --resume
+# continues with another number of threads. A run that ends before the signal is compared and
+# started again. The last line is "kills: N passed, N failed".
 set -u
 
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
@@ -23,8 +27,8 @@ passed=0 failed=0
 
 train="$programs/train" inspect="$programs/inspect"
 head -c 20000 "$shakespeare" >t.txt || exit 1
-common='t.txt --layers 2 --heads 2 --channels 32 --context 32 --batch 8 --steps 400 --warmup 20 --lr 1e-2 --eval-every 25
-    --save-every 1 --quiet'
+common='t.txt --layers 2 --heads 2 --channels 32 --context 32 --batch 8 --steps 400 --warmup 20
+    --lr 1e-2 --eval-every 25 --save-every 1 --quiet'
 
 # verdict STATUS NAME
 verdict() {
@@ -40,7 +44,8 @@ verdict() {
 # A random whole number below $1.
 random() { echo $(($(od -An -N4 -tu4 /dev/urandom | tr -d ' ') % $1)); }
 
-# kill_once OPTION...: the run in the background, for a random time below $longest ms, then SIGKILL. In status: how it ended.
+# kill_once OPTION...: the run in the background, for a random time below $longest ms, then SIGKILL.
+# Sets status to its exit status.
 kill_once() {
     $train $common "$@" --out k.bin --log k.log --resume --threads $((1 + kills % 3)) 2>err &
     running=$!
@@ -58,8 +63,10 @@ sound() {
     done
 }
 
-# A log without what may differ.
-plain_log() { grep -v '^{"folio"' "$1" | sed -E 's/"(seconds|tokens_per_second)":[0-9.e+-]+,?//g; s/,}/}/'; }
+# A log without the fields that may differ.
+plain_log() {
+    grep -v '^{"folio"' "$1" | sed -E 's/"(seconds|tokens_per_second)":[0-9.e+-]+,?//g; s/,}/}/'
+}
 
 same() {
     plain_log want.log >want.plain
@@ -74,8 +81,8 @@ hundred_kills() {
     rm -f ./*.bin ./*.log k.lock k.tmp
     begun=$(date +%s)
     $train $common "$@" --out want.bin --log want.log 2>err
-    verdict $? "$name: the run that nobody kills"
-    # A start costs time, too: with twice the mean piece few runs end before their time.
+    verdict $? "$name: the undisturbed run"
+    # A start takes time, too: with twice the mean piece few runs end before the signal.
     longest=$((2000 * ($(date +%s) - begun) / wanted + 40))
     kills=0 ended=0
     while [ $kills -lt "$wanted" ]; do
@@ -97,7 +104,8 @@ hundred_kills() {
 }
 
 hundred_kills 'gpt2, AdamW, dropout' --dropout 0.1
-hundred_kills 'qwen3, Muon, average, epochs' --family qwen3 --optimizer muon --ema 0.9 --sampling epoch --schedule wsd
+hundred_kills 'qwen3, Muon, average, epochs' --family qwen3 --optimizer muon --ema 0.9 \
+    --sampling epoch --schedule wsd
 
 echo "kills: $passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,13 +1,15 @@
 #!/bin/sh
-# train.sh: what ./train promises beyond its command line: same bytes, resuming, locks, faults, odd texts.
+# train.sh: what ./train promises beyond its command line: same bytes, resuming, locks,
+# faults, odd texts.
 #
 #     sh tests/run/train.sh PROGRAMS FAULTY [GROUP...]
 #
-# PROGRAMS is the folder of train, sample, eval and inspect, FAULTY that of the same with tests/faults.c. A GROUP is
-# one of the functions listed at the end; all of them if none is named.
+# PROGRAMS is the folder of train, sample, eval and inspect, FAULTY that of the same with
+# tests/faults.c. A GROUP is one of the functions listed at the end; all of them if none is named.
 #
-# Works in a temporary folder with tiny models; takes about a minute on two cores. A failed check is shown with
-# what was printed. The last line is "train: N passed, N failed"; the exit status is 0 if every check passed.
+# Works in a temporary folder with tiny models; takes about a minute on two cores. A failed
+# check is shown with what was printed. The last line is "train: N passed, N failed"; the exit
+# status is 0 if every check passed.
 
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
 faulty=$(cd "${2:?folder of the fault-injecting programs}" && pwd) || exit 1
@@ -30,8 +32,8 @@ done
 
 # 20 steps of a model with dropout, five evaluations, in a few milliseconds.
 head -c 4000 "$shakespeare" >t.txt || exit 1
-tiny='--layers 1 --heads 2 --channels 16 --context 16 --batch 4 --steps 20 --warmup 5 --lr 1e-2 --dropout 0.1
-      --eval-every 5 --threads 1'
+tiny='--layers 1 --heads 2 --channels 16 --context 16 --batch 4 --steps 20 --warmup 5 --lr 1e-2
+      --dropout 0.1 --eval-every 5 --threads 1'
 
 # ---------------------------------------------------------------- checks
 
@@ -55,7 +57,8 @@ check() {
     verdict $? "$name"
 }
 
-# run STATUS NAME COMMAND...: the command ends with this status. Its output stays in stdout and stderr.
+# run STATUS NAME COMMAND...: the command ends with this status. Its output stays in
+# stdout and stderr.
 run() {
     want=$1 name=$2
     shift 2
@@ -97,8 +100,10 @@ remove() { rm -f "$1.bin" "$1.last.bin" "$1.tmp" "$1.lock" "$1.log"; }
 
 copy_files() { cp "$1.bin" "$2.bin" && cp "$1.last.bin" "$2.last.bin"; }
 
-# A log without what may differ between a run and the same run in pieces.
-plain_log() { grep -v '^{"folio"' "$1" | sed -E 's/"(seconds|tokens_per_second)":[0-9.e+-]+,?//g; s/,}/}/'; }
+# A log without the fields that may differ between a run and the same run in pieces.
+plain_log() {
+    grep -v '^{"folio"' "$1" | sed -E 's/"(seconds|tokens_per_second)":[0-9.e+-]+,?//g; s/,}/}/'
+}
 
 same_logs() {
     plain_log "$1" >first.log
@@ -121,36 +126,44 @@ same_bytes() {
     for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         remove a
         run 0 "stopped at $k" ./train t.txt $tiny --out a.bin --log a.log --stop-at $k
-        [ $k = 20 ] || says "stopped at $k" 'go on with: ./train t.txt --resume --out a.bin --log a.log --threads 1'
+        [ $k = 20 ] || says "stopped at $k" \
+            'go on with: ./train t.txt --resume --out a.bin --log a.log --threads 1'
         run 0 "stopped at $k, resumed" ./train t.txt $tiny --resume --out a.bin --log a.log
         check "stopped at $k, resumed: same files" same_files a ref
         check "stopped at $k, resumed: same log" same_logs a.log ref.log
     done
 
     remove a
-    for k in 3 8 9 15; do ./train t.txt --quiet $tiny --out a.bin --log a.log --resume --stop-at $k; done
+    for k in 3 8 9 15; do
+        ./train t.txt --quiet $tiny --out a.bin --log a.log --resume --stop-at $k
+    done
     run 0 'in five pieces' ./train t.txt --resume --out a.bin --log a.log
     check 'in five pieces: same files' same_files a ref
     check 'in five pieces: same log' same_logs a.log ref.log
 
-    for how in '--threads 2' '--threads 3' '--threads 7' '--slice 1' '--slice 2' '--slice 3' '--slice 100' \
-               '--threads 3 --slice 1' '--save-every 1' '--sample-every 3'; do
+    for how in '--threads 2' '--threads 3' '--threads 7' '--slice 1' '--slice 2' '--slice 3' \
+               '--slice 100' '--threads 3 --slice 1' '--save-every 1' '--sample-every 3'; do
         run 0 "$how" ./train t.txt $tiny $how --out a.bin --overwrite
         check "$how: same files" same_files a ref
     done
-    run 0 'OMP_NUM_THREADS' env OMP_NUM_THREADS=1 ./train t.txt ${tiny%--threads 1} --out a.bin --overwrite
+    run 0 'OMP_NUM_THREADS' env OMP_NUM_THREADS=1 ./train t.txt ${tiny%--threads 1} --out a.bin \
+        --overwrite
     says 'OMP_NUM_THREADS' ', 1 thread,'
     check 'OMP_NUM_THREADS: same files' same_files a ref
-    run 0 'OMP_NUM_THREADS=7' env OMP_NUM_THREADS=7 ./train t.txt ${tiny%--threads 1} --out a.bin --overwrite
+    run 0 'OMP_NUM_THREADS=7' env OMP_NUM_THREADS=7 ./train t.txt ${tiny%--threads 1} --out a.bin \
+        --overwrite
     check 'OMP_NUM_THREADS=7: same files' same_files a ref
 }
 
-# Biases, the other GELU, random evaluation batches, another schedule, no clipping; windows of two lengths.
+# Biases, the other GELU, random evaluation batches, another schedule, no clipping;
+# windows of two lengths.
 same_bytes_otherwise() {
-    other="$tiny --layers 2 --bias on --gelu tanh --eval-batches 2 --schedule linear --clip 0 --separator off --batch 5"
+    other="$tiny --layers 2 --bias on --gelu tanh --eval-batches 2 --schedule linear --clip 0
+           --separator off --batch 5"
     run 0 'other settings' ./train t.txt $other --out b.bin --slice 5
     remove a
-    run 0 'other settings, stopped' ./train t.txt $other --out a.bin --slice 2 --threads 2 --stop-at 12
+    run 0 'other settings, stopped' ./train t.txt $other --out a.bin --slice 2 --threads 2 \
+        --stop-at 12
     run 0 'other settings, resumed' ./train t.txt --resume --out a.bin --slice 3 --threads 3
     check 'other settings: same files' same_files a b
     run 0 'the default seed' ./train t.txt $tiny --seed 1 --out b.bin --overwrite
@@ -172,9 +185,10 @@ same_bytes_isa() {
 
 # ---------------------------------------------------------------- the log
 
-json_line='^\{"[a-z_]+":([0-9.e+-]+|"[^"]*"|\[[^]]*\])(,"[a-z_]+":([0-9.e+-]+|"[^"]*"|\[("([^"\\]|\\.)*",?)*\]))*\}$'
-step_line='^\{"step":[0-9]+,"seconds":[0-9.]+,"tokens":[0-9]+,"loss":[0-9.]+,"lr":[0-9.e-]+,"grad_norm":[0-9.]+,'
-step_line=$step_line'"tokens_per_second":[0-9.]+(,"val_loss":[0-9.]+)?\}$'
+json_line='^\{"[a-z_]+":([0-9.e+-]+|"[^"]*"|\[[^]]*\])'
+json_line=$json_line'(,"[a-z_]+":([0-9.e+-]+|"[^"]*"|\[("([^"\\]|\\.)*",?)*\]))*\}$'
+step_line='^\{"step":[0-9]+,"seconds":[0-9.]+,"tokens":[0-9]+,"loss":[0-9.]+,"lr":[0-9.e-]+,'
+step_line=$step_line'"grad_norm":[0-9.]+,"tokens_per_second":[0-9.]+(,"val_loss":[0-9.]+)?\}$'
 
 log_lines() {
     check 'log: every line is JSON' not grep -E -v -e "$json_line" ref.log
@@ -183,12 +197,14 @@ log_lines() {
     check 'log: machine and commit' grep -E '"commit":"[^"]+","machine":"[^"]+"' ref.log
     check 'log: step 0 has val_loss alone' grep -E '^\{"step":0,"val_loss":[0-9.]+\}$' ref.log
     check 'log: all keys' [ "$(grep -E -c -e "$step_line" ref.log)" = 20 ]
-    check 'log: steps 0 to 20 in order' [ "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' ref.log | xargs)" \
+    check 'log: steps 0 to 20 in order' [ \
+        "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' ref.log | xargs)" \
         = '0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20' ]
-    check 'log: val_loss where evaluated' [ "$(sed -n 's/^{"step":\([0-9]*\),.*val_loss.*/\1/p' ref.log | xargs)" \
-        = '0 5 10 15 20' ]
+    check 'log: val_loss where evaluated' [ \
+        "$(sed -n 's/^{"step":\([0-9]*\),.*val_loss.*/\1/p' ref.log | xargs)" = '0 5 10 15 20' ]
     check 'log: 64 tokens a step' [ "$(grep -c '"step":20,.*"tokens":1280,' ref.log)" = 1 ]
-    check 'log: seconds do not fall' sh -c "sed -n 's/.*\"seconds\":\([0-9.]*\).*/\1/p' ref.log | sort -c -n"
+    check 'log: seconds do not fall' sh -c \
+        "sed -n 's/.*\"seconds\":\([0-9.]*\).*/\1/p' ref.log | sort -c -n"
     check 'log: warm-up' grep -E '^\{"step":1,.*"lr":0.00166666667,' ref.log
     check 'log: the peak' grep -E '^\{"step":6,.*"lr":0.01,' ref.log
 
@@ -199,7 +215,7 @@ log_lines() {
     { cat b.log; tail -n 1 a.log | sed 's/"step":10/"step":11/'; printf '{"step":12,"sec'; } >a.log
     run 0 'log: resumed' ./train t.txt --resume --out a.bin --log a.log
     check 'log: cut back and continued' same_logs a.log ref.log
-    check 'log: seconds go on' grep -E '^\{"step":11,"seconds":7000\.' a.log
+    check 'log: seconds continue' grep -E '^\{"step":11,"seconds":7000\.' a.log
     check 'log: the surroundings of both starts' [ "$(grep -c '^{"folio"' a.log)" = 2 ]
     check 'log: the second start' grep -F '"from_step":10,' a.log
 
@@ -214,9 +230,11 @@ log_lines() {
     check 'a log replaced' [ "$(grep -c '^{"folio"' b.log)" = 1 ]
     remove b
     cp ref.log b.log
-    run 0 'a log of a run that starts at step 0' ./train t.txt $tiny --out b.bin --log b.log --resume
+    run 0 'a log of a run that starts at step 0' ./train t.txt $tiny --out b.bin --log b.log \
+        --resume
     check 'a log of a run that starts at step 0' same_logs b.log ref.log
-    run 1 'a log in a folder that is not there' ./train t.txt $tiny --out b.bin --overwrite --log nowhere/b.log
+    run 1 'a log in a folder that is not there' ./train t.txt $tiny --out b.bin --overwrite \
+        --log nowhere/b.log
     check 'a log in a folder that is not there: before training' not grep '^step' stderr
     run 1 'a log that is a folder' ./train t.txt $tiny --out b.bin --overwrite --log "$work"
 }
@@ -232,17 +250,19 @@ resume_rules() {
     head -c 3999 t.txt >other.txt
     run 2 'another text' ./train other.txt --resume --out a.bin
     says 'another text' '--init-from'
-    for again in '--lr 2e-2' '--batch 5' '--layers 2' '--heads 1' '--dropout 0' '--seed 2' '--schedule linear' \
-                 '--eval-every 6' '--val-fraction 0.2' '--bytes' '--separator off' '--steps 19' '--gelu tanh' \
-                 '--bias on' '--preset quick' '--context 8' '--warmup 6' '--clip 2' '--eval-batches 1'; do
+    for again in '--lr 2e-2' '--batch 5' '--layers 2' '--heads 1' '--dropout 0' '--seed 2' \
+                 '--schedule linear' '--eval-every 6' '--val-fraction 0.2' '--bytes' \
+                 '--separator off' '--steps 19' '--gelu tanh' '--bias on' '--preset quick' \
+                 '--context 8' '--warmup 6' '--clip 2' '--eval-batches 1'; do
         run 2 "resumed with $again" ./train t.txt --resume --out a.bin $again
         says "resumed with $again" "a.last.bin has"
     done
     check 'disagreement leaves the files' same_files a half
-    run 0 'the same setting, written otherwise' ./train t.txt --resume --out a.bin --lr 0.01 --steps 2e1 --dropout .1
+    run 0 'the same setting, written otherwise' ./train t.txt --resume --out a.bin --lr 0.01 \
+        --steps 2e1 --dropout .1
     check 'the same setting, written otherwise' same_files a ref
-    for allowed in '--threads 2' '--slice 1' '--log x.log' '--save-every 2' '--sample-every 7' '--patience 9' \
-                   '--stop-at 15' '--json' '--overwrite'; do
+    for allowed in '--threads 2' '--slice 1' '--log x.log' '--save-every 2' '--sample-every 7' \
+                   '--patience 9' '--stop-at 15' '--json' '--overwrite'; do
         copy_files half a
         run 0 "resumed with $allowed" ./train t.txt --resume --out a.bin $allowed
     done
@@ -284,14 +304,16 @@ resume_rules() {
 missing_best() {
     remove a
     cp half.last.bin a.last.bin
-    run 0 'NAME.bin is missing, and is the last step' ./train t.txt --resume --out a.bin --stop-at 11
+    run 0 'NAME.bin is missing, and is the last step' ./train t.txt --resume --out a.bin \
+        --stop-at 11
     check 'NAME.bin is missing, and is the last step: written again' cmp half.bin a.bin
     run 0 'NAME.bin is missing: resumed to the end' ./train t.txt --resume --out a.bin
     check 'NAME.bin is missing: same files' same_files a ref
     remove a
     ./train t.txt --quiet $tiny --out a.bin --stop-at 12
     rm a.bin
-    run 0 'NAME.bin is missing, and was an earlier step' ./train t.txt --resume --out a.bin --stop-at 13
+    run 0 'NAME.bin is missing, and was an earlier step' ./train t.txt --resume --out a.bin \
+        --stop-at 13
     says 'NAME.bin is missing, and was an earlier step' 'a.bin'
     check 'NAME.bin is missing, and was an earlier step: sound' ./inspect a.bin --verify
     check 'NAME.bin is missing, and was an earlier step: the next best one' \
@@ -326,12 +348,13 @@ in_the_way() {
 # ---------------------------------------------------------------- signals, locks, kills
 
 # A run of some seconds, in the background; $1 is its name, the rest its options.
-long='--layers 1 --heads 2 --channels 32 --context 32 --batch 8 --steps 600 --eval-every 100 --dropout 0.1
-      --threads 1'
+long='--layers 1 --heads 2 --channels 32 --context 32 --batch 8 --steps 600 --eval-every 100
+      --dropout 0.1 --threads 1'
 start_long() {
     long_name=$1
     shift
-    ./train t.txt $long --out $long_name.bin --log $long_name.log --resume "$@" >/dev/null 2>$long_name.err &
+    ./train t.txt $long --out $long_name.bin --log $long_name.log --resume "$@" >/dev/null \
+        2>$long_name.err &
     running=$!
 }
 
@@ -342,10 +365,12 @@ end_long() {
     running=
 }
 
-# The same without an accident: long.
-whole_long_run() { [ -e long.bin ] || run 0 'the long run' ./train t.txt $long --out long.bin --log long.log; }
+# The same, undisturbed: long.
+whole_long_run() {
+    [ -e long.bin ] || run 0 'the long run' ./train t.txt $long --out long.bin --log long.log
+}
 
-# Kills the run again and again; every piece gets a little further.
+# Kills the run many times; every piece gets a little further.
 killed_runs() {
     whole_long_run
     for k in 40 130 131 350 520; do
@@ -368,7 +393,7 @@ killed_runs() {
 # An ignored signal stays ignored in every child; a shell in the background ignores SIGINT.
 ignores() { sh -c "kill -$1 \$\$; exit 3" 2>/dev/null; [ $? -eq 3 ]; }
 
-# signalled NAME STATUS STEP: the long run in the foreground, a signal from behind.
+# signalled NAME STATUS STEP: the long run in the foreground, the signal from the background.
 signalled() {
     if ignores "$1"; then
         echo "train.sh: SIG$1 is ignored here, so it is not tested"
@@ -378,7 +403,8 @@ signalled() {
         wait_for sig.log "$3"
         kill -"$1" "$(cat sig.pid)"
     ) &
-    sh -c 'echo $$ >sig.pid; exec ./train t.txt '"$(echo $long)"' --out sig.bin --log sig.log --resume' 2>stderr
+    sh -c 'echo $$ >sig.pid; exec ./train t.txt '"$(echo $long)"' --resume \
+        --out sig.bin --log sig.log' 2>stderr
     got=$?
     [ $got -eq "$2" ]
     verdict $? "SIG$1: exit status $got, expected $2"
@@ -402,15 +428,15 @@ signals() {
     start_nohup
 }
 
-# In its first step the run is stopped, so that both signals wait for it and none can be early or late. It goes on into
-# the one handler and, before its slice ends and anything is saved, into the other.
+# The run is stopped in its first step, so that both signals are pending and neither can be early or
+# late. It continues in one handler and, before its slice ends and anything is saved, in the other.
 two_signals() {
     if ignores HUP; then
         echo 'train.sh: SIGHUP is ignored here, so two signals are not tested'
         return
     fi
-    ./train t.txt --layers 2 --channels 256 --context 256 --batch 64 --slice 64 --threads 1 --val-fraction 0 \
-        --out two.bin --log two.log 2>two.err &
+    ./train t.txt --layers 2 --channels 256 --context 256 --batch 64 --slice 64 --threads 1 \
+        --val-fraction 0 --out two.bin --log two.log 2>two.err &
     running=$!
     tries=0
     until [ -s two.log ] || [ $tries -gt 500 ]; do
@@ -463,8 +489,8 @@ locks() {
     check 'the first trainer leaves no lock' absent busy.lock
 }
 
-# killed_before N OPTION...: false if a run to k.bin has fewer than N file operations. The braces keep what the shell
-# says about the kill off the screen.
+# killed_before N OPTION...: false if a run to k.bin has fewer than N file operations. The braces
+# hide the shell's message about the kill.
 killed_before() {
     at=$1
     shift
@@ -492,7 +518,8 @@ kill_at_every_operation() {
     check "$n operations" [ $n -gt 50 ]
 }
 
-# The same where an earlier run's files are replaced: either both are still there, or both belong to the new run.
+# The same where an earlier run's files are replaced: either both are still there, or
+# both belong to the new run.
 kill_while_overwriting() {
     n=1
     kept=0
@@ -505,7 +532,8 @@ kill_while_overwriting() {
         else
             sound k.bin k.last.bin
             verdict $? "killed before operation $n while overwriting: the files are sound"
-            ./train t.txt $tiny --resume --out k.bin --stop-at 4 >stdout 2>stderr && ! cmp -s k.bin old.bin
+            ./train t.txt $tiny --resume --out k.bin --stop-at 4 >stdout 2>stderr &&
+                ! cmp -s k.bin old.bin
             verdict $? "killed before operation $n while overwriting: both files are new"
             ./train t.txt $tiny --resume --out k.bin >stdout 2>stderr && same_files k ref
             verdict $? "killed before operation $n while overwriting: resumed"
@@ -518,7 +546,7 @@ kill_while_overwriting() {
 
 # ---------------------------------------------------------------- failing calls
 
-# Calls of $1 that the run behind it makes.
+# The number of calls of $1 in the run given after it.
 calls() {
     rm -f counts
     op=$1
@@ -527,11 +555,12 @@ calls() {
     sed -n "s/^$op //p" counts
 }
 
-# fault OP N MODE: resumes the half-way run with one fault. In got: its status.
+# fault OP N MODE: resumes the half-way run with one fault. Sets got to its status.
 fault() {
     remove f
     copy_files half f
-    env FAULT=$1:$2:$3 ./faulty_train t.txt --resume --save-every 4 --threads 1 --out f.bin >stdout 2>stderr
+    env FAULT=$1:$2:$3 ./faulty_train t.txt --resume --save-every 4 --threads 1 --out f.bin \
+        >stdout 2>stderr
     got=$?
 }
 
@@ -542,9 +571,10 @@ after_fault() {
     grep -q '^train: ' stderr && sound f.bin f.last.bin
 }
 
-# Steps, evaluations, samples and saves ask for no memory.
+# Steps, evaluations, samples and saves allocate no memory.
 no_memory() {
-    saving="./faulty_train t.txt $tiny --save-every 2 --sample-every 4 --log a.log --out a.bin --overwrite"
+    saving="./faulty_train t.txt $tiny --save-every 2 --sample-every 4
+            --log a.log --out a.bin --overwrite"
     few=$(calls malloc $saving --steps 5)
     many=$(calls malloc $saving --steps 60)
     check "memory is asked for $few times" [ "$few" -gt 10 ]
@@ -591,14 +621,14 @@ failing_calls() {
         done
     done
 
-    # A save that fails is one line, and the next one makes up for it.
+    # A save that fails prints one line, and the next one replaces it.
     fault write 2 once
     check 'one save fails: one line' [ "$(grep -c '^train: ' stderr)" = 1 ]
     says 'one save fails' 'f.tmp'
     check 'one save fails: the end is saved' cmp f.last.bin ref.last.bin
 }
 
-# The log fails: training goes on, the status tells.
+# The log fails: training continues, the status is 1.
 failing_log() {
     remove a
     if [ -c /dev/full ]; then
@@ -609,8 +639,8 @@ failing_log() {
     remove a
     count=$(calls close ./faulty_train t.txt $tiny --out a.bin --log a.log)
     remove a
-    run 1 'a log that cannot be closed' env FAULT=close:$((count - 1)) ./faulty_train t.txt $tiny --out a.bin \
-        --log a.log
+    run 1 'a log that cannot be closed' env FAULT=close:$((count - 1)) ./faulty_train t.txt $tiny \
+        --out a.bin --log a.log
     check 'a log that cannot be closed: same files' same_files a ref
     remove a
     count=$(calls write ./faulty_train t.txt $tiny --out a.bin --log a.log)
@@ -618,7 +648,8 @@ failing_log() {
     n=2
     while [ $n -le 12 ]; do
         remove a
-        run 1 "log: write $n fails" env FAULT=write:$n ./faulty_train t.txt $tiny --out a.bin --log a.log
+        run 1 "log: write $n fails" env FAULT=write:$n ./faulty_train t.txt $tiny --out a.bin \
+            --log a.log
         check "log: write $n fails: same weights" same_files a ref
         n=$((n + 5))
     done
@@ -654,11 +685,12 @@ places() {
     check 'a link that is replaced: its target stays' cmp target.bin ref.bin
 }
 
-# A disk without room: each save is one line, the old files stay, the status is 1.
+# A full disk: each save prints one line, the old files stay, the status is 1.
 full_disk() {
     remove a
     copy_files old a
-    run 1 'files limited to a few KB' sh -c "ulimit -f 8 && exec ./train t.txt $(echo $tiny) --out a.bin --overwrite"
+    run 1 'files limited to a few KB' sh -c \
+        "ulimit -f 8 && exec ./train t.txt $(echo $tiny) --out a.bin --overwrite"
     check 'files limited to a few KB: the old ones stay' same_files a old
     check 'files limited to a few KB: nothing is left behind' absent a.tmp a.lock
     check 'files limited to a few KB: it trains to the end' grep '^step *20/20' stderr
@@ -708,17 +740,21 @@ texts() {
     printf 'abcabcabcabcabcabcabcabc' >small.txt
     trains 'shorter than the context' small.txt $short
     says 'shorter than the context' 'context 64 reduced to 20'
-    run 0 'shorter than the context: resumed' ./train small.txt $short --resume --steps 9 --out x.bin
+    run 0 'shorter than the context: resumed' ./train small.txt $short --resume --steps 9 \
+        --out x.bin
     remove x
-    run 3 'shorter than a context that was asked for' ./train small.txt $short --context 64 --out x.bin
+    run 3 'shorter than a context that was asked for' ./train small.txt $short --context 64 \
+        --out x.bin
     says 'shorter than a context that was asked for' '21 characters'
     says 'shorter than a context that was asked for' '20, not 64'
     run 3 'one more than the longest context' ./train small.txt $short --context 21 --out x.bin
     trains 'the longest context' small.txt $short --context 20
     trains 'a validation part of one character' small.txt $short --val-fraction 0.01
     says 'a validation part of one character' 'no validation part'
-    run 3 'a training part of one character' ./train small.txt $short --val-fraction 0.95 --out y.bin
-    check 'a training part of one character: nothing is left behind' absent y.bin y.last.bin y.lock y.tmp
+    run 3 'a training part of one character' ./train small.txt $short --val-fraction 0.95 \
+        --out y.bin
+    check 'a training part of one character: nothing is left behind' absent y.bin y.last.bin \
+        y.lock y.tmp
 
     tail -c 5000 ref.last.bin >binary.bin
     run 3 'a binary file' ./train binary.bin $short --out y.bin
@@ -743,17 +779,19 @@ texts() {
 
 # No validation part: NAME.bin holds the last weights.
 no_validation() {
-    run 0 'no validation part' ./train t.txt $tiny --val-fraction 0 --out v.bin --log v.log --json --save-every 6
+    run 0 'no validation part' ./train t.txt $tiny --val-fraction 0 --out v.bin --log v.log --json \
+        --save-every 6
     says 'no validation part' 'no validation part'
     check 'no validation part: no loss of it' grep '"val_loss":null,"best_step":0,' stdout
     check 'no validation part: none in the log' not grep val_loss v.log
     remove a
-    run 0 'no validation part, stopped' ./train t.txt $tiny --val-fraction 0 --out a.bin --log a.log --stop-at 7
+    run 0 'no validation part, stopped' ./train t.txt $tiny --val-fraction 0 --out a.bin \
+        --log a.log --stop-at 7
     run 0 'no validation part, resumed' ./train t.txt --resume --out a.bin --log a.log
     check 'no validation part: same files' same_files a v
     check 'no validation part: same log' same_logs a.log v.log
-    check 'no validation part: both hold step 20' sh -c 'for f in v.bin v.last.bin; do ./inspect $f; done |
-        grep -c "step 20" | grep -q 2'
+    check 'no validation part: both hold step 20' sh -c \
+        'for f in v.bin v.last.bin; do ./inspect $f; done | grep -c "step 20" | grep -q 2'
     run 0 'no validation part, finished' ./train t.txt --resume --out a.bin
     says 'no validation part, finished' 'finished'
 }
@@ -777,7 +815,7 @@ names_of_texts() {
     run 1 'a folder' ./train sub $tiny --out y.bin
     check 'a text that is not there: no lock stays' absent y.lock y.bin
 
-    # The command that is printed works as it stands, whatever the names.
+    # The printed command works as it is, whatever the names.
     cp t.txt "it's a b.txt"
     cp t.txt ./-x.txt
     for text in "it's a b.txt" -x.txt; do
@@ -792,45 +830,51 @@ names_of_texts() {
 # ---------------------------------------------------------------- numbers
 
 numbers() {
-    for wrong in '--steps 1e9x' '--steps 0' '--lr nan' '--lr -1' '--lr inf' '--temperature nan' '--batch 0' \
-                 '--batch 1.5' '--dropout 1' '--dropout -0.1' '--context 65537' '--heads 0' '--heads 3' \
-                 '--val-fraction 1' '--seed 9999999999999999999' '--beta2 1' '--schedule wds' '--preset fast' \
-                 '--eval-every 0' '--threads 0' '--isa none'; do
+    for wrong in '--steps 1e9x' '--steps 0' '--lr nan' '--lr -1' '--lr inf' '--temperature nan' \
+                 '--batch 0' '--batch 1.5' '--dropout 1' '--dropout -0.1' '--context 65537' \
+                 '--heads 0' '--heads 3' '--val-fraction 1' '--seed 9999999999999999999' \
+                 '--beta2 1' '--schedule wds' '--preset fast' '--eval-every 0' '--threads 0' \
+                 '--isa none'; do
         run 2 "$wrong" ./train t.txt $tiny --out n.bin $wrong
         word=${wrong%% *}
         says "$wrong" "${word#--}"
     done
-    run 0 'a rate that float can hardly write' ./train t.txt $tiny --lr 1e-42 --min-lr 1e-44 --warmup 0 --out n.bin
+    run 0 'a rate that float can hardly write' ./train t.txt $tiny --lr 1e-42 --min-lr 1e-44 \
+        --warmup 0 --out n.bin
     check 'a rate that float can hardly write: sound files' sound n.bin n.last.bin
     remove n
-    run 1 'more memory than there is' ./train t.txt --layers 1000 --heads 1024 --channels 65536 --out n.bin
+    run 1 'more memory than there is' ./train t.txt --layers 1000 --heads 1024 --channels 65536 \
+        --out n.bin
     says 'more memory than there is' 'MB of memory'
-    run 1 'a batch larger than memory' ./train t.txt $tiny --batch 1e6 --context 3000 --slice 1e6 --out n.bin
+    run 1 'a batch larger than memory' ./train t.txt $tiny --batch 1e6 --context 3000 --slice 1e6 \
+        --out n.bin
     check 'nothing is left behind' absent n.bin n.last.bin n.lock n.tmp
 }
 
 # Exit 5; what was saved before stays.
 divergence() {
-    run 5 'a rate of 1e6' ./train t.txt $tiny --lr 1e6 --warmup 0 --clip 0 --layers 4 --steps 400 --save-every 1 \
-        --out d.bin --log d.log
+    run 5 'a rate of 1e6' ./train t.txt $tiny --lr 1e6 --warmup 0 --clip 0 --layers 4 --steps 400 \
+        --save-every 1 --out d.bin --log d.log
     says 'a rate of 1e6' 'no longer a number'
     check 'a rate of 1e6: sound files' sound d.bin d.last.bin
     check 'a rate of 1e6: no lock stays' absent d.lock d.tmp
-    # The second update multiplies the weights by 1e12 once more, and no loss is computed after it.
+    # The second update multiplies the weights by 1e12 again, and no loss is computed after it.
     for steps in 2 400; do
         copy_files half a
-        run 5 "diverged in $steps steps, nothing saved" ./train t.txt $tiny --lr 1e6 --min-lr 1e6 --warmup 0 \
-            --weight-decay 1e6 --steps $steps --val-fraction 0 --out a.bin --overwrite
+        run 5 "diverged in $steps steps, nothing saved" ./train t.txt $tiny --lr 1e6 --min-lr 1e6 \
+            --warmup 0 --weight-decay 1e6 --steps $steps --val-fraction 0 --out a.bin --overwrite
         check "diverged in $steps steps, nothing saved: the old files stay" same_files a half
     done
 }
 
 # ---------------------------------------------------------------- output
 
-# The phases make the whole, and those that surely took time show it.
+# The phases add up to the whole, and those that certainly took time show it.
 profile_adds_up() {
-    awk '/^where / { whole = $2 } / s +[01]\.[0-9]+$/ { seconds += $(NF - 2); share += $NF; some += $NF > 0 }
-         END { exit !(some >= 6 && share > 0.999 && share < 1.001 && seconds > whole - 0.1 && seconds < whole + 0.1) }' stderr
+    awk '/^where / { whole = $2 }
+         / s +[01]\.[0-9]+$/ { seconds += $(NF - 2); share += $NF; some += $NF > 0 }
+         END { exit !(some >= 6 && share > 0.999 && share < 1.001 &&
+                      seconds > whole - 0.1 && seconds < whole + 0.1) }' stderr
 }
 
 output() {
@@ -842,12 +886,14 @@ output() {
     remove e
     run 0 '--json' ./train t.txt $tiny --out o.bin --json
     check '--json: one line' [ "$(wc -l <stdout | tr -d ' ')" = 1 ]
-    keys='"seconds":[0-9.]+,"train_loss":[0-9.]+,"val_loss":[0-9.]+,"best_step":[0-9]+,"best_val_loss":[0-9.]+'
-    check '--json: the keys' grep -E '^\{"steps":20,'"$keys"',"parameters":[0-9]+,"checkpoint":"o.bin"\}$' stdout
-    check 'no carriage return where no terminal is' [ "$(tr -dc '\r\033' <stderr | wc -c | tr -d ' ')" = 0 ]
-    check 'a line an evaluation' [ "$(grep -c '^step ' stderr)" = 5 ]
-    for word in 't.txt' '4000 characters' '53 symbols' 'training 3600, validation 400' '1 layers' 'parameters' \
-                'MFLOP' 'MB of memory' '1 thread'; do
+    keys='"seconds":[0-9.]+,"train_loss":[0-9.]+,"val_loss":[0-9.]+,"best_step":[0-9]+'
+    keys=$keys',"best_val_loss":[0-9.]+,"parameters":[0-9]+'
+    check '--json: the keys' grep -E '^\{"steps":20,'"$keys"',"checkpoint":"o.bin"\}$' stdout
+    check 'no carriage return without a terminal' [ \
+        "$(tr -dc '\r\033' <stderr | wc -c | tr -d ' ')" = 0 ]
+    check 'one line per evaluation' [ "$(grep -c '^step ' stderr)" = 5 ]
+    for word in 't.txt' '4000 characters' '53 symbols' 'training 3600, validation 400' '1 layers' \
+                'parameters' 'MFLOP' 'MB of memory' '1 thread'; do
         says 'the header' "$word"
     done
     run 0 'without --json' ./train t.txt $tiny --out o.bin --overwrite
@@ -871,8 +917,8 @@ output() {
     fi
     remove o
     { ./train t.txt $tiny --out o.bin 2>&1; echo $? >status; } | head -n 1 >/dev/null
-    check 'nobody reads the messages: trained all the same' [ "$(cat status)" = 0 ]
-    check 'nobody reads the messages: same files' same_files o ref
+    check 'the messages have no reader: trained anyway' [ "$(cat status)" = 0 ]
+    check 'the messages have no reader: same files' same_files o ref
     ./train t.txt $tiny --out o.bin --overwrite 2>&-
     verdict $? 'a closed stderr'
     check 'a closed stderr: same files' same_files o ref
@@ -883,7 +929,8 @@ output() {
 evaluations() {
     still='--lr 0 --min-lr 0 --eval-every 2 --dropout 0'
     run 0 'no improvement' ./train t.txt $tiny $still --out e.bin --json
-    check 'no improvement: one note' [ "$(grep -c 'no improvement for 5 evaluations; e.bin holds step 2$' stderr)" = 1 ]
+    check 'no improvement: one note' [ \
+        "$(grep -c 'no improvement for 5 evaluations; e.bin holds step 2$' stderr)" = 1 ]
     check 'no improvement: the best step' grep '"best_step":2,' stdout
     check 'no improvement: NAME.bin holds it' sh -c './inspect e.bin | grep -q "step 2;"'
     check 'no improvement: all steps' grep '"steps":20,' stdout
@@ -892,20 +939,23 @@ evaluations() {
     says '--patience' '3 evaluations without improvement'
     run 0 '--patience, resumed without it' ./train t.txt --resume --out e.bin --json
     check '--patience, resumed without it: to the end' grep '"steps":20,' stdout
-    run 0 'evaluations rarer than steps' ./train t.txt $tiny --eval-every 1000 --save-every 1e6 --out e.bin \
-        --overwrite --log e.log
+    run 0 'evaluations rarer than steps' ./train t.txt $tiny --eval-every 1000 --save-every 1e6 \
+        --out e.bin --overwrite --log e.log
     check 'evaluations rarer than steps: at the ends' [ "$(grep -c val_loss e.log)" = 2 ]
     run 0 '--eval-batches' ./train t.txt $tiny --eval-batches 3 --out e.bin --overwrite --json
-    check '--eval-batches: another estimate' [ "$(sed 's/.*"val_loss":\([^,]*\),.*/\1/' stdout)" != \
+    check '--eval-batches: another estimate' [ \
+        "$(sed 's/.*"val_loss":\([^,]*\),.*/\1/' stdout)" != \
         "$(./inspect ref.bin --json | sed 's/.*"val_loss":\([0-9.]*\)}\].*/\1/')" ]
     run 0 '--sample-every' ./train t.txt $tiny --sample-every 10 --out e.bin --overwrite
     check '--sample-every: two samples of 200 characters' sh -c \
-        'n=$(grep -v -E "^(text|model|training|machine|note|step|e\.bin|   )" stderr | wc -c); [ $n -gt 380 ]'
+        'n=$(grep -v -E "^(text|model|training|machine|note|step|e\.bin|   )" stderr | wc -c)
+         [ $n -gt 380 ]'
     run 0 'a long warm-up' ./train t.txt $tiny --warmup 99 --out e.bin --overwrite --log w.log
     says 'a long warm-up' 'lasts for the whole run'
     check 'a long warm-up: the rate of the last step' grep -E '^\{"step":20,.*"lr":0.002,' w.log
     check 'the validation loss is that of ./eval' sh -c './eval ref.bin t.txt --json --quiet |
-        sed "s/,.*//; s/.*://" >a; ./inspect ref.bin --json | sed "s/.*\"val_loss\":\([0-9.]*\)}\].*/\1/" >b
+        sed "s/,.*//; s/.*://" >a; ./inspect ref.bin --json |
+            sed "s/.*\"val_loss\":\([0-9.]*\)}\].*/\1/" >b
         xargs <<END | awk "{ exit (\$1 - \$2) ^ 2 > 1e-12 }"
 $(cat a b)
 END'
@@ -918,13 +968,13 @@ modern_groups='' minutes_groups='' fault_groups='' text_groups=''
 . "$tests/train_minutes.sh"
 . "$tests/train_faults.sh"
 . "$tests/train_texts.sh"
-groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best in_the_way
-    killed_runs signals locks kill_at_every_operation kill_while_overwriting
+groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best
+    in_the_way killed_runs signals locks kill_at_every_operation kill_while_overwriting
     no_memory failing_calls failing_log places full_disk
     texts no_validation names_of_texts numbers divergence output evaluations'
 groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups"
 
-# A whole run, the same half way, and one that is not the same; every group compares with these.
+# A whole run, the same stopped half way, and a different one; every group compares with these.
 run 0 'a plain run' ./train t.txt $tiny --out ref.bin --log ref.log --json
 run 0 'half a run' ./train t.txt $tiny --out half.bin --stop-at 10
 run 0 'another seed' ./train t.txt $tiny --seed 2 --out old.bin

@@ -1,14 +1,16 @@
 #!/bin/sh
-# train_faults.sh: more groups for train.sh: calls that fail in every program, power cuts, signals, odd paths, old files.
+# train_faults.sh: more groups for train.sh: calls that fail in every program, power cuts,
+# signals, odd paths, old files.
 #
-#     . "$tests/train_faults.sh"      in train.sh, before its list of groups, which ends with $fault_groups
+#     . "$tests/train_faults.sh"    in train.sh, before its list of groups, with $fault_groups
 #
 # Needs train.sh's functions, its $tiny, $tests and $shakespeare, and the runs ref and half.
 # shellcheck disable=SC2034,SC2154
 
 # ---------------------------------------------------------------- calls that fail
 
-# A program frees and closes what it took, whatever failed: as the last run with FAULT_COUNT=left says.
+# A program frees and closes everything, whatever failed: according to the last run with
+# FAULT_COUNT=left.
 balanced() {
     held=
     while read -r kind number; do
@@ -27,9 +29,9 @@ one_line() {
     return 1
 }
 
-# survives PROGRAM FAULT COMMAND...: the command gives what it gives without the fault, which stands in want.out, or
-# ends with status 1 and one line. A second checkpoint that eval cannot read at first is a text to it, and no good one.
-# The input is the file input.
+# survives PROGRAM FAULT COMMAND...: the command prints the same as without the fault (want.out), or
+# ends with status 1 and one line. A second checkpoint that eval cannot read at first counts as a
+# text, and an ill-formed one. The input is the file input.
 survives() {
     program=$1 fault=$2
     shift 2
@@ -45,7 +47,8 @@ survives() {
     esac
 }
 
-# failing_reader PROGRAM OPTION...: each malloc, open, read and close of it fails once, and from then on.
+# failing_reader PROGRAM OPTION...: each malloc, open, read and close of it fails once,
+# and from then on.
 failing_reader() {
     program=$1
     shift
@@ -73,7 +76,8 @@ failing_readers() {
     head -c 120 t.txt >part.txt
     failing_reader inspect ref.last.bin --tensors --vocab --history --verify
     failing_reader sample ref.bin --length 20 --prompt 'I am' --samples 2 --top-p 0.9 $few
-    failing_reader sample ref.bin half.bin --prompt-file part.txt --stop xyz --length 3 --samples 3 --json --show-probs $few
+    failing_reader sample ref.bin half.bin --prompt-file part.txt --stop xyz --length 3 \
+        --samples 3 --json --show-probs $few
     failing_reader eval ref.bin part.txt $few
     failing_reader eval ref.bin half.bin part.txt --per-line --json $few
     printf 'I am\nand you\n' >input
@@ -81,8 +85,8 @@ failing_readers() {
     run 0 'a file that is read in pieces' env FAULT=read:2:short ./faulty_eval ref.bin part.txt $few
 }
 
-# failing_start NAME FAULTS OPTION...: a start has more to allocate and to read than a run that is resumed. Each call of
-# the FAULTS, op:mode, fails: what is left is sound, or nothing is.
+# failing_start NAME FAULTS OPTION...: a start allocates and reads more than a resumed run. Each
+# call of the FAULTS, op:mode, fails: the remaining files are sound, or there are none.
 failing_start() {
     began=$1 faults=$2
     shift 2
@@ -98,8 +102,8 @@ failing_start() {
         while [ $n -le "$count" ]; do
             absent f.bin f.last.bin || remove f
             : >left
-            FAULT=${fault%:*}:$n:${fault#*:} FAULT_COUNT=left ./faulty_train t.txt "$@" --out f.bin --quiet \
-                >stdout 2>stderr
+            FAULT=${fault%:*}:$n:${fault#*:} FAULT_COUNT=left ./faulty_train t.txt "$@" \
+                --out f.bin --quiet >stdout 2>stderr
             got=$?
             balanced && absent f.tmp f.lock && case $got in
             0) same_files f want ;;
@@ -115,25 +119,28 @@ failing_start() {
 failing_starts() {
     modern_run
     few="$tiny --steps 2 --warmup 1 --eval-every 2"
-    failing_start 'a start' 'malloc:once malloc:persist open:once read:once' $few --sample-every 2 --json
-    failing_start 'a modern start from weights' 'malloc:once' $few --init-from modern.bin --family qwen3 --optimizer muon --ema 0.9 \
-        --sampling epoch
+    failing_start 'a start' 'malloc:once malloc:persist open:once read:once' $few --sample-every 2 \
+        --json
+    failing_start 'a modern start from weights' 'malloc:once' $few --init-from modern.bin \
+        --family qwen3 --optimizer muon --ema 0.9 --sampling epoch
 }
 
 # ---------------------------------------------------------------- power cuts and signals
 
-# A power cut before each file operation: what was not flushed is lost, renames included.
+# A power cut before each file operation: everything that was not flushed is lost, renames included.
 power_cuts() {
     n=1
     while [ $n -lt 1000 ]; do
         remove k
         {
-            env FAULT=any:$n:cut ./faulty_train t.txt $tiny --out k.bin --quiet --save-every 7 >stdout 2>stderr
+            env FAULT=any:$n:cut ./faulty_train t.txt $tiny --out k.bin --quiet --save-every 7 \
+                >stdout 2>stderr
             [ $? -eq 137 ]
         } 2>/dev/null || break
         sound k.bin k.last.bin
         verdict $? "power cut before operation $n: the files are sound"
-        ./train t.txt $tiny --resume --out k.bin >stdout 2>stderr && same_files k ref && absent k.lock k.tmp
+        ./train t.txt $tiny --resume --out k.bin >stdout 2>stderr && same_files k ref &&
+            absent k.lock k.tmp
         verdict $? "power cut before operation $n: resumed"
         n=$((n + 3))
     done
@@ -147,23 +154,26 @@ terminated_at_every_operation() {
     while [ $n -lt 1000 ]; do
         remove k
         {
-            env FAULT=any:$n:term ./faulty_train t.txt $tiny --out k.bin --quiet --save-every 7 --log k.log >stdout 2>stderr
+            env FAULT=any:$n:term ./faulty_train t.txt $tiny --out k.bin --quiet --save-every 7 \
+                --log k.log >stdout 2>stderr
             [ $? -eq 143 ]
         } 2>/dev/null || break
-        ./train t.txt $tiny --resume --out k.bin --log k.log >stdout 2>stderr && same_files k ref && same_logs k.log ref.log
+        ./train t.txt $tiny --resume --out k.bin --log k.log >stdout 2>stderr &&
+            same_files k ref && same_logs k.log ref.log
         verdict $? "SIGTERM before operation $n: resumed"
         n=$((n + 5))
     done
     check "SIGTERM before $n operations" [ $n -gt 50 ]
 }
 
-# ---------------------------------------------------------------- what changes meanwhile
+# ---------------------------------------------------------------- files that change during a run
 
 # Readers see the old file or the new one, and a text that changes after the start has no effect.
 changes_meanwhile() {
     whole_long_run
     cp t.txt moving.txt
-    ./train moving.txt $long --out busy.bin --log busy.log --overwrite --save-every 4 >/dev/null 2>busy.err &
+    ./train moving.txt $long --out busy.bin --log busy.log --overwrite --save-every 4 >/dev/null \
+        2>busy.err &
     running=$!
     wait_for busy.log 101
     printf 'another text' >moving.txt
@@ -177,7 +187,8 @@ changes_meanwhile() {
     check "files replaced while they are read: $bad of $reads failed" [ $bad -eq 0 ]
     kill -TERM $running 2>/dev/null
     end_long
-    run 0 'a text that changes while it is trained on: resumed with the old one' ./train t.txt --resume --out busy.bin
+    run 0 'a text that changes while it is trained on: resumed with the old one' ./train t.txt \
+        --resume --out busy.bin
     check 'a text that changes while it is trained on: same files' same_files busy long
     run 2 'resumed with the changed text' ./train moving.txt --resume --out busy.bin
 }
@@ -188,10 +199,12 @@ changes_meanwhile() {
 well_formed() { ./train "$1" $short --steps 1 --val-fraction 0 --quiet --overwrite --out utf8.bin; }
 
 odd_paths() {
-    for odd in 'a b' "$(printf 'two\nlines')" "$(printf 'not\377utf8')" "it's \$x \`y\` \\ \"z\"" -x '*' 漢字; do
+    for odd in 'a b' "$(printf 'two\nlines')" "$(printf 'not\377utf8')" \
+               "it's \$x \`y\` \\ \"z\"" -x '*' 漢字; do
         cp t.txt "./$odd.txt" 2>/dev/null || continue       # a file system may know Unicode only
         shown=$(printf '%s' "$odd" | tr -dc 'a-z0-9 -')
-        run 0 "path $shown" ./train $tiny --steps 2 --json --quiet --out "$odd.bin" --log "$odd.log" -- "$odd.txt"
+        run 0 "path $shown" ./train $tiny --steps 2 --json --quiet --out "$odd.bin" \
+            --log "$odd.log" -- "$odd.txt"
         check "path $shown: one line of JSON" [ "$(wc -l <stdout | tr -d ' ')" = 1 ]
         check "path $shown: JSON is UTF-8" well_formed stdout
         check "path $shown: so is the log" well_formed "./$odd.log"
@@ -201,7 +214,8 @@ odd_paths() {
         check "path $shown: evaluated: JSON is UTF-8" well_formed stdout
         run 0 "path $shown: inspected" ./inspect --json -- "$odd.bin"
         check "path $shown: inspected: JSON is UTF-8" well_formed stdout
-        run 0 "path $shown: resumed" ./train --resume --steps 3 --out "$odd.bin" --log "$odd.log" -- "$odd.txt"
+        run 0 "path $shown: resumed" ./train --resume --steps 3 --out "$odd.bin" \
+            --log "$odd.log" -- "$odd.txt"
     done
     long_path=$(printf '%05000d' 0)
     run 1 'a text with a path of 5,000 bytes' ./train "$long_path" $tiny --out y.bin
@@ -209,30 +223,39 @@ odd_paths() {
     check 'a text with a path of 5,000 bytes: no lock stays' absent y.lock y.tmp
     for program in sample inspect; do
         run 1 "a checkpoint with a path of 5,000 bytes: $program" ./$program "$long_path"
-        says "a checkpoint with a path of 5,000 bytes: $program" '000: cannot be opened: File name too long'
+        says "a checkpoint with a path of 5,000 bytes: $program" \
+            '000: cannot be opened: File name too long'
     done
     run 1 'a checkpoint with a path of 5,000 bytes: eval' ./eval "$long_path" t.txt
     run 1 'a text with a path of 5,000 bytes: eval' ./eval ref.bin "$long_path"
 }
 
-# The same files in a process that has little: 64 KB of stack, or an input that is a pipe.
+# The same files in a process with few resources: 64 KB of stack, or an input that is a pipe.
 poor_processes() {
     if ! nm "$programs/train" 2>/dev/null | grep -q __asan; then
         remove x
-        run 0 'a stack of 64 KB' sh -c "ulimit -s 64 && exec ./train t.txt $(echo $tiny) --threads 2 --out x.bin"
+        run 0 'a stack of 64 KB' sh -c \
+            "ulimit -s 64 && exec ./train t.txt $(echo $tiny) --threads 2 --out x.bin"
         check 'a stack of 64 KB: same files' same_files x ref
-        for command in './sample ref.bin --samples 40' './eval ref.bin t.txt' './inspect ref.last.bin --tensors --verify'; do
+        for command in './sample ref.bin --samples 40' './eval ref.bin t.txt' \
+                       './inspect ref.last.bin --tensors --verify'; do
             run 0 "a stack of 64 KB: $command" sh -c "ulimit -s 64 && exec $command"
         done
         # 5 GB without a block on the disk, where memory can be limited.
         if truncate -s 5G huge.txt && sh -c 'ulimit -v 1000000'; then
-            run 1 'a text larger than memory' sh -c "ulimit -v 1000000 && exec ./train huge.txt $(echo $tiny) --out y.bin"
+            run 1 'a text larger than memory' sh -c \
+                "ulimit -v 1000000 && exec ./train huge.txt $(echo $tiny) --out y.bin"
             says 'a text larger than memory' 'huge.txt: not enough memory'
             check 'a text larger than memory: nothing is left behind' absent y.bin y.lock y.tmp
-            run 1 'eval: a text larger than memory' sh -c 'ulimit -v 1000000 && exec ./eval ref.bin huge.txt'
-            run 4 'a checkpoint larger than memory' sh -c 'ulimit -v 1000000 && exec ./sample huge.txt'
-            check 'a text without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --length 1e9 --quiet | head -c 100 | wc -c | grep -q 100'
-            check 'texts without end' sh -c 'ulimit -v 1000000; ./sample ref.bin --samples 1e9 --length 2 --quiet | head -n 99 | wc -l | grep -q 99'
+            run 1 'eval: a text larger than memory' sh -c \
+                'ulimit -v 1000000 && exec ./eval ref.bin huge.txt'
+            run 4 'a checkpoint larger than memory' sh -c \
+                'ulimit -v 1000000 && exec ./sample huge.txt'
+            check 'a text without end' sh -c 'ulimit -v 1000000
+                ./sample ref.bin --length 1e9 --quiet | head -c 100 | wc -c | grep -q 100'
+            check 'texts without end' sh -c 'ulimit -v 1000000
+                ./sample ref.bin --samples 1e9 --length 2 --quiet |
+                    head -n 99 | wc -l | grep -q 99'
         fi 2>/dev/null
     fi
     if truncate -s 1T huge.txt 2>/dev/null; then
@@ -245,7 +268,8 @@ poor_processes() {
     cat t.txt | ./train - $tiny --out x.bin >stdout 2>stderr
     verdict $? 'a text from a pipe'
     check 'a text from a pipe: same files' same_files x ref
-    run 0 'the clock and the time zone' env TZ=Pacific/Apia ./train t.txt $tiny --out x.bin --overwrite
+    run 0 'the clock and the time zone' env TZ=Pacific/Apia ./train t.txt $tiny --out x.bin \
+        --overwrite
     check 'the clock and the time zone: same files' same_files x ref
     { head -c 20000000 /dev/zero | tr '\0' a; echo; } >line.txt
     run 0 'a line of 20 MB' ./train line.txt $short --out x.bin --overwrite
@@ -253,7 +277,7 @@ poor_processes() {
 
 # ---------------------------------------------------------------- files of every released version
 
-# What a directory of tests/files says that its two runs give is what every program reads in them today.
+# Every program still reads in the two runs of each directory of tests/files what is recorded there.
 old_files() {
     check 'there are files of version 1' [ -d "$tests/../files/1" ]
     for folder in "$tests"/../files/*/; do
@@ -267,16 +291,19 @@ old_files() {
                 check "$old: $file: nothing unknown in it" not grep -i unknown stderr
                 ./eval $file "$folder/text.txt" --json --quiet >stdout 2>stderr
                 verdict $? "$old: $file evaluated"
-                near "$old: $file" "$(sed 's/.*"nats_per_char":\([0-9.]*\).*/\1/' stdout)" "$(cat "$folder$file.nats")" 2e-6
+                near "$old: $file" "$(sed 's/.*"nats_per_char":\([0-9.]*\).*/\1/' stdout)" \
+                    "$(cat "$folder$file.nats")" 2e-6
             done
-            run 0 "$old: sampled" ./sample $family.last.bin --prompt 'First Ci' --temperature 0 --length 59 --quiet
+            run 0 "$old: sampled" ./sample $family.last.bin --prompt 'First Ci' --temperature 0 \
+                --length 59 --quiet
             check "$old: the text" cmp stdout "$folder$family.sample"
             run 0 "$old: resumed" ./train "$folder/text.txt" --resume --out $family.bin --threads 1
             check "$old: resumed: to the end" grep '^step *600/600' stderr
-            run 0 "$old: weights to start from" ./train "$folder/text.txt" --init-from $family.bin --steps 2 --out i.bin --overwrite
+            run 0 "$old: weights to start from" ./train "$folder/text.txt" --init-from $family.bin \
+                --steps 2 --out i.bin --overwrite
         done
     done
 }
 
-fault_groups='failing_readers failing_starts power_cuts terminated_at_every_operation changes_meanwhile odd_paths
-    poor_processes old_files'
+fault_groups='failing_readers failing_starts power_cuts terminated_at_every_operation
+    changes_meanwhile odd_paths poor_processes old_files'

@@ -1,7 +1,8 @@
 #!/bin/sh
-# train_modern.sh: more groups for train.sh: Muon, averages and epochs, documents, --init-from, returns to the last save.
+# train_modern.sh: more groups for train.sh: Muon, averages and epochs, documents,
+# --init-from, returns to the last save.
 #
-#     . "$tests/train_modern.sh"      in train.sh, before its list of groups, which ends with $modern_groups
+#     . "$tests/train_modern.sh"    in train.sh, before its list of groups, with $modern_groups
 #
 # Needs train.sh's functions, its $tiny and $json_line, and the runs ref and half.
 # shellcheck disable=SC2034,SC2154
@@ -10,8 +11,11 @@
 
 modern="$tiny --family qwen3 --optimizer muon --schedule wsd --ema 0.9 --sampling epoch"
 
-# The run without an accident: modern.
-modern_run() { [ -e modern.bin ] || run 0 'the modern run' ./train t.txt $modern --out modern.bin --log modern.log; }
+# The undisturbed run: modern.
+modern_run() {
+    [ -e modern.bin ] ||
+        run 0 'the modern run' ./train t.txt $modern --out modern.bin --log modern.log
+}
 
 same_bytes_modern() {
     modern_run
@@ -22,19 +26,22 @@ same_bytes_modern() {
         check "modern, stopped at $k, resumed: same files" same_files a modern
         check "modern, stopped at $k, resumed: same log" same_logs a.log modern.log
     done
-    for how in '--threads 2' '--threads 3' '--slice 1' '--slice 2' '--threads 2 --slice 1' '--threads 3 --slice 2' \
-               '--save-every 1' '--sample-every 3'; do
+    for how in '--threads 2' '--threads 3' '--slice 1' '--slice 2' '--threads 2 --slice 1' \
+               '--threads 3 --slice 2' '--save-every 1' '--sample-every 3'; do
         run 0 "modern, $how" ./train t.txt $modern $how --out a.bin --overwrite
         check "modern, $how: same files" same_files a modern
     done
     remove a
-    run 0 'modern, stopped with 2 threads' ./train t.txt $modern --out a.bin --stop-at 6 --threads 2 --slice 1
-    run 0 'modern, stopped with 3 threads' ./train t.txt --resume --out a.bin --stop-at 13 --threads 3 --slice 3
+    run 0 'modern, stopped with 2 threads' ./train t.txt $modern --out a.bin --stop-at 6 \
+        --threads 2 --slice 1
+    run 0 'modern, stopped with 3 threads' ./train t.txt --resume --out a.bin --stop-at 13 \
+        --threads 3 --slice 3
     run 0 'modern, resumed with 1' ./train t.txt --resume --out a.bin --threads 1
     check 'modern, in three pieces: same files' same_files a modern
 
-    for without in '--optimizer adamw' '--schedule cosine' '--ema 0' '--ema 0.8' '--sampling random' '--decay-steps 5' \
-                   '--family gpt2' '--head untied' '--rope-base 500' '--hidden 48' '--head-size 6' '--dropout 0'; do
+    for without in '--optimizer adamw' '--schedule cosine' '--ema 0' '--ema 0.8' \
+                   '--sampling random' '--decay-steps 5' '--family gpt2' '--head untied' \
+                   '--rope-base 500' '--hidden 48' '--head-size 6' '--dropout 0'; do
         run 0 "modern but $without" ./train t.txt $modern $without --out a.bin --overwrite
         check "modern but $without: other weights" not cmp -s a.last.bin modern.last.bin
     done
@@ -42,7 +49,8 @@ same_bytes_modern() {
         run 0 "modern with $kept" ./train t.txt $modern $kept --out a.bin --overwrite --log a.log
         check "modern with $kept: what it has anyway" same_logs a.log modern.log
     done
-    for again in '--optimizer adamw' '--schedule cosine' '--ema 0.8' '--sampling random' '--decay-steps 5'; do
+    for again in '--optimizer adamw' '--schedule cosine' '--ema 0.8' '--sampling random' \
+                 '--decay-steps 5'; do
         run 2 "modern, resumed with $again" ./train t.txt --resume --out modern.bin $again
         says "modern, resumed with $again" 'modern.last.bin has'
     done
@@ -55,7 +63,8 @@ kill_modern() {
     while [ $n -lt 1000 ]; do
         remove k
         killed_before $n $modern --save-every 7 --log k.log || break
-        ./train t.txt $modern --resume --out k.bin --log k.log >stdout 2>stderr && same_files k modern
+        ./train t.txt $modern --resume --out k.bin --log k.log >stdout 2>stderr &&
+            same_files k modern
         verdict $? "modern, killed before operation $n: resumed"
         same_logs k.log modern.log
         verdict $? "modern, killed before operation $n: same log"
@@ -65,13 +74,19 @@ kill_modern() {
 }
 
 # The validation loss that ./eval finds in $1, of the text $2.
-loss_of() { ./eval "$1" "${2:-t.txt}" --part val --json --quiet | sed 's/.*"nats_per_char":\([0-9.]*\).*/\1/'; }
+loss_of() {
+    ./eval "$1" "${2:-t.txt}" --part val --json --quiet |
+        sed 's/.*"nats_per_char":\([0-9.]*\).*/\1/'
+}
 
 # The validation loss of step $2 in the log $1.
 logged() { sed -n "s/^{\"step\":$2,.*\"val_loss\":\([0-9.]*\)}/\1/p" "$1"; }
 
 # near NAME A B [BOUND]
-near() { check "$1: $2 and $3" sh -c "echo $2 $3 | awk '{ d = \$1 - \$2; exit !(NF == 2 && d * d < ${4:-1e-6} ^ 2) }'"; }
+near() {
+    check "$1: $2 and $3" sh -c \
+        "echo $2 $3 | awk '{ d = \$1 - \$2; exit !(NF == 2 && d * d < ${4:-1e-6} ^ 2) }'"
+}
 
 # below NAME A B
 below() { check "$1: $2 below $3" sh -c "echo $2 $3 | awk '{ exit !(NF == 2 && \$1 < \$2) }'"; }
@@ -80,9 +95,10 @@ averages() {
     modern_run
     ./inspect modern.last.bin --tensors >tensors
     check 'an average: the raw weights too' grep -F 'train.raw.model.embed_tokens.weight' tensors
-    check 'an average: all of them' [ "$(grep -c 'train\.raw\.' tensors)" = "$(./inspect modern.bin --tensors |
-        grep -c 'model\.')" ]
-    check 'an average: weights alone in NAME.bin' sh -c '! ./inspect modern.bin --tensors | grep -E "train\.|optim\."'
+    check 'an average: all of them' [ "$(grep -c 'train\.raw\.' tensors)" = \
+        "$(./inspect modern.bin --tensors | grep -c 'model\.')" ]
+    check 'an average: weights alone in NAME.bin' sh -c \
+        '! ./inspect modern.bin --tensors | grep -E "train\.|optim\."'
     for file in modern.bin modern.last.bin; do
         run 0 "$file: sampled" ./sample $file --length 50
         check "$file: 50 characters" [ "$(wc -c <stdout)" -ge 50 ]
@@ -91,51 +107,57 @@ averages() {
         run 0 "$file: as JSON" ./inspect $file --json
         check "$file: nothing unknown in it" not grep -i unknown stderr
     done
-    near 'an average: the last one is evaluated' "$(loss_of modern.last.bin)" "$(logged modern.log 20)"
+    near 'an average: the last one is evaluated' "$(loss_of modern.last.bin)" \
+        "$(logged modern.log 20)"
 
     # The average follows the weights and does not lead them; without one the same steps are made.
     run 0 'no average' ./train t.txt $modern --ema 0 --out plain.bin --overwrite --log plain.log
     sed 's/,"val_loss.*//; s/}$//' modern.log >modern.steps
     sed 's/,"val_loss.*//; s/}$//' plain.log >plain.steps
     check 'an average: the same steps' same_logs modern.steps plain.steps
-    check 'an average: evaluated instead of the weights' [ "$(logged modern.log 10)" != "$(logged plain.log 10)" ]
+    check 'an average: evaluated instead of the weights' [ "$(logged modern.log 10)" != \
+        "$(logged plain.log 10)" ]
     check 'no average: no raw weights' sh -c '! ./inspect plain.last.bin --tensors | grep train.raw'
-    run 0 'an average that forgets nothing' ./train t.txt $modern --ema 0.999999 --out a.bin --overwrite --log slow.log \
-        --val-fraction 0.1
-    below 'an average that forgets nothing: near the start' "$(logged slow.log 20 | awk -v a="$(logged slow.log 0)" \
-        '{ d = a - $1; print d * d }')" 1e-4
+    run 0 'an average that forgets nothing' ./train t.txt $modern --ema 0.999999 --out a.bin \
+        --overwrite --log slow.log --val-fraction 0.1
+    below 'an average that forgets nothing: near the start' "$(logged slow.log 20 |
+        awk -v a="$(logged slow.log 0)" '{ d = a - $1; print d * d }')" 1e-4
     run 2 'an average of nothing' ./train t.txt $modern --ema 1 --out a.bin --overwrite
 }
 
 # The sum of the losses of the steps $2 to $3 of the log $1.
 losses() {
     sed -n 's/^{"step":\([0-9]*\),.*"loss":\([0-9.]*\),.*/\1 \2/p' "$1" |
-        awk -v first="$2" -v last="$3" '$1 >= first && $1 <= last { sum += $2 } END { printf "%.5f", sum }'
+        awk -v first="$2" -v last="$3" \
+            '$1 >= first && $1 <= last { sum += $2 } END { printf "%.5f", sum }'
 }
 
 epochs() {
-    # A context of 1 has one phase: 32 windows, which 8 batches of 4 read whole, whatever their order.
+    # A context of 1 has one phase: 32 windows, which 8 batches of 4 read whole,
+    # whatever their order.
     head -c 33 t.txt >short.txt
     still='--context 1 --lr 0 --min-lr 0 --dropout 0 --val-fraction 0 --steps 24 --overwrite'
-    run 0 'epochs of 8 steps' ./train short.txt $tiny $still --sampling epoch --out a.bin --log e.log
+    run 0 'epochs of 8 steps' ./train short.txt $tiny $still --sampling epoch --out a.bin \
+        --log e.log
     near 'epochs of 8 steps: the second' "$(losses e.log 1 8)" "$(losses e.log 9 16)" 1e-4
     near 'epochs of 8 steps: the third' "$(losses e.log 1 8)" "$(losses e.log 17 24)" 1e-4
     check 'epochs of 8 steps: in another order' [ "$(losses e.log 1 1)" != "$(losses e.log 9 9)" ]
     run 0 'no epochs' ./train short.txt $tiny $still --out a.bin --log e.log
     check 'no epochs: not the same windows' [ "$(losses e.log 1 8)" != "$(losses e.log 9 16)" ]
 
-    run 0 'epochs' ./train t.txt $tiny --sampling epoch --steps 120 --eval-every 60 --out a.bin --overwrite
-    run 0 'epochs, resumed within the second' ./train t.txt $tiny --sampling epoch --steps 120 --eval-every 60 --stop-at 70 \
-        --out b.bin --overwrite
+    run 0 'epochs' ./train t.txt $tiny --sampling epoch --steps 120 --eval-every 60 --out a.bin \
+        --overwrite
+    run 0 'epochs, resumed within the second' ./train t.txt $tiny --sampling epoch --steps 120 \
+        --eval-every 60 --stop-at 70 --out b.bin --overwrite
     run 0 'epochs, resumed within the second' ./train t.txt --resume --out b.bin --threads 2
     check 'epochs, resumed within the second: same files' same_files a b
     printf 'abcdefghijklmnopqrst' >short.txt
     for context in 1 2 8 16 17; do
-        run 0 "epochs of a text of 18 characters, context $context" ./train short.txt $tiny --sampling epoch --context $context \
-            --out a.bin --overwrite
+        run 0 "epochs of a text of 18 characters, context $context" ./train short.txt $tiny \
+            --sampling epoch --context $context --out a.bin --overwrite
     done
-    run 3 'epochs of a text of 18 characters, context 18' ./train short.txt $tiny --sampling epoch --context 18 --out a.bin \
-        --overwrite
+    run 3 'epochs of a text of 18 characters, context 18' ./train short.txt $tiny --sampling epoch \
+        --context 18 --out a.bin --overwrite
 }
 
 # ---------------------------------------------------------------- --split-documents
@@ -146,7 +168,8 @@ documents() {
         print s[1 + i % 10] s[1 + int(i / 10) % 10] s[1 + (i * 7 + int(i / 100)) % 10] }' >names.txt
     named="$tiny --dropout 0 --batch 8 --steps 200 --lr 2e-2 --eval-every 100"
     remove n
-    run 0 'names' ./train names.txt $named --split-documents LINE --out n.bin --log n.log --sample-every 200
+    run 0 'names' ./train names.txt $named --split-documents LINE --out n.bin --log n.log \
+        --sample-every 200
     says 'names' '1400 characters, 15 symbols; training 1260, validation 140'
     check 'names: a sample is a list of them' [ "$(grep -c -E '^[a-z]{2,12}$' stderr)" -gt 15 ]
     near 'names: as eval finds' "$(loss_of n.bin names.txt)" "$(logged n.log 200)"
@@ -160,9 +183,10 @@ documents() {
     check 'names: most of six letters' [ "$(grep -c '^[a-z]\{6\}$' stdout)" -gt 20 ]
     run 0 'names: not split' ./train names.txt $named --out a.bin --overwrite
     run 0 'names: not split: a sample' ./sample a.bin --length 100 --quiet
-    check 'names: not split: it goes on' [ "$(wc -c <stdout)" -ge 100 ]
+    check 'names: not split: it continues' [ "$(wc -c <stdout)" -ge 100 ]
 
-    run 0 'names, stopped' ./train names.txt $named --split-documents LINE --out a.bin --overwrite --stop-at 77
+    run 0 'names, stopped' ./train names.txt $named --split-documents LINE --out a.bin --overwrite \
+        --stop-at 77
     run 2 'names, resumed with BLANK' ./train names.txt --resume --split-documents BLANK --out a.bin
     says 'names, resumed with BLANK' 'a.last.bin has LINE'
     run 0 'names, resumed' ./train names.txt --resume --out a.bin
@@ -174,13 +198,17 @@ documents() {
     run 0 'names: their lines' ./eval n.bin b.bin names.txt --per-line
     run 0 'names: models that split alike' ./eval n.bin a.last.bin names.txt
 
-    run 2 'documents without a separator' ./train names.txt $named --split-documents LINE --separator off --out b.bin --overwrite
+    run 2 'documents without a separator' ./train names.txt $named --split-documents LINE \
+        --separator off --out b.bin --overwrite
     says 'documents without a separator' '--separator on'
-    run 2 'documents split by something else' ./train names.txt $named --split-documents line --out b.bin --overwrite
-    run 0 'too few documents' ./train t.txt $tiny --split-documents BLANK --bytes --out b.bin --overwrite
+    run 2 'documents split by something else' ./train names.txt $named --split-documents line \
+        --out b.bin --overwrite
+    run 0 'too few documents' ./train t.txt $tiny --split-documents BLANK --bytes --out b.bin \
+        --overwrite
     says 'too few documents' 'separators; samples start from one and end at one from 100 on'
     printf 'a\n' >line.txt
-    run 3 'one line of one character' ./train line.txt $tiny --split-documents LINE --out b.bin --overwrite
+    run 3 'one line of one character' ./train line.txt $tiny --split-documents LINE --out b.bin \
+        --overwrite
     says 'one line of one character' 'has 1 characters'
     remove n
 }
@@ -195,57 +223,72 @@ init_from() {
     check 'init: nothing is new' not grep 'new to' stderr
     check 'init: another history' [ "$(grep -c '^{"step"' i.log)" = 21 ]
     remove a
-    run 0 'init, stopped' ./train t.txt $tiny --init-from ref.bin --out a.bin --log a.log --stop-at 9
+    run 0 'init, stopped' ./train t.txt $tiny --init-from ref.bin --out a.bin --log a.log \
+        --stop-at 9
     run 0 'init, resumed' ./train t.txt --resume --out a.bin --log a.log --threads 2
     check 'init, resumed: same files' same_files a i
     check 'init, resumed: same log' same_logs a.log i.log
 
-    run 0 'init: sizes are taken over' ./train t.txt --init-from ref.bin --steps 2 --eval-every 2 --out i.bin --overwrite
+    run 0 'init: sizes are taken over' ./train t.txt --init-from ref.bin --steps 2 --eval-every 2 \
+        --out i.bin --overwrite
     says 'init: sizes are taken over' '1 layers, 2 heads, 16 channels, context 16,'
-    run 0 'init: from a training state' ./train t.txt $tiny --init-from ref.last.bin --out i.bin --overwrite
+    run 0 'init: from a training state' ./train t.txt $tiny --init-from ref.last.bin --out i.bin \
+        --overwrite
     run 0 'init: its own file' ./train t.txt $tiny --init-from i.bin --out i.bin --overwrite
-    run 0 'init: a smaller context' ./train t.txt $tiny --context 9 --init-from ref.bin --out i.bin --overwrite --log i.log
+    run 0 'init: a smaller context' ./train t.txt $tiny --context 9 --init-from ref.bin \
+        --out i.bin --overwrite --log i.log
     says 'init: a smaller context' 'context 9,'
     below 'init: a smaller context: below a fresh start' "$(logged i.log 0)" 3.5
-    run 2 'init: a larger context' ./train t.txt $tiny --context 17 --init-from ref.bin --out i.bin --overwrite
+    run 2 'init: a larger context' ./train t.txt $tiny --context 17 --init-from ref.bin \
+        --out i.bin --overwrite
     says 'init: a larger context' 'ref.bin has 16'
     modern_run
-    run 0 'init: an average' ./train t.txt $modern --init-from modern.last.bin --out i.bin --overwrite --log i.log
+    run 0 'init: an average' ./train t.txt $modern --init-from modern.last.bin --out i.bin \
+        --overwrite --log i.log
     near 'init: an average: the loss it had' "$(logged i.log 0)" "$(loss_of modern.last.bin)"
-    run 0 'init: a smaller context of qwen3' ./train t.txt $modern --context 5 --init-from modern.bin --out i.bin --overwrite
+    run 0 'init: a smaller context of qwen3' ./train t.txt $modern --context 5 \
+        --init-from modern.bin --out i.bin --overwrite
 }
 
-# Another text: characters are matched by value, whatever their ids are there.
+# Another text: characters are matched by value, whatever their ids.
 init_from_other_text() {
     { printf '\001\303\251'; tr 'e' '~' <t.txt; printf '\360\237\230\200'; } >other.txt
     remove i
-    run 0 'init: other characters' ./train other.txt $tiny --val-fraction 0 --init-from ref.bin --out i.bin --overwrite
-    says 'init: other characters' "note: 4 characters are new to ref.bin and start at random: U+0001 '~' U+00E9 U+1F600"
+    run 0 'init: other characters' ./train other.txt $tiny --val-fraction 0 --init-from ref.bin \
+        --out i.bin --overwrite
+    says 'init: other characters' \
+        "note: 4 characters are new to ref.bin and start at random: U+0001 '~' U+00E9 U+1F600"
     { printf '\001'; cat t.txt; } >shifted.txt              # every id is another one
-    run 0 'init: ids that are shifted' ./train shifted.txt $tiny --init-from ref.bin --out i.bin --overwrite --log i.log
+    run 0 'init: ids that are shifted' ./train shifted.txt $tiny --init-from ref.bin --out i.bin \
+        --overwrite --log i.log
     says 'init: ids that are shifted' '1 character is new to ref.bin and starts at random: U+0001'
     below 'init: ids that are shifted: about the loss it had' "$(logged i.log 0)" 3.4
-    awk 'BEGIN { for (i = 161; i < 256; i++) printf "%c%c%c", 65 + i % 26, 194 + (i > 191), 128 + i % 64 }' >many.txt
-    run 0 'init: many new characters' ./train many.txt $tiny --init-from ref.bin --out i.bin --overwrite
+    awk 'BEGIN { for (i = 161; i < 256; i++)
+        printf "%c%c%c", 65 + i % 26, 194 + (i > 191), 128 + i % 64 }' >many.txt
+    run 0 'init: many new characters' ./train many.txt $tiny --init-from ref.bin --out i.bin \
+        --overwrite
     says 'init: many new characters' "start at random: 'D' 'G' 'J' 'K' 'P' 'Q' 'X' 'Z' ..."
     run 0 'no separator' ./train t.txt $tiny --separator off --out nosep.bin
     run 0 'init: a new separator' ./train t.txt $tiny --init-from nosep.bin --out i.bin --overwrite
-    says 'init: a new separator' '1 character is new to nosep.bin and starts at random: <|endoftext|>'
-    run 0 'init: no separator any more' ./train t.txt $tiny --separator off --init-from ref.bin --out i.bin --overwrite --log i.log
+    says 'init: a new separator' \
+        '1 character is new to nosep.bin and starts at random: <|endoftext|>'
+    run 0 'init: no separator any more' ./train t.txt $tiny --separator off --init-from ref.bin \
+        --out i.bin --overwrite --log i.log
     below 'init: no separator any more' "$(logged i.log 0)" 3.4
 
     printf 'caf\351 latin \377 one, and some more of it' >latin.txt
     run 0 'a model of bytes' ./train t.txt latin.txt $tiny --bytes --out bytes.bin
-    run 0 'init: bytes without --bytes' ./train latin.txt $tiny --context 16 --init-from bytes.bin --out i.bin --overwrite
+    run 0 'init: bytes without --bytes' ./train latin.txt $tiny --context 16 --init-from bytes.bin \
+        --out i.bin --overwrite
     check 'init: bytes without --bytes: bytes' sh -c "./inspect i.bin --vocab | grep 0xE9"
     check 'init: bytes: nothing is new' not grep 'new to' stderr
 }
 
-# What cannot be taken over leaves nothing behind.
+# Weights that cannot be taken over: no files remain.
 init_refused() {
     remove i
-    for other in '--channels 32' '--layers 2' '--heads 1' '--family qwen3' '--bias on' '--gelu tanh' '--hidden 63' \
-                 '--context 64'; do
+    for other in '--channels 32' '--layers 2' '--heads 1' '--family qwen3' '--bias on' \
+                 '--gelu tanh' '--hidden 63' '--context 64'; do
         run 2 "init with $other" ./train t.txt $tiny $other --init-from ref.bin --out i.bin
         says "init with $other" "${other% *}"
         says "init with $other" 'ref.bin has'
@@ -260,7 +303,8 @@ init_refused() {
     check 'init refused: nothing is left' absent i.bin i.last.bin i.lock i.tmp
     copy_files half i
     run 2 'init over files' ./train t.txt $tiny --init-from ref.bin --out i.bin
-    run 1 'init over files, from a missing one' ./train t.txt $tiny --init-from missing.bin --out i.bin --overwrite
+    run 1 'init over files, from a missing one' ./train t.txt $tiny --init-from missing.bin \
+        --out i.bin --overwrite
     check 'init refused: files in the way stay' same_files i half
 }
 
@@ -269,15 +313,17 @@ init_refused() {
 # Weights times -1e12 in every step, and still times -3e10 after five returns.
 wild="$tiny --lr 1e6 --min-lr 1e6 --warmup 0 --weight-decay 1e6"
 
-# Weights times -2.1 in every step, and times -0.6 after one return; gradients overflow from step 17 on.
+# Weights times -2.1 in every step, and times -0.6 after one return; gradients overflow
+# from step 17 on.
 too_fast="$tiny --lr 1e-2 --warmup 0 --weight-decay 312 --schedule constant --steps 60"
 
 whole_log() {
     check "$1: the log is JSON" not grep -E -v -e "$json_line" "$2"
-    check "$1: each step once, in order" [ "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' "$2" | xargs)" = "$(echo $3)" ]
+    check "$1: each step once, in order" [ \
+        "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' "$2" | xargs)" = "$(echo $3)" ]
 }
 
-# five_returns NAME STEP: as the last run says.
+# five_returns NAME STEP: according to the messages of the last run.
 five_returns() {
     says "$1" "back to step $2 with --lr 500000 (return 1 of 5)"
     says "$1" "back to step $2 with --lr 31250 (return 5 of 5)"
@@ -287,7 +333,8 @@ five_returns() {
 }
 
 returns() {
-    for how in '' '--beta1 0' '--optimizer muon' '--optimizer muon --family qwen3 --ema 0.9' '--threads 3'; do
+    for how in '' '--beta1 0' '--optimizer muon' '--optimizer muon --family qwen3 --ema 0.9' \
+               '--threads 3'; do
         remove d
         run 5 "wild $how" ./train t.txt $wild $how --out d.bin --log d.log
         five_returns "wild $how" 0
@@ -295,7 +342,8 @@ returns() {
         check "wild $how: the log is JSON" not grep -E -v -e "$json_line" d.log
     done
     remove d
-    run 5 'wild, saved at step 1' ./train t.txt $wild --save-every 1 --val-fraction 0 --out d.bin --log d.log
+    run 5 'wild, saved at step 1' ./train t.txt $wild --save-every 1 --val-fraction 0 --out d.bin \
+        --log d.log
     five_returns 'wild, saved at step 1' 1
     check 'wild, saved at step 1: files' present d.bin d.last.bin
     check 'wild, saved at step 1: sound files' sound d.bin d.last.bin
@@ -309,12 +357,14 @@ returns() {
     check 'wild, evaluated at step 1: NAME.bin holds it' sh -c './inspect d.bin | grep -q "step 1;"'
     whole_log 'wild, evaluated at step 1' d.log '0 1'
     remove d
-    run 5 'wild, and no save succeeds' env FAULT=fsync:1:persist ./faulty_train t.txt $wild --save-every 1 --out d.bin
+    run 5 'wild, and no save succeeds' env FAULT=fsync:1:persist ./faulty_train t.txt $wild \
+        --save-every 1 --out d.bin
     five_returns 'wild, and no save succeeds' 0
     check 'wild, and no save succeeds: no files' absent d.bin d.last.bin
 
     remove d
-    run 5 'no gradient' ./train t.txt $tiny --lr 1e6 --min-lr 1e6 --warmup 0 --beta1 0 --eval-every 100 --out d.bin --log d.log
+    run 5 'no gradient' ./train t.txt $tiny --lr 1e6 --min-lr 1e6 --warmup 0 --beta1 0 \
+        --eval-every 100 --out d.bin --log d.log
     five_returns 'no gradient' 0
     says 'no gradient' 'the gradient of step 2 is not finite; its update is left out'
     says 'no gradient' 'the gradient of step 4 is not finite; its update is left out'
@@ -344,10 +394,11 @@ one_return() {
     run 2 'too fast, resumed with the halved rate' ./train t.txt --resume --out d.bin --lr 0.005
     says 'too fast, resumed with the halved rate' 'has 0.01'
 
-    # What is evaluated while updates are left out is neither the best nor saved.
+    # An evaluation while updates are left out is neither the best nor saved.
     for every in 17 18; do
         remove d
-        run 0 "too fast, evaluated at $every" ./train t.txt $too_fast --eval-every $every --out d.bin --log d.log
+        run 0 "too fast, evaluated at $every" ./train t.txt $too_fast --eval-every $every \
+            --out d.bin --log d.log
         says "too fast, evaluated at $every" 'back to step 0 with --lr 0.005 (return 1 of 5)'
         whole_log "too fast, evaluated at $every" d.log "$(seq 0 60)"
     done
@@ -355,13 +406,17 @@ one_return() {
     for how in '' '--threads 3 --slice 1' '--sampling epoch --ema 0.9'; do
         remove d
         remove a
-        run 0 "too fast, saved $how" ./train t.txt $too_fast $how --save-every 10 --out d.bin --log d.log
+        run 0 "too fast, saved $how" ./train t.txt $too_fast $how --save-every 10 --out d.bin \
+            --log d.log
         says "too fast, saved $how" 'back to step 10 with --lr 0.005 (return 1 of 5)'
         whole_log "too fast, saved $how" d.log "$(seq 0 60)"
         check "too fast, saved $how: both rates" [ "$(grep -c '"lr":0.01,' d.log)" = 10 ]
-        run 0 "too fast, in pieces $how" ./train t.txt $too_fast $how --save-every 10 --out a.bin --log a.log --stop-at 10
-        run 0 "too fast, in pieces $how" ./train t.txt --resume --save-every 10 --out a.bin --log a.log --stop-at 20
-        run 0 "too fast, in pieces $how" ./train t.txt --resume --save-every 10 --out a.bin --log a.log
+        run 0 "too fast, in pieces $how" ./train t.txt $too_fast $how --save-every 10 --out a.bin \
+            --log a.log --stop-at 10
+        run 0 "too fast, in pieces $how" ./train t.txt --resume --save-every 10 --out a.bin \
+            --log a.log --stop-at 20
+        run 0 "too fast, in pieces $how" ./train t.txt --resume --save-every 10 --out a.bin \
+            --log a.log
         check "too fast, in pieces $how: same files" same_files a d
         check "too fast, in pieces $how: same log" same_logs a.log d.log
     done
@@ -369,16 +424,18 @@ one_return() {
 
 # SIGKILL before each file operation of a run that returns.
 kill_while_returning() {
-    for how in 10 1000; do                                  # a return to a save, and one to the start
+    for how in 10 1000; do                          # a return to a save, and one to the start
         remove d
-        run 0 "too fast, --save-every $how" ./train t.txt $too_fast --eval-every 30 --save-every $how --out d.bin --log d.log
+        run 0 "too fast, --save-every $how" ./train t.txt $too_fast --eval-every 30 \
+            --save-every $how --out d.bin --log d.log
         n=1
         while [ $n -lt 1000 ]; do
             remove k
             killed_before $n $too_fast --eval-every 30 --save-every $how --log k.log || break
             sound k.bin k.last.bin
             verdict $? "too fast, $how, killed before operation $n: sound files"
-            ./train t.txt $too_fast --eval-every 30 --save-every $how --resume --out k.bin --log k.log >stdout 2>stderr &&
+            ./train t.txt $too_fast --eval-every 30 --save-every $how --resume --out k.bin \
+                --log k.log >stdout 2>stderr &&
                 same_files k d
             verdict $? "too fast, $how, killed before operation $n: resumed"
             same_logs k.log d.log
@@ -389,5 +446,5 @@ kill_while_returning() {
     done
 }
 
-modern_groups='same_bytes_modern kill_modern averages epochs documents init_from init_from_other_text init_refused
-    returns one_return kill_while_returning'
+modern_groups='same_bytes_modern kill_modern averages epochs documents init_from
+    init_from_other_text init_refused returns one_return kill_while_returning'

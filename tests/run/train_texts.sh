@@ -1,12 +1,13 @@
 #!/bin/sh
-# train_texts.sh: more groups for train.sh: the texts of people who have just found Folio, through all four programs.
+# train_texts.sh: more groups for train.sh: texts that new users may try, through all four programs.
 #
-#     . "$tests/train_texts.sh"       in train.sh, before its list of groups, which ends with $text_groups
+#     . "$tests/train_texts.sh"     in train.sh, before its list of groups, with $text_groups
 #
 # Needs train.sh's functions, its $tests, and well_formed of train_faults.sh.
 # shellcheck disable=SC2034,SC2154
 
-small='--layers 1 --heads 2 --channels 16 --batch 4 --steps 30 --warmup 5 --eval-every 10 --threads 1'
+small='--layers 1 --heads 2 --channels 16 --batch 4 --steps 30 --warmup 5 --eval-every 10
+       --threads 1'
 
 # Two chapters of the Dao De Jing and three poems of the Tang.
 chinese_text() {
@@ -64,21 +65,25 @@ Could twist the sinews of thy heart?
 TEXT
 }
 
-# through_all FILE PROMPT: trained, sampled, evaluated and inspected without preparation. In stderr: what training said.
+# through_all FILE PROMPT: trained, sampled, evaluated and inspected without preparation.
+# stderr has the messages of training.
 through_all() {
     file=$1 prompt=$2
     remove u
     run 0 "$file: trained" ./train "$file" $small --out u.bin
     cp stderr notes
     symbols=$(sed -n 's/.* characters, \([0-9]*\) symbols.*/\1/p' notes)
-    check "$file: better than guessing" sh -c "sed -n 's/^step  *30.30  *train \([0-9.]*\) .*/\1/p' notes |
-        awk '{ good = \$1 < log($symbols) } END { exit !good }'"
+    check "$file: better than guessing" sh -c \
+        "sed -n 's/^step  *30.30  *train \([0-9.]*\) .*/\1/p' notes |
+            awk '{ good = \$1 < log($symbols) } END { exit !good }'"
     run 0 "$file: sampled" ./sample u.bin --length 80
     check "$file: the sample is UTF-8" well_formed stdout
-    run 0 "$file: sampled from a prompt" ./sample u.bin --prompt "$prompt" --length 20 --json --show-probs
+    run 0 "$file: sampled from a prompt" ./sample u.bin --prompt "$prompt" --length 20 --json \
+        --show-probs
     check "$file: JSON is UTF-8" well_formed stdout
     check "$file: the prompt is first" grep -F "{\"prompt\":\"$prompt\",\"text\":\"" stdout
-    run 0 "$file: in a conversation" sh -c "echo '$prompt' | ./sample u.bin --interactive --length 20"
+    run 0 "$file: in a conversation" sh -c \
+        "echo '$prompt' | ./sample u.bin --interactive --length 20"
     check "$file: an answer in UTF-8" well_formed stdout
     run 0 "$file: evaluated" ./eval u.bin "$file"
     check "$file: nats for each character" grep -E '^[0-9.]+ nats/char' stdout
@@ -101,7 +106,8 @@ fresh_texts() {
     through_all chinese.txt '明月'
     says 'Chinese' '229 characters, 118 symbols; training 206, validation 23'
     says 'Chinese' 'note: a text of 229 characters will be learnt by heart; sample u.last.bin'
-    says 'Chinese' 'note: the validation part has 13 symbols that the training part lacks: nothing can be learnt about them'
+    lacks='that the training part lacks: nothing can be learnt about them'
+    says 'Chinese' "note: the validation part has 13 symbols $lacks"
     run 2 'Chinese: a character that it lacks' ./sample u.bin --prompt '道可道你'
     says 'Chinese: a character that it lacks' 'U+4F60'
     says 'Chinese: a character that it lacks' '--unknown skip'
@@ -129,7 +135,8 @@ fresh_texts() {
     # French in ISO 8859-1.
     printf 'Et bl\352me, quand\nSonne l%sheure,\nJe me souviens\n' "'" >latin.txt
     run 3 'French that is not UTF-8' ./train latin.txt $small --out l.bin
-    says 'French that is not UTF-8' 'latin.txt: ill-formed UTF-8 at byte offset 5 (there begin the bytes EA'
+    says 'French that is not UTF-8' \
+        'latin.txt: ill-formed UTF-8 at byte offset 5 (there begin the bytes EA'
     says 'French that is not UTF-8' 'iconv'
     says 'French that is not UTF-8' '--bytes'
     run 0 'French that is not UTF-8: as bytes' ./train latin.txt $small --bytes --out l.bin
