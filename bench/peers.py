@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Whole training steps of Folio and of PyTorch, measured in turn, and their ratios.
 
-    sh bench/peers.sh                                  (installs and builds first, then runs this file)
+    sh bench/peers.sh                           (installs and builds first, then runs this file)
     build/venv/bin/python bench/peers.py --only nanogpt-cpu --rounds 3
 
-A step draws the batch, goes forward and backward with dropout, clips the gradient and updates the weights: the
-same shapes and settings as in bench.c. Each measurement is a process of its own, and a round makes one of each,
-so a disturbance hits all alike. "tuned": glibc keeps freed memory; as it comes, it gives every large
-tensor back to the kernel, and each step pays the page faults again.
+A step draws the batch, goes forward and backward with dropout, clips the gradient and updates
+the weights: the same shapes and settings as in bench.c. Each measurement is a separate process,
+and a round makes one of each, so that a disturbance affects all of them. "tuned": glibc keeps
+freed memory; by default it returns every large tensor to the kernel, and each step has the page
+faults again.
 """
 import argparse
 import dataclasses
@@ -27,8 +28,8 @@ from torch import nn
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "100000000000", "MALLOC_TRIM_THRESHOLD_": "100000000000",
          "MALLOC_TOP_PAD_": "1000000000"}
-VARIANTS = ("eager fp32", "compiled fp32", "eager fp32 tuned", "compiled fp32 tuned", "eager bf16 tuned",
-            "compiled bf16 tuned")
+VARIANTS = ("eager fp32", "compiled fp32", "eager fp32 tuned", "compiled fp32 tuned",
+            "eager bf16 tuned", "compiled bf16 tuned")
 LEAST_SECONDS = 1.0         # of a measurement
 MUON_MOMENTUM, NEWTON_SCHULZ = 0.95, (3.4445, -4.7750, 2.0315)
 ADAMW_SHARE = 0.25          # of Muon's learning rate
@@ -81,14 +82,16 @@ class Block(nn.Module):
         self.norm1, self.norm2 = norm(C, eps=eps), norm(C, eps=eps)
         self.qkv = nn.Linear(C, 3 * C, bias=False)
         self.project = nn.Linear(C, C, bias=False)
-        self.up = nn.Linear(C, shape.hidden * (2 if shape.modern else 1), bias=False)   # modern: gate and up
+        ups = 2 if shape.modern else 1                      # modern: gate and up
+        self.up = nn.Linear(C, shape.hidden * ups, bias=False)
         self.down = nn.Linear(shape.hidden, C, bias=False)
         if shape.modern:
             self.norm_q, self.norm_k = nn.RMSNorm(D, eps=eps), nn.RMSNorm(D, eps=eps)
 
     def attention(self, x, angles):
         B, T, C = x.shape
-        q, k, v = (part.view(B, T, -1, self.size).transpose(1, 2) for part in self.qkv(x).split(C, -1))
+        q, k, v = (part.view(B, T, -1, self.size).transpose(1, 2)
+                   for part in self.qkv(x).split(C, -1))
         if self.shape.modern:
             q, k = rotate(self.norm_q(q.float()), *angles), rotate(self.norm_k(k.float()), *angles)
         drop = self.shape.dropout if self.training and not self.shape.modern else 0.0
@@ -116,7 +119,8 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocab, shape.channels)
         self.positions = None if shape.modern else nn.Embedding(shape.context, shape.channels)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = nn.RMSNorm(shape.channels, eps=1e-6) if shape.modern else nn.LayerNorm(shape.channels, bias=False)
+        self.norm = (nn.RMSNorm(shape.channels, eps=1e-6) if shape.modern
+                     else nn.LayerNorm(shape.channels, bias=False))
         for i, angle in enumerate(rotary_angles(shape)):
             self.register_buffer(f"angles{i}", angle, persistent=False)
         for p in self.parameters():
@@ -146,11 +150,13 @@ def orthogonalise(x):
 
 
 class Muon:
-    """Muon for groups of matrices of one shape, each group in one stack. q, k, v and gate, up are matrices of their own."""
+    """Muon for groups of matrices of one shape, each group in one stack. q, k, v and gate, up are
+    separate matrices."""
 
     def __init__(self, blocks, shape, compiled):
         self.lr, self.decay = shape.lr, shape.decay
-        self.orthogonalise = torch.compile(orthogonalise, dynamic=False) if compiled else orthogonalise
+        self.orthogonalise = (torch.compile(orthogonalise, dynamic=False) if compiled
+                              else orthogonalise)
         square = [(b.qkv.weight, 3) for b in blocks] + [(b.project.weight, 1) for b in blocks]
         tall = [(b.up.weight, 2) for b in blocks]
         wide = [(b.down.weight, 1) for b in blocks]
@@ -166,20 +172,23 @@ class Muon:
                 group[1] = torch.zeros_like(grads)
             group[1].mul_(MUON_MOMENTUM).add_(grads)
             update = grads.add_(group[1], alpha=MUON_MOMENTUM)
-            update = self.orthogonalise(update.mT.contiguous()).mT if rows > cols else self.orthogonalise(update)
+            update = (self.orthogonalise(update.mT.contiguous()).mT if rows > cols
+                      else self.orthogonalise(update))
+            rate = self.lr * max(1, rows / cols) ** 0.5
             for w, direction in zip(weights, update):
-                w.mul_(1 - self.lr * self.decay).sub_(direction, alpha=self.lr * max(1, rows / cols) ** 0.5)
+                w.mul_(1 - self.lr * self.decay).sub_(direction, alpha=rate)
 
 
 def optimizers(model, shape, compiled):
     hidden = {id(p) for p in model.blocks.parameters() if p.dim() == 2} if shape.modern else set()
     rest = [p for p in model.parameters() if id(p) not in hidden]
-    adamw = torch.optim.AdamW([{"params": [p for p in rest if p.dim() == 2], "weight_decay": shape.decay},
-                               {"params": [p for p in rest if p.dim() == 1], "weight_decay": 0.0}],
-                              lr=shape.lr * (ADAMW_SHARE if shape.modern else 1), betas=(0.9, 0.99), fused=True)
+    groups = [{"params": [p for p in rest if p.dim() == 2], "weight_decay": shape.decay},
+              {"params": [p for p in rest if p.dim() == 1], "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, lr=shape.lr * (ADAMW_SHARE if shape.modern else 1),
+                              betas=(0.9, 0.99), fused=True)
     return [adamw, Muon(model.blocks, shape, compiled)] if shape.modern else [adamw]
 
-# ---------------------------------------------------------------- one measurement, in a process of its own
+# ---------------------------------------------------- one measurement, in a separate process
 
 
 def measure(name, variant, threads):
@@ -219,7 +228,7 @@ def measure(name, variant, threads):
 
 
 def output_of(command, environment=None):
-    """The JSON that a command prints; its complaint, as text, if it fails."""
+    """The JSON that a command prints; its error message, as text, if it fails."""
     done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, **(environment or {})}, check=False)
     if done.returncode != 0:
@@ -229,9 +238,11 @@ def output_of(command, environment=None):
 
 
 def measure_folio(name, o):
-    """bench's own words on this machine, and its row for all threads of the fastest instruction set."""
+    """bench's description of this machine, and its row for all threads of the fastest instruction
+    set."""
     limit = ["--threads", o.threads] if o.threads else []
-    bench = output_of([ROOT / "build" / "o" / "bench", "--json", "--rounds", 1, "--only", name, *limit])
+    bench = output_of([ROOT / "build" / "o" / "bench", "--json", "--rounds", 1, "--only", name,
+                       *limit])
     if isinstance(bench, str):
         sys.exit(f"peers: {bench}")
     return bench, next(row for row in bench[name] if row["threads"] == bench["threads"])
@@ -244,7 +255,8 @@ def measure_torch(name, variant, threads):
 
 
 def run_rounds(o, names):
-    """rows[name, program, variant] = [ms of each round], or the complaint; bench's words on this machine."""
+    """rows[name, program, variant] = [ms of each round], or the error message; and bench's
+    description of this machine."""
     rows = {}
     for number in range(o.rounds):
         for name in (n for n in names if number < SHAPES[n].rounds):
@@ -255,7 +267,8 @@ def run_rounds(o, names):
                 if isinstance(rows.get(key), str):
                     continue
                 if sys.stderr.isatty():
-                    print(f"\r\033[Kround {number + 1} of {o.rounds}: {name}, {variant}", end="", file=sys.stderr)
+                    print(f"\r\033[Kround {number + 1} of {o.rounds}: {name}, {variant}", end="",
+                          file=sys.stderr)
                 result = measure_torch(name, variant, bench["threads"])
                 if isinstance(result, str):
                     rows[key] = result
@@ -271,9 +284,12 @@ def print_table(rows, bench, o):
     print(f"{bench['processor']}, {isa}, threads: {bench['threads']}\n"
           f"folio {bench['version']}, {bench['compiler']}; PyTorch {torch.__version__}, "
           f"{torch.backends.cpu.get_cpu_capability()},\nPython {platform.python_version()}; "
-          f"rounds: {o.rounds}, of nanogpt {SHAPES['nanogpt'].rounds} at most; ms/step is their median\n")
-    print(f"{'steps of':12}{'program':9}{'variant':21}{'ms/step':>10}{'min':>10}{'max':>10}{'ratio':>7}")
-    for (name, program, variant), ms in sorted(rows.items(), key=lambda row: list(SHAPES).index(row[0][0])):
+          f"rounds: {o.rounds}, of nanogpt {SHAPES['nanogpt'].rounds} at most; "
+          "ms/step is their median\n")
+    print(f"{'steps of':12}{'program':9}{'variant':21}"
+          f"{'ms/step':>10}{'min':>10}{'max':>10}{'ratio':>7}")
+    ordered = sorted(rows.items(), key=lambda row: list(SHAPES).index(row[0][0]))
+    for (name, program, variant), ms in ordered:
         if program == "folio":
             folio = statistics.median(ms)
         start = f"{name:12}{program:9}{variant:21}"
@@ -287,15 +303,20 @@ def print_table(rows, bench, o):
 
 
 def parse():
-    p = argparse.ArgumentParser(description="Whole training steps of Folio and of PyTorch, in turn, and their ratios.")
-    p.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of everything (of nanogpt: 2 at most)")
+    p = argparse.ArgumentParser(
+        description="Whole training steps of Folio and of PyTorch, in turn, and their ratios.")
+    p.add_argument("--rounds", type=int, default=5, metavar="N",
+                   help="measurements of everything (of nanogpt: 2 at most)")
     p.add_argument("--quick", action="store_true", help="leave out nanogpt")
     p.add_argument("--only", choices=SHAPES, help="only these steps")
     p.add_argument("--variant", default="", metavar="WORD",
-                   help=f"only PyTorch's variants with this in their name; there are: {', '.join(VARIANTS)}")
-    p.add_argument("--threads", type=int, metavar="N", help="default: what the machine or container has")
+                   help="only PyTorch's variants with this in their name; "
+                        f"there are: {', '.join(VARIANTS)}")
+    p.add_argument("--threads", type=int, metavar="N",
+                   help="default: what the machine or container has")
     p.add_argument("--json", action="store_true", help="print the result as JSON")
-    p.add_argument("--measure", choices=VARIANTS, metavar="VARIANT", help="one measurement of --only; used by the rounds")
+    p.add_argument("--measure", choices=VARIANTS, metavar="VARIANT",
+                   help="one measurement of --only; used by the rounds")
     o = p.parse_args()
     if o.rounds < 1:
         p.error("--rounds: at least 1")
@@ -310,8 +331,10 @@ def main():
     rows, bench = run_rounds(o, names)
     if o.json:
         keys = ("processor", "version", "compiler", "threads")
+        steps = [dict(zip(("of", "program", "variant", "ms"), (*key, ms)))
+                 for key, ms in rows.items()]
         print(json.dumps({**{k: bench[k] for k in keys}, "torch": torch.__version__,
-                          "steps": [dict(zip(("of", "program", "variant", "ms"), (*key, ms))) for key, ms in rows.items()]}))
+                          "steps": steps}))
     else:
         print_table(rows, bench, o)
     return any(isinstance(ms, str) for ms in rows.values())

@@ -1,5 +1,6 @@
 #!/bin/sh
-# install.sh: makes build/venv, a Python environment with what parity.py needs. Arguments go to pip install.
+# install.sh: makes build/venv, a Python environment with what parity.py needs.
+# Arguments go to pip install.
 #
 #     sh tests/parity/install.sh
 #

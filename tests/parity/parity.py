@@ -2,12 +2,13 @@
 """Trains the same model on the same batches with PyTorch and with Folio, and compares.
 
     make && build/venv/bin/python tests/parity/parity.py
-    build/venv/bin/python tests/parity/parity.py --steps 40 --bias on        (seconds instead of minutes)
+    build/venv/bin/python tests/parity/parity.py --steps 40 --bias on       (seconds, not minutes)
 
-Initial weights and batches are made again here from the definitions that base.h, model.h and corpus.h state,
-so both sides start equal and see the same text; from there on only rounding differs. Compared are the initial
-weights, the gradient and the weights after the first steps, the losses along the way, and what PyTorch and
-transformers make of the weights in Folio's checkpoint. One line a comparison; the exit status is the verdict.
+Initial weights and batches are derived again here from the definitions in base.h, model.h and
+corpus.h, so both sides start equal and see the same text; after that only rounding differs.
+Compared are the initial weights, the gradient and the weights after the first steps, the losses
+during training, and the losses that PyTorch and transformers compute from the weights in Folio's
+checkpoint. One line per comparison; the exit status is the verdict.
 """
 import argparse
 import json
@@ -24,11 +25,12 @@ try:
     import transformers
     from safetensors import safe_open
 except ImportError as missing:
-    sys.exit(f"parity: {missing}; sh tests/parity/install.sh makes build/venv, which has all that is needed")
+    sys.exit(f"parity: {missing}; sh tests/parity/install.sh makes build/venv, "
+             "which has all that is needed")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# The recipe: what --preset nanogpt-cpu stands for, beyond the options below.
+# The recipe: the settings of --preset nanogpt-cpu that are not among the options below.
 LR, MIN_LR, WARMUP, BETAS, WEIGHT_DECAY, CLIP = 1e-3, 1e-4, 100, (0.9, 0.99), 0.1, 1.0
 EVAL_CHARACTERS = 120000        # of the validation part, while training
 FIRST_STEPS = (1, 10)           # after which the weights are compared
@@ -72,10 +74,11 @@ def rng_normal(key, index):
     return np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * math.pi * v)
 
 
-# ---------------------------------------------------------------- the model, in functions over a dictionary
+# -------------------------------------------------- the model, in functions over a dictionary
 
 def tensor_table(o):
-    """(name, shape, deviation) of every tensor, in Folio's order; deviation None: constant. y = x w^T + b."""
+    """(name, shape, deviation) of every tensor, in Folio's order; deviation None: constant.
+    y = x w^T + b."""
     C, table, residual = o.channels, [], 0.02 / math.sqrt(2.0 * o.layers)
 
     def linear(name, outputs, inputs, deviation):
@@ -103,7 +106,8 @@ def tensor_table(o):
 
 
 def initial_weights(o):
-    """Element i of the tensor at offset `at` is draw at + i. Tensors start at multiples of 16 elements."""
+    """Element i of the tensor at offset `at` is draw at + i. Tensors start at multiples of 16
+    elements."""
     key, at, weights = rng_key(o.seed, 0, 0, RNG_INIT), 0, {}
     for name, shape, deviation in tensor_table(o):
         size = math.prod(shape)
@@ -130,7 +134,8 @@ def logits_of(w, o, x):
     for i in range(o.layers):
         h = f"transformer.h.{i}"
         qkv = linear(norm(res, h + ".ln_1"), h + ".attn.c_attn")
-        q, k, v = (part.view(B, T, o.heads, -1).transpose(1, 2) for part in qkv.split(o.channels, dim=2))
+        q, k, v = (part.view(B, T, o.heads, -1).transpose(1, 2)
+                   for part in qkv.split(o.channels, dim=2))
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         res = res + linear(heads.transpose(1, 2).reshape(B, T, o.channels), h + ".attn.c_proj")
         hidden = linear(norm(res, h + ".ln_2"), h + ".mlp.c_fc")
@@ -139,7 +144,7 @@ def logits_of(w, o, x):
     return norm(res, "transformer.ln_f") @ wte.T
 
 
-# ---------------------------------------------------------------- text and protocol (corpus.h, evaluate.h)
+# ------------------------------------------------------ text and protocol (corpus.h, evaluate.h)
 
 def read_text(o):
     """Ids of the training part and of the validation part; sets the vocabulary."""
@@ -160,8 +165,8 @@ def batch_of(train, o, step):
 
 @torch.no_grad()
 def nats_per_character(logits, ids, context, most=math.inf):
-    """Protocol full: consecutive windows of the context, the last shorter; of a part with more than `most`
-    characters only most / context windows, evenly spaced."""
+    """Protocol full: consecutive windows of the context, the last shorter; of a part with more
+    than `most` characters only most / context windows, evenly spaced."""
     targets = len(ids) - 1
     whole, total, count = targets // context, 0.0, 0
     if targets > most and max(most // context, 1) < whole:
@@ -169,8 +174,9 @@ def nats_per_character(logits, ids, context, most=math.inf):
         windows = [(i * whole // sample * context, context) for i in range(sample)]
     else:
         windows = [(s, min(context, targets - s)) for s in range(0, targets, context)]
-    full, rest = [s for s, n in windows if n == context], [(s, n) for s, n in windows if n < context]
-    groups = [(full[i:i + 64], context) for i in range(0, len(full), 64)] + [([s], n) for s, n in rest]
+    full = [s for s, n in windows if n == context]
+    groups = [(full[i:i + 64], context) for i in range(0, len(full), 64)]
+    groups += [([s], n) for s, n in windows if n < context]
     for starts, n in groups:
         x, y = (torch.stack([ids[s + d:s + d + n] for s in starts]) for d in (0, 1))
         losses = F.cross_entropy(logits(x).flatten(0, 1), y.flatten(), reduction="none")
@@ -193,8 +199,8 @@ def copy_of(tensors):
 
 
 def train_torch(o, train, val):
-    """Runs the recipe. Returns val losses by step, one record a step, weights after FIRST_STEPS (and at the
-    start, step 0), and the first moments after step 1: 0.1 x the clipped gradient."""
+    """Runs the recipe. Returns val losses by step, one record per step, weights after FIRST_STEPS
+    (and at the start, step 0), and the first moments after step 1: 0.1 x the clipped gradient."""
     w = initial_weights(o)
     groups = [{"params": [t for t in w.values() if t.dim() == 2], "weight_decay": WEIGHT_DECAY},
               {"params": [t for t in w.values() if t.dim() == 1], "weight_decay": 0.0}]
@@ -204,7 +210,8 @@ def train_torch(o, train, val):
         if step % o.eval_every == 0 or step == o.steps:
             loss = nats_per_character(lambda x: logits_of(w, o, x), val, o.context, EVAL_CHARACTERS)
             val_losses[step] = loss
-            print(f"parity: torch, step {step}/{o.steps}, val {loss:.4f}", file=sys.stderr, flush=True)
+            print(f"parity: torch, step {step}/{o.steps}, val {loss:.4f}", file=sys.stderr,
+                  flush=True)
         if step == o.steps:
             break
         x, y = batch_of(train, o, step)
@@ -215,7 +222,8 @@ def train_torch(o, train, val):
         for group in adamw.param_groups:
             group["lr"] = learning_rate(o, step)
         adamw.step()
-        records[step + 1] = {"loss": loss.item(), "grad_norm": norm.item(), "lr": learning_rate(o, step)}
+        records[step + 1] = {"loss": loss.item(), "grad_norm": norm.item(),
+                             "lr": learning_rate(o, step)}
         if step + 1 in FIRST_STEPS:
             weights[step + 1] = copy_of(w)
         if step == 0:
@@ -226,7 +234,7 @@ def train_torch(o, train, val):
 # ---------------------------------------------------------------- Folio
 
 def run(*command):
-    """Standard output of a program; whatever keeps it from ending well ends the comparison."""
+    """Standard output of a program; a program that fails ends the comparison."""
     try:
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     except OSError as error:
@@ -237,13 +245,15 @@ def run(*command):
 
 
 def train_folio(o, run_name, *more):
-    """Trains into <run_name>.bin and <run_name>.last.bin of the working folder. Returns the log by step."""
+    """Trains into <run_name>.bin and <run_name>.last.bin of the working folder. Returns the log
+    by step."""
     out, log = o.work / f"{run_name}.bin", o.work / f"{run_name}.log"
     settings = []
     for name in "layers heads channels context batch steps bias gelu seed threads".split():
         settings += [f"--{name}", getattr(o, name)]
-    run(o.programs / "train", o.text, "--preset", "nanogpt-cpu", *settings, "--eval-every", o.eval_every,
-        "--eval-batches", 0, "--overwrite", "--quiet", "--out", out, "--log", log, *more)
+    run(o.programs / "train", o.text, "--preset", "nanogpt-cpu", *settings,
+        "--eval-every", o.eval_every, "--eval-batches", 0, "--overwrite", "--quiet",
+        "--out", out, "--log", log, *more)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return {line["step"]: line for line in lines if "step" in line}
 
@@ -259,12 +269,13 @@ def load(path, names, prefix=""):
 
 
 def transformers_model(path, o):
-    """GPT2LMHeadModel with a checkpoint's weights. It has biases: where Folio has none they are zero."""
+    """GPT2LMHeadModel with a checkpoint's weights. It has biases: where Folio has none they are
+    zero."""
     config = transformers.GPT2Config(
-        vocab_size=o.vocab, n_positions=o.context, n_embd=o.channels, n_layer=o.layers, n_head=o.heads,
-        activation_function="gelu_new" if o.gelu == "tanh" else "gelu", layer_norm_epsilon=1e-5,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
-        attn_implementation="eager")
+        vocab_size=o.vocab, n_positions=o.context, n_embd=o.channels, n_layer=o.layers,
+        n_head=o.heads, activation_function="gelu_new" if o.gelu == "tanh" else "gelu",
+        layer_norm_epsilon=1e-5, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=None, eos_token_id=None, attn_implementation="eager")
     model = transformers.GPT2LMHeadModel(config).eval()
     with safe_open(str(path), "pt") as f:
         stored = {name: f.get_tensor(name) for name in f.keys() if name.startswith("transformer.")}
@@ -283,7 +294,7 @@ def transformers_model(path, o):
 # ---------------------------------------------------------------- comparing
 
 class Table:
-    """One line of at most 80 columns a comparison; counts what passed."""
+    """One line of at most 80 columns per comparison; counts those that passed."""
 
     def __init__(self):
         self.passed = self.failed = 0
@@ -294,7 +305,8 @@ class Table:
         good = apart <= limit                           # false for NaN
         self.passed += good
         self.failed += not good
-        print(f"{what:38} {a:>8} {b:>8}  {apart:7.1e}  {limit:.0e}  {'ok' if good else 'FAILED'}", flush=True)
+        print(f"{what:38} {a:>8} {b:>8}  {apart:7.1e}  {limit:.0e}  {'ok' if good else 'FAILED'}",
+              flush=True)
 
 
 def farthest(a, b):
@@ -315,8 +327,8 @@ def compare_start(table, o, torch_weights, moments):
         path = o.work / f"step{step}.last.bin"
         if step == 1:
             pairs = load(path, names, "optim.m.")
-            table.row("gradient of step 1, worst tensor",
-                      max(((pairs[n] - moments[n]).norm() / moments[n].norm()).item() for n in names), 1e-5)
+            worst = max(((pairs[n] - moments[n]).norm() / moments[n].norm()).item() for n in names)
+            table.row("gradient of step 1, worst tensor", worst, 1e-5)
         weights = load(path, names)
         table.row(f"weights after {step} step{'s' * (step > 1)}, largest",
                   farthest(weights, torch_weights[step]), 1e-5)
@@ -329,7 +341,8 @@ def compare_run(table, o, val_losses, records, log):
     def mean(first, last, apart):
         return sum(apart(records[s], log[s]) for s in range(first, last + 1)) / (last - first + 1)
 
-    table.row("learning rate, largest", max(abs(records[s]["lr"] - log[s]["lr"]) for s in records), 1e-10)
+    table.row("learning rate, largest",
+              max(abs(records[s]["lr"] - log[s]["lr"]) for s in records), 1e-10)
     edges = sorted({0, min(100, o.steps)} | set(val_losses))
     for first, last in zip(edges, edges[1:]):
         table.row(f"training loss, steps {first + 1} to {last}, mean",
@@ -340,16 +353,19 @@ def compare_run(table, o, val_losses, records, log):
               mean(1, last, lambda a, b: abs(a["grad_norm"] / b["grad_norm"] - 1)), 1e-3)
     for step, loss in val_losses.items():
         folio = log[step]["val_loss"]
-        table.row(f"validation loss, step {step}", abs(loss - folio), o.limit if step else 1e-5, loss, folio)
+        table.row(f"validation loss, step {step}", abs(loss - folio), o.limit if step else 1e-5,
+                  loss, folio)
 
 
 def compare_checkpoint(table, o, val, names):
     path = o.work / "run.bin"
     with safe_open(str(path), "pt") as f:
         vocabulary = f.metadata()["folio.vocab"].split()
-    table.row("vocabulary, ids that differ", sum(chr(int(a, 16)) != b for a, b in zip(vocabulary, o.symbols))
+    table.row("vocabulary, ids that differ",
+              sum(chr(int(a, 16)) != b for a, b in zip(vocabulary, o.symbols))
               + abs(len(vocabulary) - len(o.symbols)), 0)
-    folio = json.loads(run(o.programs / "eval", path, o.text, "--json", "--quiet", "--threads", o.threads))
+    folio = json.loads(run(o.programs / "eval", path, o.text, "--json", "--quiet",
+                           "--threads", o.threads))
     own, hugging = load(path, names), transformers_model(path, o)
     x = val[:len(val) // o.context * o.context].view(-1, o.context)[:64]
     with torch.no_grad():
@@ -358,23 +374,26 @@ def compare_checkpoint(table, o, val, names):
     for what, logits in (("torch", lambda x: logits_of(own, o, x)),
                          ("transformers", lambda x: hugging(x).logits)):
         nats = nats_per_character(logits, val, o.context)
-        table.row(f"./eval and {what}, same weights", abs(nats - folio["nats_per_char"]), 1e-4, nats,
-                  folio["nats_per_char"])
+        table.row(f"./eval and {what}, same weights", abs(nats - folio["nats_per_char"]), 1e-4,
+                  nats, folio["nats_per_char"])
 
 
 def parse():
-    p = argparse.ArgumentParser(description="Compares Folio's training with PyTorch's, on the same batches.")
-    for option, value in (("layers", 4), ("heads", 4), ("channels", 128), ("context", 64), ("batch", 12),
-                          ("steps", 2000), ("seed", 1), ("threads", 2)):
+    p = argparse.ArgumentParser(
+        description="Compares Folio's training with PyTorch's, on the same batches.")
+    for option, value in (("layers", 4), ("heads", 4), ("channels", 128), ("context", 64),
+                          ("batch", 12), ("steps", 2000), ("seed", 1), ("threads", 2)):
         p.add_argument(f"--{option}", type=int, default=value, metavar="N", help=f"default {value}")
     p.add_argument("--bias", choices=("off", "on"), default="off")
     p.add_argument("--gelu", choices=("erf", "tanh"), default="erf")
     p.add_argument("--limit", type=float, default=0.02, metavar="X",
                    help="how far losses may be apart while training (default 0.02)")
-    p.add_argument("--text", default=ROOT / "data" / "shakespeare.txt", type=pathlib.Path, metavar="FILE")
+    p.add_argument("--text", default=ROOT / "data" / "shakespeare.txt", type=pathlib.Path,
+                   metavar="FILE")
     p.add_argument("--programs", type=pathlib.Path, default=ROOT, metavar="DIR",
                    help="where train and eval are")
-    p.add_argument("--work", type=pathlib.Path, metavar="DIR", help="keep checkpoints and logs here")
+    p.add_argument("--work", type=pathlib.Path, metavar="DIR",
+                   help="keep checkpoints and logs here")
     o = p.parse_args()
     if o.steps < max(FIRST_STEPS):
         p.error(f"--steps: at least {max(FIRST_STEPS)}")
@@ -386,8 +405,8 @@ def compare(o):
     torch.set_num_threads(o.threads)
     train, val = read_text(o)
     val_losses, records, weights, moments = train_torch(o, train, val)
-    print(f"{o.layers} layers, {o.heads} heads, {o.channels} channels, context {o.context}, batch {o.batch}, "
-          f"{o.steps} steps")
+    print(f"{o.layers} layers, {o.heads} heads, {o.channels} channels, context {o.context}, "
+          f"batch {o.batch}, {o.steps} steps")
     table = Table()
     compare_start(table, o, weights, moments)
     compare_run(table, o, val_losses, records, train_folio(o, "run"))
