@@ -1,21 +1,20 @@
 /* eval.c: checkpoint + text -> nats and bits per character, perplexity.
  *
- * The score is -1/N sum_t ln p(x_t | x_1 .. x_{t-1}) in nats per character; divided by ln 2 it is bits per
- * character, and its exponential is the perplexity. protocol.h says which characters each x_t sees. p is the
- * mean of the probabilities where several checkpoints are given.
+ * The score is -1/N sum_t ln p(x_t | x_1 .. x_{t-1}) in nats per character; divided by ln 2 it is
+ * bits per character, and its exponential is the perplexity. evaluate.h says which characters each
+ * x_t sees. p is the mean of the probabilities where several checkpoints are given.
  *
  *     ./eval ckpt.bin shakespeare.txt --protocol random
  *     ./eval ckpt.bin lines.txt --per-line
  */
 #include "base.h"
-#include "formats/checkpoint.h"
-#include "cli/options.h"
+#include "cli/program.h"
 #include "corpus.h"
+#include "formats/checkpoint.h"
 #include "inference/ensemble.h"
+#include "inference/evaluate.h"
 #include "kernels/kernels.h"
 #include "system/machine.h"
-#include "cli/pages.h"
-#include "inference/evaluate.h"
 #include "tokenizer.h"
 #include "model.h"
 
@@ -24,62 +23,60 @@ enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED };
 /* ---------------------------------------------------------------- options */
 
 typedef struct {
-    const char *isa;
-    int64_t stride, batches, seed, threads;
+    Common common;
+    int64_t stride, batches, seed;
     int part, protocol, unknown;
-    bool per_line, quiet, json;
-    About about;
-    bool given[CLI_ROWS];
+    bool per_line, given[CLI_ROWS];
 } Options;
 
 #define PART_WORDS "train|val|all"
 #define PROTOCOL_WORDS "full|random|strided"
 #define AT(field) offsetof(Options, field)
 static const Option options[] = {
-    /* name, argument, kind, into, default, low, high, words, flags, help */
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "What is scored" },
-    { "--part", NULL, OPT_WORD, AT(part), NULL, 0, 0, PART_WORDS, 0,
-      "part of the text (default: val if it is the text that the model was trained on, else all)" },
-    { "--unknown", NULL, OPT_WORD, AT(unknown), "fail", 0, 0, "fail|skip", 0,
-      "what to do about characters that the vocabulary lacks" },
-    { "--per-line", NULL, OPT_SWITCH, AT(per_line), NULL, 0, 0, NULL, 0,
-      "score every line by itself, as the beginning of a text; prints its log-likelihood in nats, "
-      "characters, bits per character, with tabs between them" },
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "How" },
-    { "--protocol", NULL, OPT_WORD, AT(protocol), "full", 0, 0, PROTOCOL_WORDS, 0,
-      "full: consecutive windows of the context, every character but the first scored once; random: batches "
-      "of 64 windows of at most 256 characters; strided: windows overlap, each scores its last --stride" },
-    { "--stride", "N", OPT_INT, AT(stride), NULL, 1, 65536, NULL, 0,
-      "of --protocol strided (default: a quarter of the context)" },
-    { "--batches", "N", OPT_INT, AT(batches), "200", 1, 1e6, NULL, 0, "of --protocol random" },
-    { "--seed", "N", OPT_INT, AT(seed), "1", 0, 9e15, NULL, 0, "of --protocol random" },
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Machine and output" },
-    { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
-      "threads (default: what the machine or container has)" },
-    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
-      "instruction set: portable, avx2, avx512, amx, neon (default: the fastest); list shows them" },
-    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0,
-      "print one object: nats_per_char, bits_per_char, perplexity, characters, protocol, part; with "
-      "--per-line a list lines of log_likelihood, characters, bits_per_char" },
-    { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, 0, "no messages but errors" },
-    ABOUT_ROWS(AT(about)),
+    HEADING("What is scored"),
+    WORD("part", part, NULL, PART_WORDS,
+         "part of the text (default: val if it is the text that the model was trained on, "
+         "else all)"),
+    WORD("unknown", unknown, "fail", "fail|skip",
+         "what to do about characters that the vocabulary lacks"),
+    SWITCH("per-line", per_line,
+           "score every line by itself, as the beginning of a text; prints its "
+           "log-likelihood in nats, characters, bits per character, with tabs between them"),
+    HEADING("How"),
+    WORD("protocol", protocol, "full", PROTOCOL_WORDS,
+         "full: consecutive windows of the context, every character but the first scored "
+         "once; random: batches of 64 windows of at most 256 characters; strided: windows "
+         "overlap, each scores its last --stride"),
+    INT("stride", stride, NULL, 1, 65536,
+        "of --protocol strided (default: a quarter of the context)"),
+    INT("batches", batches, "200", 1, 1e6, "of --protocol random"),
+    INT("seed", seed, "1", 0, 9e15, "of --protocol random"),
+    HEADING("Machine and output"),
+    THREADS_ROW(0),
+    ISA_ROW(0),
+    JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
+             "protocol, part; with --per-line a list lines of log_likelihood, characters, "
+             "bits_per_char", 0),
+    QUIET_ROW(0),
+    ABOUT_ROWS(common.about),
     { 0 }
 };
-#undef AT
 
 static const Cli cli = {
-    "eval", "CKPT... TEXT...",
-    "Measures how well a model predicts a text. For the text that it was trained on, give the same files. "
-    "What follows the first checkpoint and begins as one is a checkpoint, too; the rest is the text. Of "
-    "several models with the same vocabulary the probabilities are averaged, in windows of the smallest context.",
-    options, NULL, offsetof(Options, given)
+    .program = "eval", .operands = "CKPT... TEXT...", .least = 1, .most = ANY_NUMBER,
+    .summary = "Measures how well a model predicts a text. For the text that it was trained on, "
+               "give the same files. What follows the first checkpoint and begins as one is a "
+               "checkpoint, too; the rest is the text. Of several models with the same vocabulary "
+               "the probabilities are averaged, in windows of the smallest context.",
+    .options = options, .given = offsetof(Options, given)
 };
 
-/* The text of one of the word options. */
-static const char *word_of(const Options *o, const char *name, char *out, size_t room)
+#define GIVEN(o, field) CLI_GIVEN(&cli, o, Options, field)
+
+/* The word that the option at an offset has. */
+static void word_at(const Options *o, size_t offset, char word[CLI_WORD])
 {
-    cli_get_text(&options[cli_find(&cli, name, strlen(name))], o, out, room);
-    return out;
+    cli_get_text(&options[cli_find_at(&cli, offset)], o, word, CLI_WORD);
 }
 
 /* ---------------------------------------------------------------- scoring */
@@ -96,8 +93,8 @@ typedef struct {
 
 static int not_finite(const Job *job, Err *err)
 {
-    return fail(err, EXIT_DIVERGED, "%.300s: the loss is not a number: the weights are too large; train it "
-                "again with a smaller --lr", job->names);
+    return fail(err, EXIT_DIVERGED, "%.300s: the loss is not a number: the weights are too large; "
+                "train it again with a smaller --lr", job->names);
 }
 
 /* The first line of standard error; `what` is scored. */
@@ -105,9 +102,9 @@ static void print_header(const Job *job, const char *what)
 {
     const Ensemble *e = job->ensemble;
     bool differ = false;
-    if (job->o->quiet) return;
-    fprintf(stderr, "eval: %s, %s, %s, %d thread%s", job->names, what, job->kernels->name, job->threads,
-            job->threads == 1 ? "" : "s");
+    if (job->o->common.quiet) return;
+    fprintf(stderr, "eval: %s, %s, %s, %d thread%s", job->names, what, job->kernels->name,
+            job->threads, job->threads == 1 ? "" : "s");
     for (int m = 1; m < e->count; m++)
         differ |= e->checkpoints[m].config.context != e->checkpoints[0].config.context;
     if (differ) fprintf(stderr, ", windows of %d, the smallest context", ensemble_context(e));
@@ -116,20 +113,22 @@ static void print_header(const Job *job, const char *what)
 
 static void print_skipped(const Job *job, size_t skipped)
 {
-    if (skipped > 0 && !job->o->quiet)
-        fprintf(stderr, "eval: note: %zu characters are not in the vocabulary and were skipped\n", skipped);
+    if (skipped > 0 && !job->o->common.quiet)
+        fprintf(stderr, "eval: note: %zu characters are not in the vocabulary and were skipped\n",
+                skipped);
 }
 
 static void print_score(const Job *job, Score score, Output *out)
 {
     char part[CLI_WORD], protocol[CLI_WORD];
     double nats = score_mean(score);
-    word_of(job->o, "--part", part, sizeof part);
-    word_of(job->o, "--protocol", protocol, sizeof protocol);
-    if (!job->o->json) {
+    word_at(job->o, AT(part), part);
+    word_at(job->o, AT(protocol), protocol);
+    if (!job->o->common.json) {
         output_print(out, "%.4f nats/char, %.4f bits/char, ", nats, nats / log(2.0));
         output_print(out, "perplexity %.4g, ", exp(nats));
-        output_print(out, "%zu characters, protocol %s, part %s\n", score.characters, protocol, part);
+        output_print(out, "%zu characters, protocol %s, part %s\n", score.characters, protocol,
+                     part);
         return;
     }
     output_print(out, "{\"nats_per_char\":");
@@ -138,8 +137,8 @@ static void print_score(const Job *job, Score score, Output *out)
     output_json_real(out, nats / log(2.0));
     output_print(out, ",\"perplexity\":");
     output_json_real(out, exp(nats));
-    output_print(out, ",\"characters\":%zu,\"protocol\":\"%s\",\"part\":\"%s\"}\n", score.characters,
-                 protocol, part);
+    output_print(out, ",\"characters\":%zu,\"protocol\":\"%s\",\"part\":\"%s\"}\n",
+                 score.characters, protocol, part);
 }
 
 static int score_part(const Job *job, Part part, Output *out, Err *err)
@@ -149,7 +148,8 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
     int context = ensemble_context(e), quarter = context >= 4 ? context / 4 : 1;
     int stride = o->stride > 0 ? (int)o->stride : quarter;
     if (o->protocol == PROTOCOL_STRIDED && stride > context)
-        return fail(err, EXIT_USAGE, "--stride %d is more than the model's context, %d", stride, context);
+        return fail(err, EXIT_USAGE, "--stride %d is more than the model's context, %d", stride,
+                    context);
 
     Scorer scorer;
     if (scorer_open(&scorer, e->models, e->count, ensemble_tokenizer(e)->separator, err)) return -1;
@@ -175,7 +175,8 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
 static int common_slice(const Ensemble *e)
 {
     int slice = RANDOM_BATCH;
-    for (int m = 0; m < e->count; m++) slice = model_slice(&e->checkpoints[m].config, cache_bytes(), slice);
+    for (int m = 0; m < e->count; m++)
+        slice = model_slice(&e->checkpoints[m].config, cache_bytes(), slice);
     return slice;
 }
 
@@ -183,10 +184,10 @@ static int score_corpus(const Job *job, Output *out, Err *err)
 {
     char name[CLI_WORD], what[300];
     Part part = corpus_part(job->corpus, (PartName)job->o->part);
-    word_of(job->o, "--part", name, sizeof name);
+    word_at(job->o, AT(part), name);
     if (part.count < 2)
-        return fail(err, EXIT_TEXT, "%s: its part %s has %zu characters, and at least 2 are needed; "
-                    "try --part all", job->corpus->read, name, part.count);
+        return fail(err, EXIT_TEXT, "%s: its part %s has %zu characters, and at least 2 are "
+                    "needed; try --part all", job->corpus->read, name, part.count);
     snprintf(what, sizeof what, "part %s of %s", name, job->corpus->read);
     print_header(job, what);
     print_skipped(job, job->corpus->skipped);
@@ -201,21 +202,26 @@ static int common_documents(const Ensemble *e, Documents *documents, Err *err)
         const char *word = checkpoint_setting(&e->checkpoints[m], "split-documents");
         int which = word != NULL ? cli_which_word(DOCUMENTS_WORDS, word) : DOCUMENTS_OFF;
         if (which < 0)
-            return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting split-documents is %.60s", e->paths[m], word);
+            return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting split-documents is "
+                        "%.60s", e->paths[m], word);
         if (m > 0 && which != (int)*documents)
-            return fail(err, EXIT_USAGE, "%.200s and %.200s were trained with different --split-documents, so they cannot "
-                        "score one text; --per-line can", e->paths[0], e->paths[m]);
+            return fail(err, EXIT_USAGE, "%.200s and %.200s were trained with different "
+                        "--split-documents, so they cannot score one text; --per-line can",
+                        e->paths[0], e->paths[m]);
         *documents = (Documents)which;
     }
     return 0;
 }
 
-/* The part that is scored without --part is the validation part if a model was trained on this text; of
- * several models' validation parts it is the smallest, which none of them was trained on. */
-static int score_text(Job *job, Options *o, const char *const *paths, int count, Output *out, Err *err)
+/* The part that is scored without --part is the validation part if a model was trained on this
+ * text; of several models' validation parts it is the smallest, which none of them was trained
+ * on. */
+static int score_text(Job *job, Options *o, const char *const *paths, int count, Output *out,
+                      Err *err)
 {
     Ensemble *e = job->ensemble;
-    CorpusOptions how = { .unknown = o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS, .val_fraction = 1 };
+    CorpusOptions how = { .unknown = o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS,
+                          .val_fraction = 1 };
     for (int m = 0; m < e->count; m++) {
         const char *fraction = checkpoint_setting(&e->checkpoints[m], "val-fraction");
         how.val_fraction = fmin(how.val_fraction, fraction != NULL ? strtod(fraction, NULL) : 0.0);
@@ -224,8 +230,9 @@ static int score_text(Job *job, Options *o, const char *const *paths, int count,
     if (common_documents(e, &how.documents, err)) return -1;
     if (corpus_open(&corpus, &e->checkpoints[0].tokenizer, &how, paths, count, err)) return -1;
     bool trained_on = false;
-    for (int m = 0; m < e->count; m++) trained_on |= strcmp(corpus.sha256, e->checkpoints[m].sha256) == 0;
-    if (!cli_given(&cli, o, "--part")) o->part = trained_on ? PART_VAL : PART_ALL;
+    for (int m = 0; m < e->count; m++)
+        trained_on |= strcmp(corpus.sha256, e->checkpoints[m].sha256) == 0;
+    if (!GIVEN(o, part)) o->part = trained_on ? PART_VAL : PART_ALL;
     job->corpus = &corpus;
     int failed = score_corpus(job, out, err);
     corpus_close(&corpus);
@@ -240,7 +247,8 @@ typedef struct {
     int32_t *ids;           /* a start symbol and the longest line */
 } Lines;
 
-/* The line of a text that begins at *at, without its newline; moves *at on. NULL: there are no more. */
+/* The line of a text that begins at *at, without its newline; moves *at on. NULL: there are no
+ * more. */
 static const char *next_line(const Text *t, size_t *at, size_t *size)
 {
     if (*at >= t->size) return NULL;
@@ -257,9 +265,10 @@ static void lines_close(Lines *l)
     free(l->ids);
 }
 
-/* Reads the texts; every line must be well-formed, and known unless that may be skipped: *skipped characters. */
-static int lines_open(Lines *l, const Job *job, const char *const *paths, int count, size_t *skipped,
-                      Err *err)
+/* Reads the texts; every line must be well-formed, and known unless that may be skipped: *skipped
+ * characters. */
+static int lines_open(Lines *l, const Job *job, const char *const *paths, int count,
+                      size_t *skipped, Err *err)
 {
     size_t size, longest = 0, lines = 0;
     const Tokenizer *tokenizer = ensemble_tokenizer(job->ensemble);
@@ -271,9 +280,11 @@ static int lines_open(Lines *l, const Job *job, const char *const *paths, int co
         for (size_t at = 0; next_line(&l->texts[i], &at, &size) != NULL; lines++)
             if (size > longest) longest = size;
     }
-    if (lines == 0) return fail(err, EXIT_TEXT, "%s: there is no line to score", text_name(&l->texts[0]));
+    if (lines == 0)
+        return fail(err, EXIT_TEXT, "%s: there is no line to score", text_name(&l->texts[0]));
     l->ids = longest < SIZE_MAX / sizeof *l->ids ? malloc((longest + 1) * sizeof *l->ids) : NULL;
-    if (l->ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a line of %zu bytes", longest);
+    if (l->ids == NULL)
+        return fail(err, EXIT_RUNTIME, "not enough memory for a line of %zu bytes", longest);
 
     for (int i = 0; i < count; i++) {
         const char *line;
@@ -281,7 +292,8 @@ static int lines_open(Lines *l, const Job *job, const char *const *paths, int co
             char name[280];
             Encoding e = { .ids = l->ids };
             snprintf(name, sizeof name, "%.200s, line %zu", text_name(&l->texts[i]), n);
-            if (tokenizer_encode(tokenizer, line, size, name, unknown, EXIT_TEXT, &e, err)) return -1;
+            if (tokenizer_encode(tokenizer, line, size, name, unknown, EXIT_TEXT, &e, err))
+                return -1;
             *skipped += e.skipped;
         }
     }
@@ -291,7 +303,7 @@ static int lines_open(Lines *l, const Job *job, const char *const *paths, int co
 static void print_line(const Job *job, Score score, bool first, Output *out)
 {
     double bits = score_mean(score) / log(2.0);
-    if (job->o->json) {
+    if (job->o->common.json) {
         output_print(out, "%s{\"log_likelihood\":", first ? "" : ",");
         output_json_real(out, 0.0 - score.sum);
         output_print(out, ",\"characters\":%zu,\"bits_per_char\":", score.characters);
@@ -312,13 +324,14 @@ static int score_each(const Job *job, Lines *l, Scorer *scorer, Output *out, Err
     int context = ensemble_context(e);
     bool first = true;
     if (ensemble_start(e, &l->ids[0], err)) return -1;
-    if (job->o->json) output_print(out, "{\"lines\":[");
+    if (job->o->common.json) output_print(out, "{\"lines\":[");
     for (int i = 0; i < l->count; i++) {
         const char *line;
         size_t size, at = 0;
         while (out->error == 0 && (line = next_line(&l->texts[i], &at, &size)) != NULL) {
             Encoding ids = { .ids = l->ids + 1 };
-            if (tokenizer_encode(tokenizer, line, size, "the line", UNKNOWN_SKIPPED, EXIT_TEXT, &ids, err))
+            if (tokenizer_encode(tokenizer, line, size, "the line", UNKNOWN_SKIPPED, EXIT_TEXT,
+                                 &ids, err))
                 return -1;
             Score score = evaluate_full(scorer, (Part){ l->ids, ids.count + 1 }, context, SIZE_MAX);
             if (!isfinite(score.sum)) return not_finite(job, err);
@@ -326,7 +339,7 @@ static int score_each(const Job *job, Lines *l, Scorer *scorer, Output *out, Err
             first = false;
         }
     }
-    if (job->o->json) output_print(out, "]}\n");
+    if (job->o->common.json) output_print(out, "]}\n");
     return 0;
 }
 
@@ -364,59 +377,36 @@ static int count_checkpoints(const Operands *operands)
     return count;
 }
 
-static int evaluate(const Options *given, const Operands *operands, Output *out, Err *err)
-{
-    Options o = *given;
-    Ensemble e;
-    Job job = { .o = &o, .ensemble = &e };
-    int count = count_checkpoints(operands), texts = operands->count - count;
-    const char *const *paths = operands->items + count;
-    if (texts == 0) return fail(err, EXIT_USAGE, "a text is wanted behind the checkpoints; try --help");
-    job.threads = o.threads > 0 ? (int)o.threads : default_threads();
-    job.kernels = kernels_pick(o.isa, err);
-    if (job.kernels == NULL) return -1;
-    omp_set_num_threads(job.threads);
-
-    if (ensemble_load(&e, operands->items, count, err)) return -1;
-    ensemble_name(&e, job.names, sizeof job.names);
-    int failed = o.per_line ? score_lines(&job, paths, texts, out, err)
-                            : score_text(&job, &o, paths, texts, out, err);
-    ensemble_close(&e);
-    return failed ? -1 : 0;
-}
-
 /* --per-line has its own way to score. */
 static int check_options(const Options *o, Err *err)
 {
-    static const char *const names[] = { "--part", "--protocol", "--stride", "--batches", "--seed" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && o->per_line; i++)
-        if (cli_given(&cli, o, names[i]))
-            return fail(err, EXIT_USAGE, "--per-line and %s exclude each other", names[i]);
-    return 0;
+    const char *other = GIVEN(o, part) ? "--part" : GIVEN(o, protocol) ? "--protocol"
+        : GIVEN(o, stride) ? "--stride" : GIVEN(o, batches) ? "--batches"
+        : GIVEN(o, seed) ? "--seed" : NULL;
+    if (!o->per_line || other == NULL) return 0;
+    return fail(err, EXIT_USAGE, "--per-line and %s exclude each other", other);
 }
 
-static int run(const Options *o, const Operands *operands, Output *out, Err *err)
+static int evaluate(const Call *call, Output *out, Err *err)
 {
-    char built[80];
-    kernels_built(built, sizeof built);
-    if (pages_answer(&cli, o, &o->about, operands, built, out) || kernels_list(o->isa, out->file)) return 0;
-    if (operands->count < 2)
-        return fail(err, EXIT_USAGE, "a checkpoint and a text are wanted; try --help");
-    return check_options(o, err) || evaluate(o, operands, out, err) ? -1 : 0;
-}
-
-static int eval_main(int argc, char **argv, Output *out, Err *err)
-{
-    Options o = { 0 };
-    Operands operands = { 0 };
-    int failed = cli_parse(&cli, argc, argv, &o, &operands, err) || run(&o, &operands, out, err);
-    operands_close(&operands);
+    const Operands *operands = call->operands;
+    Options *o = call->options;
+    Ensemble e;
+    Job job = { .o = o, .ensemble = &e, .kernels = call->kernels, .threads = call->threads };
+    int count = count_checkpoints(operands), texts = operands->count - count;
+    const char *const *paths = operands->items + count;
+    if (texts == 0)
+        return fail(err, EXIT_USAGE, "missing TEXT after the checkpoints; try --help");
+    if (check_options(o, err) || ensemble_load(&e, operands->items, count, err)) return -1;
+    ensemble_name(&e, job.names, sizeof job.names);
+    int failed = o->per_line ? score_lines(&job, paths, texts, out, err)
+                             : score_text(&job, o, paths, texts, out, err);
+    ensemble_close(&e);
     return failed ? -1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    Err err = { 0 };
-    if (cli_run(eval_main, argc, argv, &err)) fprintf(stderr, "eval: %s\n", err.msg);
-    return err.status;
+    Options o = { 0 };
+    return program_main(&cli, &o, evaluate, argc, argv);
 }

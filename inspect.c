@@ -1,15 +1,13 @@
 /* inspect.c: checkpoint -> what is inside.
  *
- * Prints the model's family and sizes, the state of its training and the losses on the way; on demand every
- * tensor, the vocabulary, every evaluation, or which tensors are damaged.
+ * Prints the model's family and sizes, the state of its training and the losses on the way; on
+ * demand every tensor, the vocabulary, every evaluation, or which tensors are damaged.
  *
  *     ./inspect ckpt.bin --tensors
  */
 #include "base.h"
+#include "cli/program.h"
 #include "formats/checkpoint.h"
-#include "cli/options.h"
-#include "kernels/kernels.h"
-#include "cli/pages.h"
 #include "tokenizer.h"
 #include "model.h"
 
@@ -22,39 +20,39 @@ enum {
 /* ---------------------------------------------------------------- options */
 
 typedef struct {
-    bool tensors, vocab, history, verify, json;
-    About about;
-    bool given[CLI_ROWS];
+    Common common;
+    bool tensors, vocab, history, verify, given[CLI_ROWS];
 } Options;
 
 #define AT(field) offsetof(Options, field)
 static const Option options[] = {
-    /* name, argument, kind, into, default, low, high, words, flags, help */
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "What is shown besides the summary" },
-    { "--tensors", NULL, OPT_SWITCH, AT(tensors), NULL, 0, 0, NULL, 0,
-      "every tensor: shape, mean, standard deviation, least and largest element" },
-    { "--vocab", NULL, OPT_SWITCH, AT(vocab), NULL, 0, 0, NULL, 0, "every symbol with its id" },
-    { "--history", NULL, OPT_SWITCH, AT(history), NULL, 0, 0, NULL, 0, "the losses of every evaluation" },
-    { "--verify", NULL, OPT_SWITCH, AT(verify), NULL, 0, 0, NULL, 0,
-      "read everything and name every damaged tensor" },
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Output" },
-    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0, "print all of it as one object instead" },
-    ABOUT_ROWS(AT(about)),
+    HEADING("What is shown besides the summary"),
+    SWITCH("tensors", tensors,
+           "every tensor: shape, mean, standard deviation, least and largest element"),
+    SWITCH("vocab", vocab, "every symbol with its id"),
+    SWITCH("history", history, "the losses of every evaluation"),
+    SWITCH("verify", verify, "read everything and name every damaged tensor"),
+    HEADING("Output"),
+    JSON_ROW("print all of it as one object instead", 0),
+    ABOUT_ROWS(common.about),
     { 0 }
 };
-#undef AT
 
 static const Cli cli = {
-    "inspect", "CKPT", "Shows what a checkpoint holds.", options, NULL, offsetof(Options, given)
+    .program = "inspect", .operands = "CKPT", .least = 1, .most = 1,
+    .summary = "Shows what a checkpoint holds.",
+    .options = options, .given = offsetof(Options, given)
 };
 
 /* ---------------------------------------------------------------- numbers and text */
 
-/* A string from a file: what could move a terminal's cursor, or is not ASCII, becomes a question mark. */
+/* A string from a file: what could move a terminal's cursor, or is not ASCII, becomes a question
+ * mark. */
 static const char *plain(const char *from, char *out, size_t room)
 {
     size_t n = 0;
-    for (; from[n] != '\0' && n + 1 < room; n++) out[n] = from[n] >= ' ' && from[n] < 0x7f ? from[n] : '?';
+    for (; from[n] != '\0' && n + 1 < room; n++)
+        out[n] = from[n] >= ' ' && from[n] < 0x7f ? from[n] : '?';
     out[n] = '\0';
     return out;
 }
@@ -130,7 +128,8 @@ static Stats tensor_stats(const StoredTensor *t)
     return s;
 }
 
-static void shape_text(const StoredTensor *t, const char *open, const char *close, char *out, size_t room)
+static void shape_text(const StoredTensor *t, const char *open, const char *close, char *out,
+                       size_t room)
 {
     snprintf(out, room, "%s", open);
     for (int i = 0; i < t->rank; i++)
@@ -148,10 +147,11 @@ static void print_short(Output *out, double x)
 
 static void print_tensors(const Checkpoint *c, Output *out)
 {
-    output_print(out, "\ntensor%*s %7s %7s %7s %7s\n", SHAPE_END - 6, "shape", "mean", "dev", "min", "max");
+    output_print(out, "\ntensor%*s %7s %7s %7s %7s\n", SHAPE_END - 6, "shape", "mean", "dev", "min",
+                 "max");
     for (int i = 0; i < c->stored_count; i++) {
         const StoredTensor *t = &c->stored[i];
-        char name[CLI_WIDTH], shape[100];
+        char name[OUTPUT_WIDTH], shape[100];
         shape_text(t, "", "", shape, sizeof shape);
         plain(t->name, name, sizeof name);
         int column = output_print(out, "%s", name);
@@ -181,7 +181,7 @@ static void print_sizes(const Checkpoint *c, Output *out)
         append(text, sizeof text, "%s%s %.7s", i > 1 ? ", " : "", config_field(i)->name, value);
     }
     print_label(out, "sizes");
-    cli_wrap(out, text, LABEL, LABEL);
+    output_wrap(out, text, LABEL, LABEL);
     print_label(out, "parameters");
     output_print(out, "%zu\n", model_parameters(&c->config));
 }
@@ -195,7 +195,7 @@ static void print_alphabet(const Checkpoint *c, Output *out)
     int column = LABEL + output_print(out, "%d %s:", t->count, t->bytes ? "bytes" : "code points");
     for (int32_t id = 0; id < t->count; id++) {
         tokenizer_name(t, id, name, sizeof name);
-        if (column + 1 + (int)strlen(name) > CLI_WIDTH - 4) {
+        if (column + 1 + (int)strlen(name) > OUTPUT_WIDTH - 4) {
             output_print(out, " ...");
             break;
         }
@@ -220,11 +220,12 @@ static void print_settings(const Checkpoint *c, Output *out)
         if (is_config_field(s->name)) continue;
         plain(s->value, value, sizeof value);
         if (s->is_number) snprintf(value, sizeof value, "%.10g", strtod(s->value, NULL));
-        append(text, sizeof text, "%s%s=%s", text[0] ? " " : "", plain(s->name, name, sizeof name), value);
+        append(text, sizeof text, "%s%s=%s", text[0] ? " " : "", plain(s->name, name, sizeof name),
+               value);
     }
     if (text[0] == '\0') return;
     print_label(out, "settings");
-    cli_wrap(out, text, LABEL, LABEL);
+    output_wrap(out, text, LABEL, LABEL);
 }
 
 static void print_training(const Checkpoint *c, Output *out)
@@ -270,7 +271,8 @@ static void print_sparkline(const History *h, Output *out)
 
 static void print_loss(const History *h, size_t i, const char *before, Output *out)
 {
-    output_print(out, "%s%.4f at step %llu", before, h->val_loss[i], (unsigned long long)h->step[i]);
+    output_print(out, "%s%.4f at step %llu", before, h->val_loss[i],
+                 (unsigned long long)h->step[i]);
 }
 
 static void print_losses(const Checkpoint *c, Output *out)
@@ -315,11 +317,11 @@ static void print_summary(const Checkpoint *c, const char *path, Output *out)
 
 static void print_vocab(const Checkpoint *c, Output *out)
 {
-    enum { CELL = 20 };
+    enum { CELL = 20, CELLS = OUTPUT_WIDTH / CELL };
     char name[40];
     output_print(out, "\n");
     for (int32_t id = 0; id < c->tokenizer.count; id++) {
-        bool end = id % (CLI_WIDTH / CELL) == CLI_WIDTH / CELL - 1 || id == c->tokenizer.count - 1;
+        bool end = id % CELLS == CELLS - 1 || id == c->tokenizer.count - 1;
         tokenizer_name(&c->tokenizer, id, name, sizeof name);
         output_print(out, end ? "%6d %s\n" : "%6d %-13s", (int)id, name);
     }
@@ -329,25 +331,11 @@ static void print_history(const History *h, Output *out)
 {
     output_print(out, "\n%12s %12s %12s\n", "step", "train loss", "val loss");
     for (size_t i = 0; i < h->count; i++)
-        output_print(out, "%12llu %12.6f %12.6f\n", (unsigned long long)h->step[i], h->train_loss[i],
-                     h->val_loss[i]);
+        output_print(out, "%12llu %12.6f %12.6f\n", (unsigned long long)h->step[i],
+                     h->train_loss[i], h->val_loss[i]);
 }
 
 /* ---------------------------------------------------------------- JSON */
-
-/* A JSON string from bytes that may be anything. */
-static void json_string(Output *out, const char *text)
-{
-    size_t size = strlen(text);
-    bool utf8 = true;
-    for (size_t at = 0; at < size && utf8; ) {
-        uint32_t value;
-        int n = utf8_decode(text + at, size - at, &value);
-        utf8 = n > 0;
-        at += (size_t)n;
-    }
-    output_json(out, text, size, utf8);
-}
 
 /* "vocab" names the list of symbols here; their number is "symbols". */
 static void json_config(const Checkpoint *c, Output *out)
@@ -363,18 +351,18 @@ static void json_config(const Checkpoint *c, Output *out)
     for (int i = 0; i < c->setting_count; i++) {
         const Setting *s = &c->settings[i];
         output_print(out, "%s", i > 0 ? "," : "");
-        json_string(out, s->name);
+        output_json_text(out, s->name);
         output_print(out, ":");
         if (s->is_number) output_json_real(out, strtod(s->value, NULL));
-        else json_string(out, s->value);
+        else output_json_text(out, s->value);
     }
     output_print(out, "}");
 }
 
 static void json_train(const Checkpoint *c, Output *out)
 {
-    output_print(out, ",\"step\":%llu,\"sha256\":\"%s\",\"resumable\":%s", (unsigned long long)c->step,
-                 c->sha256, c->has_train ? "true" : "false");
+    output_print(out, ",\"step\":%llu,\"sha256\":\"%s\",\"resumable\":%s",
+                 (unsigned long long)c->step, c->sha256, c->has_train ? "true" : "false");
     if (!c->has_train) return;
     output_print(out, ",\"train\":{\"attempt\":%llu,\"best_step\":%llu,\"best_loss\":",
                  (unsigned long long)c->train.attempt, (unsigned long long)c->train.best_step);
@@ -420,9 +408,9 @@ static void json_tensors(const Checkpoint *c, Output *out)
         char shape[100];
         shape_text(t, "[", "]", shape, sizeof shape);
         output_print(out, "%s{\"name\":", i > 0 ? "," : "");
-        json_string(out, t->name);
+        output_json_text(out, t->name);
         output_print(out, ",\"dtype\":");
-        json_string(out, t->dtype);
+        output_json_text(out, t->dtype);
         output_print(out, ",\"shape\":%s", shape);
         Stats s = tensor_stats(t);
         double values[] = { s.mean, s.deviation, s.least, s.largest };
@@ -438,7 +426,7 @@ static void json_tensors(const Checkpoint *c, Output *out)
 static void print_json(const Checkpoint *c, const char *path, bool verified, Output *out)
 {
     output_print(out, "{\"checkpoint\":");
-    json_string(out, path);
+    output_json_text(out, path);
     output_print(out, ",\"bytes\":%zu", c->size);
     json_config(c, out);
     json_train(c, out);
@@ -461,13 +449,14 @@ static void report_damage(void *context, const char *tensor, const char *what)
     Damage *d = context;
     if (d->json) {
         output_print(d->out, "%s{\"tensor\":", d->count > 0 ? "," : "{\"verify\":[");
-        json_string(d->out, tensor);
+        output_json_text(d->out, tensor);
         output_print(d->out, ",\"what\":");
-        json_string(d->out, what);
+        output_json_text(d->out, what);
         output_print(d->out, "}");
     } else {
         char name[100], why[300];
-        output_print(d->out, "%s: %s\n", plain(tensor, name, sizeof name), plain(what, why, sizeof why));
+        output_print(d->out, "%s: %s\n", plain(tensor, name, sizeof name),
+                     plain(what, why, sizeof why));
     }
     d->count++;
 }
@@ -480,17 +469,20 @@ static int verify(const char *path, bool json, Output *out, Err *err)
     if (found == 0) return 0;
     if (json && damage.count > 0) output_print(out, "]}\n");
     if (found < 0) return -1;
-    return fail(err, EXIT_CHECKPOINT, "%s: %d damaged tensor%s", path, found, found == 1 ? "" : "s");
+    return fail(err, EXIT_CHECKPOINT, "%s: %d damaged tensor%s", path, found,
+                found == 1 ? "" : "s");
 }
 
 /* ---------------------------------------------------------------- the program */
 
-static int inspect(const Options *o, const char *path, Output *out, Err *err)
+static int inspect(const Call *call, Output *out, Err *err)
 {
+    const Options *o = call->options;
+    const char *path = call->operands->items[0];
     Checkpoint c;
-    if (o->verify && verify(path, o->json, out, err)) return -1;
+    if (o->verify && verify(path, o->common.json, out, err)) return -1;
     if (checkpoint_load(&c, path, err)) return -1;
-    if (o->json) {
+    if (o->common.json) {
         print_json(&c, path, o->verify, out);
     } else {
         print_summary(&c, path, out);
@@ -503,28 +495,8 @@ static int inspect(const Options *o, const char *path, Output *out, Err *err)
     return 0;
 }
 
-static int run(const Options *o, const Operands *operands, Output *out, Err *err)
-{
-    char built[80];
-    kernels_built(built, sizeof built);
-    if (pages_answer(&cli, o, &o->about, operands, built, out)) return 0;
-    if (operands->count != 1)
-        return fail(err, EXIT_USAGE, "one checkpoint is wanted, %d were given; try --help", operands->count);
-    return inspect(o, operands->items[0], out, err);
-}
-
-static int inspect_main(int argc, char **argv, Output *out, Err *err)
-{
-    Options o = { 0 };
-    Operands operands = { 0 };
-    int failed = cli_parse(&cli, argc, argv, &o, &operands, err) || run(&o, &operands, out, err);
-    operands_close(&operands);
-    return failed ? -1 : 0;
-}
-
 int main(int argc, char **argv)
 {
-    Err err = { 0 };
-    if (cli_run(inspect_main, argc, argv, &err)) fprintf(stderr, "inspect: %s\n", err.msg);
-    return err.status;
+    Options o = { 0 };
+    return program_main(&cli, &o, inspect, argc, argv);
 }

@@ -1,86 +1,77 @@
 /* sample.c: checkpoint + prompt -> text.
  *
- * Draws x_t ~ p(x_t | x_1 .. x_{t-1}) one character after another; p is the model's softmax, or the mean of
- * several models', sharpened by --temperature and cut by --top-k and --top-p. Several texts are written
- * together, so that the weights are read once for all of them; none depends on the others.
+ * Draws x_t ~ p(x_t | x_1 .. x_{t-1}) one character after another; p is the model's softmax, or the
+ * mean of several models', sharpened by --temperature and cut by --top-k and --top-p. Several texts
+ * are written together, so that the weights are read once for all of them; none depends on the
+ * others.
  *
  *     ./sample ckpt.bin --prompt "ROMEO:" --length 500 --seed 2
  */
 #include "base.h"
+#include "cli/program.h"
 #include "formats/checkpoint.h"
-#include "cli/options.h"
 #include "inference/ensemble.h"
-#include "kernels/kernels.h"
-#include "system/machine.h"
-#include "cli/pages.h"
 #include "inference/sampling.h"
 #include "tokenizer.h"
 #include "model.h"
 
+#include <signal.h>
+
 enum {
-    GROUP = 32,                 /* texts written together: more of them would make nothing faster ... */
-    GROUP_BYTES = 256 << 20,    /* ... and if they need more memory than this, fewer are */
+    GROUP = 32,                 /* texts written together: more would make nothing faster, */
+    GROUP_BYTES = 256 << 20,    /* and fewer are if they need more memory than this */
     LINE_ROOM = 1 << 16         /* bytes of a typed line */
 };
 
 /* ---------------------------------------------------------------- options */
 
 typedef struct {
-    const char *prompt, *prompt_file, *stop, *isa;
-    int64_t length, top_k, samples, seed, threads;
+    Common common;
+    const char *prompt, *prompt_file, *stop;
+    int64_t length, top_k, samples, seed;
     double temperature, top_p;
     int unknown, colour;
-    bool interactive, show_probs, quiet, json;
-    About about;
-    bool given[CLI_ROWS];
+    bool interactive, show_probs, given[CLI_ROWS];
 } Options;
 
 #define AT(field) offsetof(Options, field)
 static const Option options[] = {
-    /* name, argument, kind, into, default, low, high, words, flags, help */
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Text" },
-    { "--prompt", "S", OPT_STRING, AT(prompt), NULL, 0, 0, NULL, 0, "text to continue; it is printed first" },
-    { "--prompt-file", "FILE", OPT_STRING, AT(prompt_file), NULL, 0, 0, NULL, 0,
-      "file with the text to continue (- is standard input)" },
-    { "--length", "N", OPT_INT, AT(length), "500", 0, 1e9, NULL, 0, "new characters, at most" },
-    { "--samples", "N", OPT_INT, AT(samples), "1", 1, 1e9, NULL, 0,
-      "how many texts; a line --- stands between them" },
-    { "--stop", "S", OPT_STRING, AT(stop), NULL, 0, 0, NULL, 0,
-      "end the text where S would begin in its new characters" },
-    { "--unknown", NULL, OPT_WORD, AT(unknown), "fail", 0, 0, "fail|skip", 0,
-      "what to do about characters of the prompt that the vocabulary lacks" },
-    { "--interactive", NULL, OPT_SWITCH, AT(interactive), NULL, 0, 0, NULL, 0,
-      "go on from each line that is typed, at most --length characters a time; all of it stays the context; "
-      "Ctrl-C stops a text, Ctrl-D ends" },
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Choice of the next character" },
-    { "--temperature", "X", OPT_REAL, AT(temperature), "0.8", 0, 1e30, NULL, 0,
-      "below 1 sharper, above 1 flatter; 0 always takes the likeliest" },
-    { "--top-k", "N", OPT_INT, AT(top_k), "0", 0, 1e9, NULL, 0, "only among the N likeliest; 0: among all" },
-    { "--top-p", "X", OPT_REAL, AT(top_p), "1", 0, 1, NULL, 0,
-      "only among the likeliest that together reach probability X" },
-    { "--seed", "N", OPT_INT, AT(seed), "1", 0, 9e15, NULL, 0, "same seed, same text" },
-    { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, "Machine and output" },
-    { "--show-probs", NULL, OPT_SWITCH, AT(show_probs), NULL, 0, 0, NULL, 0,
-      "colour each new character by -ln p in nats, p the model's probability of it before --temperature; "
-      "with --json a list nats for each text" },
-    { "--colour", NULL, OPT_WORD, AT(colour), "auto", 0, 0, "auto|always", 0, "auto: only on a terminal" },
-    { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
-      "threads (default: what the machine or container has); the text does not depend on it" },
-    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
-      "instruction set: portable, avx2, avx512, amx, neon (default: the fastest); list shows them" },
-    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0,
-      "print {\"samples\":[{\"prompt\":...,\"text\":...}]} instead; text is what is new" },
-    { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, 0, "no messages but errors" },
-    ABOUT_ROWS(AT(about)),
+    HEADING("Text"),
+    STRING("prompt", "S", prompt, NULL, "text to continue; it is printed first"),
+    STRING("prompt-file", "FILE", prompt_file, NULL,
+           "file with the text to continue (- is standard input)"),
+    INT("length", length, "500", 0, 1e9, "new characters, at most"),
+    INT("samples", samples, "1", 1, 1e9, "how many texts; a line --- separates them"),
+    STRING("stop", "S", stop, NULL, "end the text where S would begin in its new characters"),
+    WORD("unknown", unknown, "fail", "fail|skip",
+         "what to do about characters of the prompt that the vocabulary lacks"),
+    SWITCH("interactive", interactive,
+           "continue each line that is typed, at most --length characters a time; all of it "
+           "stays the context; Ctrl-C stops a text, Ctrl-D ends"),
+    HEADING("Choice of the next character"),
+    REAL("temperature", temperature, "0.8", 0, 1e30,
+         "below 1 sharper, above 1 flatter; 0 always takes the likeliest"),
+    INT("top-k", top_k, "0", 0, 1e9, "only among the N likeliest; 0: among all"),
+    REAL("top-p", top_p, "1", 0, 1, "only among the likeliest that together reach probability X"),
+    INT("seed", seed, "1", 0, 9e15, "same seed, same text"),
+    HEADING("Machine and output"),
+    SWITCH("show-probs", show_probs,
+           "colour each new character by -ln p in nats, p the model's probability of it "
+           "before --temperature; with --json a list nats for each text"),
+    WORD("colour", colour, "auto", "auto|always", "auto: only on a terminal"),
+    THREADS_ROW(0),
+    ISA_ROW(0),
+    JSON_ROW("print {\"samples\":[{\"prompt\":...,\"text\":...}]} instead; text is what is new", 0),
+    QUIET_ROW(0),
+    ABOUT_ROWS(common.about),
     { 0 }
 };
-#undef AT
 
 static const Cli cli = {
-    "sample", "CKPT...",
-    "Writes text with a trained model, starting from a prompt or from nothing. Of several models with the "
-    "same vocabulary the probabilities are averaged.",
-    options, NULL, offsetof(Options, given)
+    .program = "sample", .operands = "CKPT...", .least = 1, .most = ANY_NUMBER,
+    .summary = "Writes text with a trained model, starting from a prompt or from nothing. Of "
+               "several models with the same vocabulary the probabilities are averaged.",
+    .options = options, .given = offsetof(Options, given)
 };
 
 /* ---------------------------------------------------------------- a text on its way out */
@@ -106,19 +97,20 @@ typedef struct {
     bool utf8;              /* a character may have several bytes */
     bool coloured;
     const char *colour;     /* that is switched on, or NULL */
-    float *nats;            /* (nats_count) of new characters; the text has the first nats_shown of them */
+    float *nats;            /* (nats_count) of new characters; nats_shown of them are in the text */
     size_t nats_count, nats_shown, nats_room;
 } Text;
 
-/* Makes room for `more` elements behind the first `used`. */
+/* Makes room for `more` elements after the first `used`. */
 static bool text_grow(Text *t, void **memory, size_t *room, size_t used, size_t more, size_t size)
 {
     if (more <= *room - used) return true;
-    size_t wanted = 2 * *room + more;
-    void *larger = wanted > *room && wanted <= SIZE_MAX / size ? realloc(*memory, wanted * size) : NULL;
+    size_t count = 2 * *room + more;
+    bool possible = count > *room && count <= SIZE_MAX / size;
+    void *larger = possible ? realloc(*memory, count * size) : NULL;
     if (larger != NULL) {
         *memory = larger;
-        *room = wanted;
+        *room = count;
     }
     t->no_memory = larger == NULL;
     return larger != NULL;
@@ -177,7 +169,10 @@ static void text_add_nats(Text *t, double nats)
     t->nats[t->nats_count++] = (float)nats;
 }
 
-static bool text_failed(const Text *t) { return t->no_memory || (t->out != NULL && t->out->error != 0); }
+static bool text_failed(const Text *t)
+{
+    return t->no_memory || (t->out != NULL && t->out->error != 0);
+}
 
 static void text_close(Text *t)
 {
@@ -186,8 +181,9 @@ static void text_close(Text *t)
     *t = (Text){ 0 };
 }
 
-/* Watches for the stop string (Knuth, Morris, Pratt 1977). What a text holds back is always its first
- * `matched` bytes; back[n] is the longest shorter beginning that the first n bytes end with. */
+/* Watches for the stop string (Knuth, Morris, Pratt 1977). What a text holds back is always its
+ * first `matched` bytes; back[n] is the longest shorter beginning that the first n bytes end
+ * with. */
 typedef struct {
     const char *string;
     size_t length;
@@ -213,7 +209,8 @@ static void stop_release(const Stop *s, Text *text, size_t size)
     for (size_t i = 0; i < size; i++) text_add_new(text, s->string[i]);
 }
 
-/* Passes one byte on, or holds it back while it may belong to the stop string; true: that is complete. */
+/* Passes one byte on, or holds it back while it may belong to the stop string; true: that is
+ * complete. */
 static bool stop_add(const Stop *s, size_t *matched, Text *text, char byte)
 {
     while (*matched > 0 && s->string[*matched] != byte) {
@@ -231,7 +228,7 @@ static bool stop_add(const Stop *s, size_t *matched, Text *text, char byte)
 
 /* ---------------------------------------------------------------- writing */
 
-static volatile sig_atomic_t interrupted;   /* by Ctrl-C, which --interactive takes for the end of a text */
+static volatile sig_atomic_t interrupted;   /* by Ctrl-C, for --interactive the end of a text */
 
 /* One text in the making. */
 typedef struct {
@@ -261,7 +258,8 @@ typedef struct {
 
 static Text new_text(const Sampler *s, Output *out)
 {
-    return (Text){ .out = out, .open_line = true, .utf8 = !s->tokenizer->bytes, .coloured = s->coloured };
+    return (Text){ .out = out, .open_line = true, .utf8 = !s->tokenizer->bytes,
+                   .coloured = s->coloured };
 }
 
 static Stream new_stream(const Sampler *s, uint64_t index, Output *out)
@@ -276,16 +274,16 @@ static void feed(Sampler *s, const int32_t *ids, size_t count)
     for (size_t i = 0; i < count && !interrupted; i++) writers_step(&s->writers, ids + i);
 }
 
-/* Draws character number `position` of the text in stream `slot`. 1: it goes on, 0: it has ended, -1: the
- * models' output is not finite. */
+/* Draws character number `position` of the text in stream `slot`. 1: there may be more, 0: the text
+ * has ended, -1: the models' output is not finite. */
 static int draw(Sampler *s, int slot, uint64_t position, Err *err)
 {
     Stream *t = &s->streams[s->place[slot]];
     const real *logits = writers_logits(&s->writers, slot);
     int32_t id = s->last[slot] = chooser_pick(&s->chooser, logits, t->key, position);
     if (id < 0)
-        return fail(err, EXIT_DIVERGED, "the model's output is not a number: its weights are too large; "
-                    "train it again with a smaller --lr");
+        return fail(err, EXIT_DIVERGED, "the model's output is not a number: its weights are too "
+                    "large; train it again with a smaller --lr");
     if (s->tokenizer->separator && id == SEPARATOR_ID) return 0;
     if (s->options->show_probs)
         text_add_nats(&t->text, log_sum_exp(logits, s->writers.vocab) - (double)logits[id]);
@@ -297,18 +295,20 @@ static int draw(Sampler *s, int slot, uint64_t position, Err *err)
     return !t->complete && !text_failed(&t->text);
 }
 
-/* Writes the new characters of s->streams[0 .. count-1], all behind what the writers' first stream has read. */
+/* Writes the new characters of s->streams[0 .. count-1], all after what the writers' first stream
+ * has read. */
 static int write_texts(Sampler *s, int count, Err *err)
 {
     int live = count;
     writers_spread(&s->writers, count);
     for (int i = 0; i < count; i++) s->place[i] = i;
-    for (int64_t position = 0; position < s->options->length && live > 0 && !interrupted; position++) {
+    int64_t length = s->options->length;
+    for (int64_t position = 0; position < length && live > 0 && !interrupted; position++) {
         if (position > 0) writers_step(&s->writers, s->last);
-        for (int slot = live - 1; slot >= 0; slot--) {  /* downwards: what fills a gap has drawn already */
-            int goes_on = draw(s, slot, (uint64_t)position, err);
-            if (goes_on < 0) return -1;
-            if (goes_on) continue;
+        for (int slot = live - 1; slot >= 0; slot--) { /* down: what fills a gap has drawn */
+            int more = draw(s, slot, (uint64_t)position, err);
+            if (more < 0) return -1;
+            if (more > 0) continue;
             writers_end(&s->writers, slot);
             live--;
             s->place[slot] = s->place[live];
@@ -349,14 +349,15 @@ static void print_text(const Text *text, uint64_t index, Output *out)
     output_flush(out);
 }
 
-/* Prints the texts from number `first` on: as it grows if it is the only one, else when they are complete. */
+/* Prints the texts from number `first` on: as it grows if it is the only one, else when they are
+ * complete. */
 static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *err)
 {
     const Options *o = s->options;
-    bool stream = o->samples == 1 && !o->json;
+    bool stream = o->samples == 1 && !o->common.json;
     for (int i = 0; i < count; i++) {
         s->streams[i] = new_stream(s, first + (uint64_t)i, stream ? out : NULL);
-        if (!o->json) text_add(&s->streams[i].text, s->prompt, s->prompt_size);
+        if (!o->common.json) text_add(&s->streams[i].text, s->prompt, s->prompt_size);
     }
     if (stream) output_flush(out);
     writers_reset(&s->writers, 1);
@@ -364,7 +365,7 @@ static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *
     int failed = write_texts(s, count, err);
     for (int i = 0; i < count; i++) {
         Text *text = &s->streams[i].text;
-        if (!failed && o->json) print_json(s, text, first + (uint64_t)i, out);
+        if (!failed && o->common.json) print_json(s, text, first + (uint64_t)i, out);
         else if (!failed) print_text(text, first + (uint64_t)i, out);
         text_close(text);
     }
@@ -378,12 +379,13 @@ static int print_samples(Sampler *s, Output *out, Err *err)
         s->id_count = 1;
         if (ensemble_start(s->ensemble, &s->ids[0], err)) return -1;
     }
-    if (o->json) output_print(out, "{\"samples\":[");
+    if (o->common.json) output_print(out, "{\"samples\":[");
     for (int64_t i = 0; i < o->samples && out->error == 0; i += s->group) {
         int64_t left = o->samples - i;
-        if (print_group(s, (uint64_t)i, left < s->group ? (int)left : s->group, out, err)) return -1;
+        int count = left < s->group ? (int)left : s->group;
+        if (print_group(s, (uint64_t)i, count, out, err)) return -1;
     }
-    if (o->json) output_print(out, "]}\n");
+    if (o->common.json) output_print(out, "]}\n");
     return 0;
 }
 
@@ -417,13 +419,13 @@ static LineStatus read_line(char *line, size_t *size)
     return cut ? LINE_TOO_LONG : *size == 0 ? LINE_NONE : LINE_READ;
 }
 
-/* Asks until there is a line that the vocabulary has, and encodes it to s->ids. A newline that it lacks is
- * left out. 1: there is one, 0: no more lines, -1: err. */
+/* Asks until there is a line that the vocabulary has, and encodes it to s->ids. A newline that it
+ * lacks is left out. 1: there is one, 0: no more lines, -1: err. */
 static int next_line(Sampler *s, char *line, Err *err)
 {
     const Tokenizer *t = s->tokenizer;
     Unknown unknown = s->options->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS;
-    bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && !s->options->quiet;
+    bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && !s->options->common.quiet;
     for (;;) {
         size_t size;
         Err why = { 0 };
@@ -437,7 +439,7 @@ static int next_line(Sampler *s, char *line, Err *err)
             return fail(err, EXIT_RUNTIME, "standard input: cannot be read: %s", strerror(errno));
         if (status == LINE_INTERRUPTED) continue;
         if (status == LINE_TOO_LONG)
-            fail(&why, EXIT_USAGE, "the line has more than %d bytes: it is left out", (int)LINE_ROOM);
+            fail(&why, EXIT_USAGE, "the line has more than %d bytes: left out", (int)LINE_ROOM);
         else if (line[size - 1] == '\n' && t->ids['\n'] < 0) size--;
         if (why.status == 0
             && tokenizer_encode(t, line, size, "the line", unknown, EXIT_USAGE, &e, &why) == 0) {
@@ -448,7 +450,8 @@ static int next_line(Sampler *s, char *line, Err *err)
     }
 }
 
-/* One turn: the character that was drawn last and s->ids follow all that came before; then it is written on. */
+/* One turn: the character that was drawn last and s->ids follow all that came before; then the
+ * answer is written. */
 static int answer(Sampler *s, uint64_t turn, Output *out, Err *err)
 {
     writers_spread(&s->writers, 1);
@@ -466,7 +469,7 @@ static int answer(Sampler *s, uint64_t turn, Output *out, Err *err)
 /* The context is what was typed and all that was drawn, a stop string included. */
 static int converse(Sampler *s, char *line, Output *out, Err *err)
 {
-    struct sigaction action = { .sa_handler = on_interrupt };   /* no SA_RESTART: reading is interrupted */
+    struct sigaction action = { .sa_handler = on_interrupt };   /* no SA_RESTART: reading ends */
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 
@@ -493,7 +496,8 @@ static int converse(Sampler *s, char *line, Output *out, Err *err)
 
 /* ---------------------------------------------------------------- before the first character */
 
-/* Encodes the prompt; s->ids also has room for a symbol to start from, or for a line. EXIT_USAGE. */
+/* Encodes the prompt; s->ids also has room for a symbol to start from, or for a line.
+ * EXIT_USAGE. */
 static int encode_prompt(Sampler *s, Err *err)
 {
     const Options *o = s->options;
@@ -503,13 +507,13 @@ static int encode_prompt(Sampler *s, Err *err)
     if (s->ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the prompt");
     Encoding encoding = { .ids = s->ids };
     if (s->prompt_size > 0
-        && tokenizer_encode(s->tokenizer, s->prompt, s->prompt_size, "the prompt", unknown, EXIT_USAGE,
-                            &encoding, err))
+        && tokenizer_encode(s->tokenizer, s->prompt, s->prompt_size, "the prompt", unknown,
+                            EXIT_USAGE, &encoding, err))
         return -1;
     s->id_count = encoding.count;
-    if (encoding.skipped > 0 && !o->quiet)
-        fprintf(stderr, "sample: note: %zu characters of the prompt are not in the vocabulary: skipped\n",
-                encoding.skipped);
+    if (encoding.skipped > 0 && !o->common.quiet)
+        fprintf(stderr, "sample: note: %zu characters of the prompt are not in the vocabulary: "
+                "skipped\n", encoding.skipped);
     return 0;
 }
 
@@ -520,7 +524,8 @@ static int check_stop(const Tokenizer *t, const char *string, Err *err)
     for (size_t at = 0; at < size && !t->bytes; ) {
         uint32_t value;
         int length = utf8_decode(string + at, size - at, &value);
-        if (length == 0) return fail(err, EXIT_USAGE, "--stop is not well-formed UTF-8 at byte %zu", at);
+        if (length == 0)
+            return fail(err, EXIT_USAGE, "--stop is not well-formed UTF-8 at byte %zu", at);
         at += (size_t)length;
     }
     return 0;
@@ -530,7 +535,8 @@ static int sample_with(Sampler *s, Output *out, Err *err)
 {
     const Options *o = s->options;
     const char *stop = o->stop != NULL ? o->stop : "";
-    if (check_stop(s->tokenizer, stop, err) || chooser_open(&s->chooser, s->tokenizer, err)) return -1;
+    if (check_stop(s->tokenizer, stop, err) || chooser_open(&s->chooser, s->tokenizer, err))
+        return -1;
     s->chooser.temperature = o->temperature;
     s->chooser.top_k = o->top_k;
     s->chooser.top_p = o->top_p;
@@ -560,12 +566,15 @@ static int group_size(Ensemble *e, int64_t samples)
     }
 }
 
-static int sample_from(const Options *o, Ensemble *e, const char *prompt, size_t size, Output *out, Err *err)
+static int sample_from(const Options *o, Ensemble *e, const char *prompt, size_t size, Output *out,
+                       Err *err)
 {
-    Sampler s = { .options = o, .tokenizer = ensemble_tokenizer(e), .ensemble = e, .prompt = prompt };
+    Sampler s = { .options = o, .tokenizer = ensemble_tokenizer(e), .ensemble = e };
+    bool colour = o->colour || terminal_has_colour(fileno(out->file));
+    s.prompt = prompt;
     s.prompt_size = size;
     s.terminal = isatty(fileno(out->file));
-    s.coloured = o->show_probs && !o->json && (o->colour || terminal_has_colour(fileno(out->file)));
+    s.coloured = o->show_probs && !o->common.json && colour;
     s.group = group_size(e, o->samples);
     if (writers_open(&s.writers, e, s.group, err)) return -1;
     int failed = sample_with(&s, out, err);
@@ -579,7 +588,8 @@ static void print_legend(const Options *o, Output *out)
     enum { LEVELS = sizeof surprises / sizeof surprises[0] };
     bool shown = o->colour || terminal_has_colour(STDERR_FILENO);
     if (!o->colour && !terminal_has_colour(fileno(out->file))) {
-        fprintf(stderr, "sample: note: no colours on this output; --colour always puts them there\n");
+        fprintf(stderr, "sample: note: no colours on this output; --colour always puts them "
+                "there\n");
         return;
     }
     fprintf(stderr, "sample: nats:");
@@ -591,68 +601,46 @@ static void print_legend(const Options *o, Output *out)
     }
 }
 
-static int sample(const Options *o, const Operands *operands, Output *out, Err *err)
+/* Options that exclude each other. */
+static int check_options(const Options *o, Err *err)
 {
-    int threads = o->threads > 0 ? (int)o->threads : default_threads();
-    const Kernels *kernels = kernels_pick(o->isa, err);
-    if (kernels == NULL) return -1;
-    omp_set_num_threads(threads);
+    if (o->prompt != NULL && o->prompt_file != NULL)
+        return fail(err, EXIT_USAGE, "--prompt and --prompt-file exclude each other");
+    if (o->interactive && (o->common.json || o->samples > 1))
+        return fail(err, EXIT_USAGE, "--interactive and %s exclude each other",
+                    o->common.json ? "--json" : "--samples");
+    if (o->interactive && o->prompt_file != NULL && strcmp(o->prompt_file, "-") == 0)
+        return fail(err, EXIT_USAGE,
+                    "--interactive reads standard input, and so would --prompt-file -");
+    return 0;
+}
 
+static int sample(const Call *call, Output *out, Err *err)
+{
+    const Options *o = call->options;
     char *file = NULL, names[600];
     size_t size = o->prompt != NULL ? strlen(o->prompt) : 0;
     Ensemble e;
+    if (check_options(o, err)) return -1;
     if (o->prompt_file != NULL && read_file(o->prompt_file, &file, &size, err)) return -1;
-    if (ensemble_load(&e, operands->items, operands->count, err)) {
+    if (ensemble_load(&e, call->operands->items, call->operands->count, err)) {
         free(file);
         return -1;
     }
     ensemble_name(&e, names, sizeof names);
-    if (!o->quiet)
-        fprintf(stderr, "sample: %s, %s, %d thread%s\n", names, kernels->name, threads,
-                threads == 1 ? "" : "s");
-    if (!o->quiet && o->show_probs && !o->json) print_legend(o, out);
-    int failed = ensemble_build(&e, kernels, 1, err)
+    if (!o->common.quiet)
+        fprintf(stderr, "sample: %s, %s, %d thread%s\n", names, call->kernels->name, call->threads,
+                call->threads == 1 ? "" : "s");
+    if (!o->common.quiet && o->show_probs && !o->common.json) print_legend(o, out);
+    int failed = ensemble_build(&e, call->kernels, 1, err)
         || sample_from(o, &e, file != NULL ? file : o->prompt, size, out, err);
     ensemble_close(&e);
     free(file);
     return failed ? -1 : 0;
 }
 
-/* Options that exclude each other. */
-static int check_options(const Options *o, Err *err)
-{
-    if (o->prompt != NULL && o->prompt_file != NULL)
-        return fail(err, EXIT_USAGE, "--prompt and --prompt-file exclude each other");
-    if (o->interactive && (o->json || o->samples > 1))
-        return fail(err, EXIT_USAGE, "--interactive and %s exclude each other",
-                    o->json ? "--json" : "--samples");
-    if (o->interactive && o->prompt_file != NULL && strcmp(o->prompt_file, "-") == 0)
-        return fail(err, EXIT_USAGE, "--interactive reads standard input, and so would --prompt-file -");
-    return 0;
-}
-
-static int run(const Options *o, const Operands *operands, Output *out, Err *err)
-{
-    char built[80];
-    kernels_built(built, sizeof built);
-    if (pages_answer(&cli, o, &o->about, operands, built, out) || kernels_list(o->isa, out->file)) return 0;
-    if (operands->count < 1)
-        return fail(err, EXIT_USAGE, "a checkpoint is wanted; try --help");
-    return check_options(o, err) || sample(o, operands, out, err) ? -1 : 0;
-}
-
-static int sample_main(int argc, char **argv, Output *out, Err *err)
-{
-    Options o = { 0 };
-    Operands operands = { 0 };
-    int failed = cli_parse(&cli, argc, argv, &o, &operands, err) || run(&o, &operands, out, err);
-    operands_close(&operands);
-    return failed ? -1 : 0;
-}
-
 int main(int argc, char **argv)
 {
-    Err err = { 0 };
-    if (cli_run(sample_main, argc, argv, &err)) fprintf(stderr, "sample: %s\n", err.msg);
-    return err.status;
+    Options o = { 0 };
+    return program_main(&cli, &o, sample, argc, argv);
 }

@@ -9,18 +9,19 @@
 #include "base.h"
 #include "training/budget.h"
 #include "formats/checkpoint.h"
-#include "cli/options.h"
+#include "cli/program.h"
 #include "corpus.h"
 #include "kernels/kernels.h"
 #include "system/machine.h"
 #include "training/optimizer.h"
-#include "cli/pages.h"
 #include "system/files.h"
 #include "inference/sampling.h"
 #include "tokenizer.h"
 #include "model.h"
 #include "inference/ensemble.h"
 #include "inference/evaluate.h"
+
+#include <signal.h>
 
 #ifndef FOLIO_COMMIT
 #define FOLIO_COMMIT "unknown"
@@ -52,107 +53,113 @@ static const double deadline_tolerance = 0.03;  /* of the time that --minutes gi
 enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
 
 typedef struct {
-    const char *out, *preset, *init_from, *log, *isa;
-    bool resume, overwrite, bytes, quiet, json, profile;
+    Common common;
+    const char *out, *preset, *init_from, *log;
+    bool resume, overwrite, bytes, profile;
     int64_t layers, heads, channels, hidden, head_size, context, batch;
     int family, bias, gelu, head, optimizer, schedule, sampling, separator, split_documents;
     double minutes, ema, dropout, rope_base, lr, min_lr, beta1, beta2, weight_decay, clip, val_fraction;
     int64_t steps, warmup, decay_steps, eval_every, eval_batches, sample_every, save_every, stop_at, patience;
-    int64_t seed, threads, slice;
-    About about;
+    int64_t seed, slice;
     bool given[CLI_ROWS];
 } Options;
 
 #define AT(field) offsetof(Options, field)
-#define GROUP(title) { NULL, NULL, OPT_GROUP, 0, NULL, 0, 0, NULL, 0, title }
 static const Option options[] = {
-    GROUP("Files"),
-    { "--out", "FILE", OPT_STRING, AT(out), "ckpt.bin", 0, 0, NULL, ON_RESUME,
-      "NAME.bin: what to use, the best evaluation; NAME.last.bin beside it: what --resume needs" },
-    { "--resume", NULL, OPT_SWITCH, AT(resume), NULL, 0, 0, NULL, ON_RESUME,
-      "go on from NAME.last.bin, with the same text; settings come from the file" },
-    { "--overwrite", NULL, OPT_SWITCH, AT(overwrite), NULL, 0, 0, NULL, ON_RESUME,
-      "replace existing files, at the first save" },
-    { "--init-from", "FILE", OPT_STRING, AT(init_from), NULL, 0, 0, NULL, 0,
-      "start from the weights of this checkpoint, perhaps on another text: its sizes are taken over, characters "
-      "are matched, new ones start at random" },
-    { "--log", "FILE", OPT_STRING, AT(log), NULL, 0, 0, NULL, ON_RESUME, "write a line of JSON for every step" },
-    GROUP("Model"),
-    { "--preset", "NAME", OPT_PRESET, AT(preset), "quick", 0, 0, NULL, 0, "a list of settings, see below; instead of --minutes" },
-    { "--family", NULL, OPT_WORD, AT(family), "gpt2", 0, 0, "gpt2|qwen3", STORED,
-      "gpt2: learned positions, layer norm, GELU; qwen3: rotary positions, RMS norm, SwiGLU" },
-    { "--layers", "N", OPT_INT, AT(layers), "4", 0, 1000, NULL, STORED, "blocks" },
-    { "--heads", "N", OPT_INT, AT(heads), "4", 1, HEADS_MAX, NULL, STORED, "attention heads of a block" },
-    { "--channels", "N", OPT_INT, AT(channels), "128", 1, 65536, NULL, STORED, "width; a multiple of the heads" },
-    { "--hidden", "N", OPT_INT, AT(hidden), "0", 0, 262144, NULL, STORED,
-      "width of the MLP; 0: 4 times the channels, with qwen3 8/3 times" },
-    { "--head-size", "N", OPT_INT, AT(head_size), "0", 0, 65536, NULL, STORED,
-      "channels of a head; 0: --channels / --heads" },
-    { "--context", "N", OPT_INT, AT(context), "64", 1, 65536, NULL, STORED, "characters the model looks back at" },
-    { "--dropout", "X", OPT_REAL, AT(dropout), "0", 0, 0.99, NULL, STORED, "probability of dropping an activation" },
-    { "--bias", NULL, OPT_WORD, AT(bias), "off", 0, 0, "off|on", STORED, "biases in linear layers and norms" },
-    { "--gelu", NULL, OPT_WORD, AT(gelu), "erf", 0, 0, "erf|tanh", STORED, "exact GELU, or its tanh form" },
-    { "--head", NULL, OPT_WORD, AT(head), "tied", 0, 0, "tied|untied", STORED, "qwen3: the head is the embedding, or its own" },
-    { "--rope-base", "X", OPT_REAL, AT(rope_base), "10000", 1, 1e12, NULL, STORED, "qwen3: base of the rotary angles" },
-    GROUP("Training"),
-    { "--minutes", "X", OPT_REAL, AT(minutes), "5", 0.01, 1e6, NULL, ON_RESUME,
-      "train for so long: times this machine, chooses what --preset and other options leave open, ends on time and "
-      "prints the command that repeats the run; this is what happens without --preset and --steps" },
-    { "--steps", "N", OPT_INT, AT(steps), "1200", 1, 1e12, NULL, STORED,
-      "updates in all; may grow on --resume, which computes the schedule afresh" },
-    { "--batch", "N", OPT_INT, AT(batch), "16", 1, 1e6, NULL, STORED, "windows of the context in a step" },
-    { "--optimizer", NULL, OPT_WORD, AT(optimizer), "adamw", 0, 0, "adamw|muon", STORED,
-      "muon: for the matrices of the blocks, and AdamW at a quarter of the rate for the rest" },
-    { "--lr", "X", OPT_REAL, AT(lr), "4e-3", 0, 1e6, NULL, STORED, "peak learning rate" },
-    { "--min-lr", "X", OPT_REAL, AT(min_lr), "1e-4", 0, 1e6, NULL, STORED, "learning rate at the end" },
-    { "--warmup", "N", OPT_INT, AT(warmup), "100", 0, 1e12, NULL, STORED, "steps of rising rate" },
-    { "--schedule", NULL, OPT_WORD, AT(schedule), "cosine", 0, 0, "cosine|linear|constant|wsd", STORED,
-      "how the rate goes from --lr to --min-lr; wsd: along a line over the last --decay-steps" },
-    { "--decay-steps", "N", OPT_INT, AT(decay_steps), "0", 0, 1e12, NULL, STORED, "of wsd; 0: half of the steps" },
-    { "--ema", "X", OPT_REAL, AT(ema), "0", 0, 0.999999, NULL, STORED,
-      "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: none" },
-    { "--sampling", NULL, OPT_WORD, AT(sampling), "random", 0, 0, "random|epoch", STORED,
-      "windows anywhere with replacement, or each once an epoch" },
-    { "--beta1", "X", OPT_REAL, AT(beta1), "0.9", 0, 0.9999999, NULL, STORED, "AdamW: memory of the gradient" },
-    { "--beta2", "X", OPT_REAL, AT(beta2), "0.99", 0, 0.9999999, NULL, STORED, "AdamW: memory of its square" },
-    { "--weight-decay", "X", OPT_REAL, AT(weight_decay), "0.1", 0, 1e6, NULL, STORED, "of matrices, times the rate" },
-    { "--clip", "X", OPT_REAL, AT(clip), "1", 0, 1e12, NULL, STORED, "largest norm of the gradient; 0: any" },
-    { "--seed", "N", OPT_INT, AT(seed), "1", 0, 9e15, NULL, STORED, "same seed, same bytes" },
-    GROUP("Text"),
-    { "--val-fraction", "X", OPT_REAL, AT(val_fraction), "0.1", 0, 0.99, NULL, STORED,
-      "the end of the text that is not trained on" },
-    { "--bytes", NULL, OPT_SWITCH, AT(bytes), NULL, 0, 0, NULL, STORED, "symbols are bytes, not characters of UTF-8" },
-    { "--separator", NULL, OPT_WORD, AT(separator), "on", 0, 0, "off|on", STORED,
-      "a symbol <|endoftext|> that stands between texts" },
-    { "--split-documents", NULL, OPT_WORD, AT(split_documents), "off", 0, 0, DOCUMENTS_WORDS, STORED | LATER,
-      "the separator stands after every line, too, or after every blank line; samples end at it" },
-    GROUP("While it runs"),
-    { "--eval-every", "N", OPT_INT, AT(eval_every), "300", 1, 1e12, NULL, STORED, "steps between evaluations" },
-    { "--eval-batches", "N", OPT_INT, AT(eval_batches), "0", 0, 1e6, NULL, STORED,
-      "evaluate on N random batches; 0: on up to 120000 characters in even windows" },
-    { "--sample-every", "N", OPT_INT, AT(sample_every), "0", 0, 1e12, NULL, ON_RESUME,
-      "steps between samples; 0: none" },
-    { "--save-every", "N", OPT_INT, AT(save_every), "0", 0, 1e12, NULL, ON_RESUME,
-      "steps between saves; 0: at least twice a minute" },
-    { "--stop-at", "N", OPT_INT, AT(stop_at), "0", 0, 1e12, NULL, ON_RESUME,
-      "save and end after step N, with the schedule of --steps; 0: do not" },
-    { "--patience", "N", OPT_INT, AT(patience), "0", 0, 1e9, NULL, ON_RESUME,
-      "end after N evaluations without improvement; 0: never" },
-    GROUP("Machine and output"),
-    { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, ON_RESUME,
-      "threads (default: what the machine or container has); the result does not depend on it" },
-    { "--slice", "N", OPT_INT, AT(slice), "0", 0, 1e6, NULL, ON_RESUME,
-      "sequences worked on at once, which bounds memory; the result does not depend on it; 0: what suits the cache" },
-    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, ON_RESUME,
-      "instruction set (default: the fastest); list shows them" },
-    { "--profile", NULL, OPT_SWITCH, AT(profile), NULL, 0, 0, NULL, ON_RESUME, "show at the end where the time went" },
-    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, ON_RESUME, "print the result as JSON" },
-    { "--quiet", NULL, OPT_SWITCH, AT(quiet), NULL, 0, 0, NULL, ON_RESUME, "no messages but errors" },
-    ABOUT_ROWS(AT(about)),
+    HEADING("Files"),
+    STRING("out", "FILE", out, "ckpt.bin",
+           "NAME.bin: what to use, the best evaluation; NAME.last.bin beside it: what "
+           "--resume needs", ON_RESUME),
+    SWITCH("resume", resume,
+           "go on from NAME.last.bin, with the same text; settings come from the file", ON_RESUME),
+    SWITCH("overwrite", overwrite, "replace existing files, at the first save", ON_RESUME),
+    STRING("init-from", "FILE", init_from, NULL,
+           "start from the weights of this checkpoint, perhaps on another text: its sizes "
+           "are taken over, characters are matched, new ones start at random"),
+    STRING("log", "FILE", log, NULL, "write a line of JSON for every step", ON_RESUME),
+    HEADING("Model"),
+    PRESET("preset", preset, "quick", "a list of settings, see below; instead of --minutes"),
+    WORD("family", family, "gpt2", "gpt2|qwen3",
+         "gpt2: learned positions, layer norm, GELU; qwen3: rotary positions, RMS norm, "
+         "SwiGLU", STORED),
+    INT("layers", layers, "4", 0, 1000, "blocks", STORED),
+    INT("heads", heads, "4", 1, HEADS_MAX, "attention heads of a block", STORED),
+    INT("channels", channels, "128", 1, 65536, "width; a multiple of the heads", STORED),
+    INT("hidden", hidden, "0", 0, 262144,
+        "width of the MLP; 0: 4 times the channels, with qwen3 8/3 times", STORED),
+    INT("head-size", head_size, "0", 0, 65536,
+        "channels of a head; 0: --channels / --heads", STORED),
+    INT("context", context, "64", 1, 65536, "characters the model looks back at", STORED),
+    REAL("dropout", dropout, "0", 0, 0.99, "probability of dropping an activation", STORED),
+    WORD("bias", bias, "off", "off|on", "biases in linear layers and norms", STORED),
+    WORD("gelu", gelu, "erf", "erf|tanh", "exact GELU, or its tanh form", STORED),
+    WORD("head", head, "tied", "tied|untied",
+         "qwen3: the head is the embedding, or its own", STORED),
+    REAL("rope-base", rope_base, "10000", 1, 1e12, "qwen3: base of the rotary angles", STORED),
+    HEADING("Training"),
+    REAL("minutes", minutes, "5", 0.01, 1e6,
+         "train for so long: times this machine, chooses what --preset and other options "
+         "leave open, ends on time and prints the command that repeats the run; this is "
+         "what happens without --preset and --steps", ON_RESUME),
+    INT("steps", steps, "1200", 1, 1e12,
+        "updates in all; may grow on --resume, which computes the schedule afresh", STORED),
+    INT("batch", batch, "16", 1, 1e6, "windows of the context in a step", STORED),
+    WORD("optimizer", optimizer, "adamw", "adamw|muon",
+         "muon: for the matrices of the blocks, and AdamW at a quarter of the rate for the "
+         "rest", STORED),
+    REAL("lr", lr, "4e-3", 0, 1e6, "peak learning rate", STORED),
+    REAL("min-lr", min_lr, "1e-4", 0, 1e6, "learning rate at the end", STORED),
+    INT("warmup", warmup, "100", 0, 1e12, "steps of rising rate", STORED),
+    WORD("schedule", schedule, "cosine", "cosine|linear|constant|wsd",
+         "how the rate goes from --lr to --min-lr; wsd: along a line over the last "
+         "--decay-steps", STORED),
+    INT("decay-steps", decay_steps, "0", 0, 1e12, "of wsd; 0: half of the steps", STORED),
+    REAL("ema", ema, "0", 0, 0.999999,
+         "keep an average of the weights that forgets 1 - X a step, and evaluate and save "
+         "that; 0: none", STORED),
+    WORD("sampling", sampling, "random", "random|epoch",
+         "windows anywhere with replacement, or each once an epoch", STORED),
+    REAL("beta1", beta1, "0.9", 0, 0.9999999, "AdamW: memory of the gradient", STORED),
+    REAL("beta2", beta2, "0.99", 0, 0.9999999, "AdamW: memory of its square", STORED),
+    REAL("weight-decay", weight_decay, "0.1", 0, 1e6, "of matrices, times the rate", STORED),
+    REAL("clip", clip, "1", 0, 1e12, "largest norm of the gradient; 0: any", STORED),
+    INT("seed", seed, "1", 0, 9e15, "same seed, same bytes", STORED),
+    HEADING("Text"),
+    REAL("val-fraction", val_fraction, "0.1", 0, 0.99,
+         "the end of the text that is not trained on", STORED),
+    SWITCH("bytes", bytes, "symbols are bytes, not characters of UTF-8", STORED),
+    WORD("separator", separator, "on", "off|on",
+         "a symbol <|endoftext|> that stands between texts", STORED),
+    WORD("split-documents", split_documents, "off", DOCUMENTS_WORDS,
+         "the separator stands after every line, too, or after every blank line; samples "
+         "end at it", STORED | LATER),
+    HEADING("While it runs"),
+    INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations", STORED),
+    INT("eval-batches", eval_batches, "0", 0, 1e6,
+        "evaluate on N random batches; 0: on up to 120000 characters in even windows", STORED),
+    INT("sample-every", sample_every, "0", 0, 1e12, "steps between samples; 0: none", ON_RESUME),
+    INT("save-every", save_every, "0", 0, 1e12,
+        "steps between saves; 0: at least twice a minute", ON_RESUME),
+    INT("stop-at", stop_at, "0", 0, 1e12,
+        "save and end after step N, with the schedule of --steps; 0: do not", ON_RESUME),
+    INT("patience", patience, "0", 0, 1e9,
+        "end after N evaluations without improvement; 0: never", ON_RESUME),
+    HEADING("Machine and output"),
+    INT("threads", common.threads, NULL, 1, 1024,
+        "threads (default: what the machine or container has); the result does not depend "
+        "on it", ON_RESUME),
+    INT("slice", slice, "0", 0, 1e6,
+        "sequences worked on at once, which bounds memory; the result does not depend on "
+        "it; 0: what suits the cache", ON_RESUME),
+    STRING("isa", "ISA", common.isa, NULL,
+           "instruction set (default: the fastest); list shows them", ON_RESUME),
+    SWITCH("profile", profile, "show at the end where the time went", ON_RESUME),
+    SWITCH("json", common.json, "print the result as JSON", ON_RESUME),
+    SWITCH("quiet", common.quiet, "no messages but errors", ON_RESUME),
+    ABOUT_ROWS(common.about),
     { 0 }
 };
 #undef AT
-#undef GROUP
 
 static const Preset presets[] = {
     { "quick", "about a minute on two cores",
@@ -176,9 +183,16 @@ static const Preset presets[] = {
 };
 
 static const Cli cli = {
-    "train", "TEXT...", "Trains a character-level GPT on any text (- is standard input).", options, presets,
-    offsetof(Options, given)
+    .program = "train", .operands = "TEXT...", .least = 1, .most = ANY_NUMBER,
+    .summary = "Trains a character-level GPT on any text (- is standard input).",
+    .options = options, .presets = presets, .given = offsetof(Options, given)
 };
+
+static bool cli_given(const Cli *table, const Options *o, const char *name)
+{
+    int row = cli_find(table, name, strlen(name));
+    return row >= 0 && o->given[row];
+}
 
 /* ---------------------------------------------------------------- a run */
 
@@ -264,7 +278,7 @@ static void clear_line(Run *r)
 /* One line on standard error. */
 #define SAY(r, ...) \
     do { \
-        if (!(r)->o->quiet) { \
+        if (!(r)->o->common.quiet) { \
             clear_line(r); \
             fprintf(stderr, __VA_ARGS__); \
             fputc('\n', stderr); \
@@ -371,7 +385,7 @@ static void show_progress(Run *r, const char *loss)
 static void live_line(Run *r)
 {
     double now = clock_seconds();
-    if (!r->moving_line || r->o->quiet || now - r->line_shown < LINE_SECONDS_TENTHS / 10.0) return;
+    if (!r->moving_line || r->o->common.quiet || now - r->line_shown < LINE_SECONDS_TENTHS / 10.0) return;
     if (r->step_seconds <= 0) return;                       /* no step made yet */
     char loss[40];
     snprintf(loss, sizeof loss, "train %.4f", r->state.train_loss);
@@ -430,7 +444,7 @@ static void print_option(const Option *row, const Options *o)
 static void show_resume_command(Run *r)
 {
     static const char *const once[] = { "--resume", "--overwrite", "--stop-at", "--minutes" };
-    if (r->o->quiet) return;
+    if (r->o->common.quiet) return;
     print_command(r, "go on with");
     fprintf(stderr, " --resume");
     if (steps_open(r)) fprintf(stderr, " --minutes %.2f", fmax(0.01, (r->deadline - clock_seconds()) / 60));
@@ -449,7 +463,7 @@ static int show_repeat_command(Run *r, Err *err)
     char *bare[] = { NULL };
     Options plain = { 0 };
     Operands none = { 0 };
-    if (r->o->quiet) return 0;
+    if (r->o->common.quiet) return 0;
     if (cli_parse(&cli, 0, bare, &plain, &none, err)) return -1;
     operands_close(&none);
     print_command(r, "repeat with");
@@ -492,21 +506,6 @@ static void log_write(Run *r, const char *text, size_t size)
     }
 }
 
-static bool well_formed(const char *text)
-{
-    uint32_t value;
-    size_t left = strlen(text);
-    while (left > 0) {
-        int n = utf8_decode(text, left, &value);
-        if (n == 0) return false;
-        text += n;
-        left -= (size_t)n;
-    }
-    return true;
-}
-
-static void json_word_of(Output *out, const char *word) { output_json(out, word, strlen(word), well_formed(word)); }
-
 /* The surroundings of this start: they stand here and nowhere in a checkpoint. */
 static int log_start(Run *r, Err *err)
 {
@@ -518,12 +517,12 @@ static int log_start(Run *r, Err *err)
     char machine[MACHINE_LINE];
     machine_name(machine);
     output_print(&out, "{\"folio\":\"%s\",\"commit\":\"%s\",\"machine\":", FOLIO_VERSION, FOLIO_COMMIT);
-    json_word_of(&out, machine);
+    output_json_text(&out, machine);
     output_print(&out, ",\"isa\":\"%s\",\"threads\":%d,\"slice\":%d,\"parameters\":%zu,\"from_step\":%lld,\"command\":[",
                  r->kernels->name, r->model.gemm.threads, r->model.slice, model_parameters(&r->config), (long long)r->step);
     for (int i = 0; i < r->argc; i++) {
         output_print(&out, "%s", i > 0 ? "," : "");
-        json_word_of(&out, r->argv[i]);
+        output_json_text(&out, r->argv[i]);
     }
     output_print(&out, "]}\n");
     int failed = output_close(&out, err);
@@ -780,7 +779,7 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     char loss[60];
     if (r->step == 0) snprintf(loss, sizeof loss, "              val %.4f", *val_loss);
     else snprintf(loss, sizeof loss, "train %.4f  val %.4f%s", r->state.train_loss, *val_loss, r->best_due ? " *" : "");
-    if (!r->o->quiet) {
+    if (!r->o->common.quiet) {
         show_progress(r, loss);
         fputc('\n', stderr);
         r->line_shown = 0;
@@ -1047,7 +1046,7 @@ static int after_step(Run *r, bool made, Err *err)
         char line[80];
         log_write(r, line, (size_t)snprintf(line, sizeof line, "{\"step\":0,\"val_loss\":%.9g}\n", val_loss));
     }
-    if (r->o->sample_every > 0 && made && r->step % r->o->sample_every == 0 && !r->o->quiet) show_sample(r);
+    if (r->o->sample_every > 0 && made && r->step % r->o->sample_every == 0 && !r->o->common.quiet) show_sample(r);
     /* With the best weights their state: a return must not lead behind what NAME.bin holds. */
     if ((r->best_due || (made && save_due(r))) && save(r, true, err)) return -1;
     live_line(r);
@@ -1109,7 +1108,7 @@ static void print_result(const Run *r, Output *out)
     output_print(out, ",\"best_step\":%llu,\"best_val_loss\":", (unsigned long long)r->state.best_step);
     output_json_real(out, r->state.best_step > 0 ? r->state.best_loss : (double)NAN);
     output_print(out, ",\"parameters\":%zu,\"checkpoint\":", model_parameters(&r->config));
-    json_word_of(out, r->paths.best);
+    output_json_text(out, r->paths.best);
     output_print(out, "}\n");
 }
 
@@ -1154,7 +1153,7 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
         (unsigned long long)(r->state.best_step > 0 ? r->state.best_step : (uint64_t)r->step),
         r->state.best_step > 0 ? ", the best evaluation" : "");
     if (r->planned_step > 0 && show_end(r, err)) return -1;
-    if (r->o->json) print_result(r, out);
+    if (r->o->common.json) print_result(r, out);
     if (r->log_failed) return fail(err, EXIT_RUNTIME, "%s: the log is incomplete", r->o->log);
     return 0;
 }
@@ -1512,53 +1511,32 @@ static int run(Run *r, Output *out, Err *err)
     return finish(r, finished, out, err);
 }
 
-/* A Run is too large for a small stack. */
-static int run_with(Options *o, int argc, char **argv, const Operands *texts, double begun, Output *out, Err *err)
+static int train(const Call *call, Output *out, Err *err)
 {
-    Run *r = calloc(1, sizeof *r);
+    Options *o = call->options;
+    Run *r = calloc(1, sizeof *r);              /* too large for a small stack */
     if (r == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a run");
     r->o = o;
-    r->argc = argc;
-    r->argv = argv;
-    r->texts = texts;
-    r->begun = begun;
+    r->argc = call->argc;
+    r->argv = call->argv;
+    r->texts = call->operands;
+    r->begun = call->begun;
     r->lock = r->log = -1;
     r->moving_line = terminal_moves(STDERR_FILENO);
-    r->kernels = kernels_pick(o->isa, err);
-    omp_set_num_threads(o->threads > 0 ? (int)o->threads : default_threads());
-    int failed = r->kernels == NULL || run(r, out, err);
+    r->kernels = call->kernels;
+    int failed = run(r, out, err);
     close_run(r);
     free(r);
-    return failed;
-}
-
-static int train(int argc, char **argv, Output *out, Err *err)
-{
-    double begun = clock_seconds();
-    Options o = { 0 };
-    Operands texts = { 0 };
-    if (cli_parse(&cli, argc, argv, &o, &texts, err)) return -1;
-    char built[80];
-    kernels_built(built, sizeof built);
-    bool answered = pages_answer(&cli, &o, &o.about, &texts, built, out) || kernels_list(o.isa, out->file);
-    int failed = 0;
-    if (!answered && texts.count == 0)
-        failed = fail(err, EXIT_USAGE, "which text? for example: %s mytext.txt (--help lists the options)",
-                      argc > 0 ? argv[0] : "train");
-    else if (!answered)
-        failed = run_with(&o, argc, argv, &texts, begun, out, err);
-    operands_close(&texts);
     return failed ? -1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    Err err = { 0 };
-    if (cli_run(train, argc, argv, &err)) {
-        fprintf(stderr, "train: %s\n", err.msg);
-    } else if (stop_signal != 0) {
+    Options o = { 0 };
+    int status = program_main(&cli, &o, train, argc, argv);
+    if (status == EXIT_SUCCESS && stop_signal != 0) {
         signal((int)stop_signal, SIG_DFL);
         raise((int)stop_signal);
     }
-    return err.status;
+    return status;
 }

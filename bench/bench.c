@@ -1,26 +1,28 @@
-/* bench.c: how fast this machine is, and how much of that training steps, evaluation and samples make use of.
+/* bench.c: how fast this machine is, and how much of that training steps, evaluation and samples
+ * make use of.
  *
- * Everything is measured in turn, several times over, so that a disturbance hits all alike. Each measurement
- * is a process of its own: it starts without threads, and its memory is its own. The results are medians.
+ * Everything is measured in turn, several times over, so that a disturbance hits all alike. Each
+ * measurement is a process of its own: it starts without threads, and its memory is its own. The
+ * results are medians.
  *
  *     make bench          or, with options:          build/o/bench --quick --isa avx2 --rounds 21
  */
 #include "../base.h"
-#include "../cli/options.h"
+#include "../cli/program.h"
 #include "../corpus.h"
+#include "../inference/sampling.h"
 #include "../kernels/kernels.h"
 #include "../system/machine.h"
-#include "../training/optimizer.h"
-#include "../cli/pages.h"
-#include "../inference/sampling.h"
 #include "../tokenizer.h"
+#include "../training/optimizer.h"
 #include "../model.h"
 #include "peak.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { ONLY_ALL, ONLY_NANOGPT_CPU, ONLY_QWEN3_MUON, ONLY_NANOGPT };    /* but for all in the order of SectionName */
+/* But for all in the order of SectionName. */
+enum { ONLY_ALL, ONLY_NANOGPT_CPU, ONLY_QWEN3_MUON, ONLY_NANOGPT };
 
 enum {
     ROUNDS_MAX = 99,
@@ -28,7 +30,7 @@ enum {
     NANOGPT_ROUNDS = 3,         /* its steps take seconds */
     FIRST_CHARACTERS = 16,      /* of a sample, before the clock starts */
     TOGETHER = 16,              /* texts, where several are written at once */
-    READ_LEAST = 64 << 20,      /* bytes: a block that is surely in memory and in no cache, within these */
+    READ_LEAST = 64 << 20,      /* bytes: a block within these is in memory and in no cache */
     READ_MOST = 1 << 30
 };
 
@@ -37,37 +39,35 @@ static const double least_seconds = 0.2;    /* of one measurement */
 /* ---------------------------------------------------------------- options */
 
 typedef struct {
-    int64_t rounds, threads;
+    Common common;
+    int64_t rounds;
     int only;
-    const char *isa;
-    bool quick, all, json;
-    About about;
-    bool given[CLI_ROWS];
+    bool quick, all, given[CLI_ROWS];
 } Options;
 
 #define AT(field) offsetof(Options, field)
 static const Option options[] = {
-    { "--rounds", "N", OPT_INT, AT(rounds), "7", 1, ROUNDS_MAX, NULL, 0,
-      "measurements of everything (of the training steps of nanogpt: 3 at most)" },
-    { "--quick", NULL, OPT_SWITCH, AT(quick), NULL, 0, 0, NULL, 0,
-      "leave out the training steps of nanogpt" },
-    { "--all", NULL, OPT_SWITCH, AT(all), NULL, 0, 0, NULL, 0,
-      "training steps of nanogpt for every instruction set and number of threads (many minutes)" },
-    { "--only", NULL, OPT_WORD, AT(only), "all", 0, 0, "all|nanogpt-cpu|qwen3-muon|nanogpt", 0,
-      "only these training steps, and the multiply-adds that they are compared with" },
-    { "--isa", "ISA", OPT_STRING, AT(isa), NULL, 0, 0, NULL, 0,
-      "only this instruction set (default: all that are usable); list shows them" },
-    { "--threads", "N", OPT_INT, AT(threads), NULL, 1, 1024, NULL, 0,
-      "threads to compare with one (default: what the machine or container has)" },
-    { "--json", NULL, OPT_SWITCH, AT(json), NULL, 0, 0, NULL, 0, "print the result as JSON" },
-    ABOUT_ROWS(AT(about)),
+    INT("rounds", rounds, "7", 1, ROUNDS_MAX,
+        "measurements of everything (of the training steps of nanogpt: 3 at most)"),
+    SWITCH("quick", quick, "leave out the training steps of nanogpt"),
+    SWITCH("all", all,
+           "training steps of nanogpt for every instruction set and number of threads "
+           "(many minutes)"),
+    WORD("only", only, "all", "all|nanogpt-cpu|qwen3-muon|nanogpt",
+         "only these training steps, and the multiply-adds that they are compared with"),
+    STRING("isa", "ISA", common.isa, NULL,
+           "only this instruction set (default: all that are usable); list shows them"),
+    INT("threads", common.threads, NULL, 1, 1024,
+        "threads to compare with one (default: what the machine or container has)"),
+    JSON_ROW("print the result as JSON", 0),
+    ABOUT_ROWS(common.about),
     { 0 }
 };
-#undef AT
 
 static const Cli cli = {
-    "bench", "", "Measures this machine, and training steps, evaluation and samples on it.", options, NULL,
-    offsetof(Options, given)
+    .program = "bench", .operands = "", .least = 0, .most = 0,
+    .summary = "Measures this machine, and training steps, evaluation and samples on it.",
+    .options = options, .given = offsetof(Options, given)
 };
 
 /* ---------------------------------------------------------------- what is measured */
@@ -81,24 +81,24 @@ typedef struct {
 } Workload;
 
 static const Workload nanogpt_cpu = {
-    { .layers = 4, .heads = 4, .channels = 128, .hidden = 512, .head_size = 32, .context = 64, .vocab = 65,
-      .rope_base = 10000 }, 12, 1,
-    { .steps = 2000, .warmup = 100, .lr = 1e-3, .min_lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99, .weight_decay = 0.1,
-      .clip = 1 }
+    { .layers = 4, .heads = 4, .channels = 128, .hidden = 512, .head_size = 32, .context = 64,
+      .vocab = 65, .rope_base = 10000 }, 12, 1,
+    { .steps = 2000, .warmup = 100, .lr = 1e-3, .min_lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99,
+      .weight_decay = 0.1, .clip = 1 }
 };
 
 static const Workload nanogpt = {
-    { .layers = 6, .heads = 6, .channels = 384, .hidden = 1536, .head_size = 64, .context = 256, .vocab = 65,
-      .rope_base = 10000, .dropout = 0.2 }, 64, 0,
-    { .steps = 5000, .warmup = 100, .lr = 1e-3, .min_lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99, .weight_decay = 0.1,
-      .clip = 1 }
+    { .layers = 6, .heads = 6, .channels = 384, .hidden = 1536, .head_size = 64, .context = 256,
+      .vocab = 65, .rope_base = 10000, .dropout = 0.2 }, 64, 0,
+    { .steps = 5000, .warmup = 100, .lr = 1e-3, .min_lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99,
+      .weight_decay = 0.1, .clip = 1 }
 };
 
 static const Workload qwen3_muon = {
-    { .family = FAMILY_QWEN3, .layers = 4, .heads = 4, .channels = 128, .hidden = 384, .head_size = 32, .context = 128,
-      .vocab = 65, .rope_base = 10000 }, 16, 1,
-    { .optimizer = OPTIMIZER_MUON, .schedule = SCHEDULE_WSD, .steps = 550, .decay_steps = 275, .warmup = 100,
-      .lr = 0.02, .beta1 = 0.9, .beta2 = 0.99, .clip = 1 }
+    { .family = FAMILY_QWEN3, .layers = 4, .heads = 4, .channels = 128, .hidden = 384,
+      .head_size = 32, .context = 128, .vocab = 65, .rope_base = 10000 }, 16, 1,
+    { .optimizer = OPTIMIZER_MUON, .schedule = SCHEDULE_WSD, .steps = 550, .decay_steps = 275,
+      .warmup = 100, .lr = 0.02, .beta1 = 0.9, .beta2 = 0.99, .clip = 1 }
 };
 
 typedef enum {
@@ -108,7 +108,8 @@ typedef enum {
 /* NULL where no steps are made. */
 static const Workload *workload(SectionName s)
 {
-    return s == NANOGPT ? &nanogpt : s == NANOGPT_CPU ? &nanogpt_cpu : s == QWEN3_MUON ? &qwen3_muon : NULL;
+    return s == NANOGPT ? &nanogpt : s == NANOGPT_CPU ? &nanogpt_cpu
+        : s == QWEN3_MUON ? &qwen3_muon : NULL;
 }
 
 typedef struct {
@@ -118,14 +119,15 @@ typedef struct {
     const Peak *peak;
     int threads;
     int texts;                  /* that are written together */
-    size_t bytes;               /* of the block that is read; of the weights that a character needs */
-    int rounds, count;          /* measurements wanted, and made */
-    double rates[ROUNDS_MAX];   /* (count) operations, bytes, steps or characters a second; then sorted */
+    size_t bytes;               /* of the block that is read; of a character's weights */
+    int rounds, count;          /* measurements to make, and made */
+    double rates[ROUNDS_MAX];   /* (count) operations, ... a second; sorted at the end */
     double megabytes;           /* largest resident memory of a measurement */
 } Row;
 
 typedef struct {
     const Options *o;
+    const Kernels *only;        /* NULL: all that are usable are measured */
     const Kernels *fastest;     /* of those measured */
     int threads;
     Tokenizer tokenizer;
@@ -141,7 +143,8 @@ typedef struct {
     Err err;
 } Reply;
 
-/* ---------------------------------------------------------------- measurements, each in its own process */
+/* ---------------------------------------------------------------- measurements, each in its own
+ * process */
 
 static int measure_peak(const Bench *b, const Row *row, double *rate, Err *err)
 {
@@ -175,7 +178,8 @@ static int measure_read(const Bench *b, const Row *row, double *rate, Err *err)
         OMP(parallel for schedule(static, 1))
         for (int i = 0; i < row->threads; i++) {
             real sum[PEAK_WIDTH] = { 0 };
-            for (int64_t n = 0; n < passes; n++) row->peak->read(sum, block + (size_t)i * share, share);
+            for (int64_t n = 0; n < passes; n++)
+                row->peak->read(sum, block + (size_t)i * share, share);
         }
         seconds = clock_seconds() - start;
         *rate = (double)passes * (double)(share * sizeof(real)) * row->threads / seconds;
@@ -199,10 +203,13 @@ static int trainer_open(Trainer *t, Err *err)
     int slice = model_slice(c, cache_bytes(), t->work->batch);
     if (model_open(&t->model, c, t->K, MODEL_TRAIN, slice, err)) return -1;
     const Model *m = &t->model;
-    if (optimizer_open(&t->optimizer, &t->work->plan, t->K, m->tensors, m->tensor_count, m->size, err)) return -1;
+    if (optimizer_open(&t->optimizer, &t->work->plan, t->K, m->tensors, m->tensor_count, m->size,
+                       err))
+        return -1;
     t->x = malloc(windows * sizeof *t->x);
     t->y = malloc(windows * sizeof *t->y);
-    if (t->x == NULL || t->y == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
+    if (t->x == NULL || t->y == NULL)
+        return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
     model_init(&t->model, 1);
     return 0;
 }
@@ -257,7 +264,8 @@ static int measure_training(const Bench *b, const Row *row, double *rate, Err *e
     return failed ? -1 : 0;
 }
 
-/* Scores one slice of windows again and again, as ./eval does with one after the other; the model is not trained. */
+/* Scores one slice of windows again and again, as ./eval does with one after the other; the model
+ * is not trained. */
 static int measure_evaluation(const Bench *b, const Row *row, double *rate, Err *err)
 {
     const Config *c = &nanogpt.config;
@@ -267,10 +275,12 @@ static int measure_evaluation(const Bench *b, const Row *row, double *rate, Err 
     int32_t *x = malloc(characters * sizeof *x), *y = malloc(characters * sizeof *y);
     real *losses = malloc(characters * sizeof *losses);
     int failed = model_open(&m, c, row->K, MODEL_EVAL, n, err);
-    if (x == NULL || y == NULL || losses == NULL) failed = fail(err, EXIT_RUNTIME, "not enough memory for losses");
+    if (x == NULL || y == NULL || losses == NULL)
+        failed = fail(err, EXIT_RUNTIME, "not enough memory for losses");
     if (!failed) {
         model_init(&m, 1);
-        corpus_random_windows(corpus_part(&b->corpus, PART_VAL), rng_key(1, 0, 0, RNG_EVAL), n, c->context, x, y);
+        corpus_random_windows(corpus_part(&b->corpus, PART_VAL), rng_key(1, 0, 0, RNG_EVAL), n,
+                              c->context, x, y);
         double start = clock_seconds(), seconds = 0;
         for (int passes = 1; seconds < least_seconds; passes++) {
             model_losses(&m, x, y, n, c->context, losses);
@@ -293,8 +303,8 @@ static int measure_sampling(const Bench *b, const Row *row, double *rate, Err *e
     Chooser c = { 0 };
     int32_t ids[TOGETHER];
     int context = nanogpt.config.context, vocab = nanogpt.config.vocab;
-    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err) || decoder_open(&d, &m, row->texts, err)
-        || chooser_open(&c, &b->tokenizer, err);
+    int failed = model_open(&m, &nanogpt.config, row->K, MODEL_EVAL, 1, err)
+        || decoder_open(&d, &m, row->texts, err) || chooser_open(&c, &b->tokenizer, err);
     if (!failed) {
         model_init(&m, 1);
         for (int t = 0; t < row->texts; t++) ids[t] = b->tokenizer.ids['\n'];
@@ -303,7 +313,8 @@ static int measure_sampling(const Bench *b, const Row *row, double *rate, Err *e
             if (i == FIRST_CHARACTERS) start = clock_seconds();
             const real *logits = decoder_step(&d, ids);
             for (int t = 0; t < row->texts && !failed; t++) {
-                ids[t] = chooser_pick(&c, logits + t * vocab, rng_key(1, 0, (uint64_t)t, RNG_SAMPLE), (uint64_t)i);
+                uint64_t key = rng_key(1, 0, (uint64_t)t, RNG_SAMPLE);
+                ids[t] = chooser_pick(&c, logits + t * vocab, key, (uint64_t)i);
                 if (ids[t] < 0) failed = fail(err, EXIT_DIVERGED, "a logit is not a number");
             }
         }
@@ -329,32 +340,36 @@ static const Row *find_row(const Bench *b, SectionName section, const char *name
 {
     for (int i = 0; i < b->count; i++) {
         const Row *row = &b->rows[i];
-        if (row->section == section && row->threads == threads && strcmp(row->name, name) == 0) return row;
+        if (row->section == section && row->threads == threads && strcmp(row->name, name) == 0)
+            return row;
     }
     return NULL;
 }
 
 static double step_characters(const Workload *w) { return (double)w->batch * w->config.context; }
 
-/* Muon's five Newton-Schulz steps on a matrix: its gram matrix, on the smaller side; the square of that; their
- * polynomial times the matrix. The first two are symmetric, so half of each, and the diagonal, count. */
+/* Muon's five Newton-Schulz steps on a matrix: its gram matrix, on the smaller side; the square of
+ * that; their polynomial times the matrix. The first two are symmetric, so half of each, and the
+ * diagonal, count. */
 static double ortho_flops(double rows, double cols)
 {
     double small = fmin(rows, cols);
     return 5 * ((small + 1) * rows * cols + (small + 1) * small * small + 2 * small * rows * cols);
 }
 
-/* The matrix products of a step. Muon's hidden matrices are qwen3's: queries, keys, values and projection; gate, up
- * and down. */
+/* The matrix products of a step. Muon's hidden matrices are qwen3's: queries, keys, values and
+ * projection; gate, up and down. */
 static double step_flops(const Workload *w)
 {
     const Config *c = &w->config;
-    double network = step_characters(w) * model_flops_per_token(c, c->context), A = config_attention(c);
+    double network = step_characters(w) * model_flops_per_token(c, c->context);
+    double A = config_attention(c), C = c->channels;
     if (w->plan.optimizer != OPTIMIZER_MUON) return network;
-    return network + c->layers * (4 * ortho_flops(A, c->channels) + 3 * ortho_flops(c->hidden, c->channels));
+    return network + c->layers * (4 * ortho_flops(A, C) + 3 * ortho_flops(c->hidden, C));
 }
 
-/* Of what a row's rate counts: a step, or a character that is scored. Forward is a third of forward and backward. */
+/* Of what a row's rate counts: a step, or a character that is scored. Forward is a third of forward
+ * and backward. */
 static double unit_flops(SectionName s)
 {
     const Config *c = &nanogpt.config;
@@ -370,7 +385,7 @@ static double rate_high(const Bench *b, const Row *row) { (void)b; return quanti
 static double ms(const Bench *b, const Row *row) { (void)b; return 1e3 / quantile(row, 0.5); }
 static double ms_low(const Bench *b, const Row *row) { (void)b; return 1e3 / quantile(row, 1); }
 static double ms_high(const Bench *b, const Row *row) { (void)b; return 1e3 / quantile(row, 0); }
-static double block_megabytes(const Bench *b, const Row *row) { (void)b; return (double)row->bytes / 1e6; }
+static double block_mb(const Bench *b, const Row *row) { (void)b; return (double)row->bytes / 1e6; }
 static double megabytes(const Bench *b, const Row *row) { (void)b; return row->megabytes; }
 
 static double characters(const Bench *b, const Row *row)
@@ -419,7 +434,7 @@ static const Column read_columns[] = {
     { "GB/s", "gb_per_second", 12, 1, giga },
     { "min", "gb_per_second_min", 10, 1, giga_low },
     { "max", "gb_per_second_max", 10, 1, giga_high },
-    { "block MB", "block_megabytes", 12, 2, block_megabytes },
+    { "block MB", "block_megabytes", 12, 2, block_mb },
     { 0 }
 };
 
@@ -519,8 +534,8 @@ static void print_section_json(const Bench *b, SectionName s, Output *out)
     for (int i = 0; i < b->count; i++) {
         const Row *row = &b->rows[i];
         if (row->section != s) continue;
-        output_print(out, "%s{\"%s\":\"%s\",\"threads\":%d,\"rounds\":%d", comma, sections[s].rows, row->name,
-                     row->threads, row->count);
+        output_print(out, "%s{\"%s\":\"%s\",\"threads\":%d,\"rounds\":%d", comma, sections[s].rows,
+                     row->name, row->threads, row->count);
         for (const Column *c = sections[s].columns; c->heading != NULL; c++) {
             output_print(out, ",\"%s\":", c->key);
             output_json_real(out, c->value(b, row));
@@ -547,25 +562,27 @@ static void print_result(const Bench *b, Output *out)
     char processor[MACHINE_LINE], compiler[64];
     machine_name(processor);
     compiler_name(compiler, sizeof compiler);
-    if (b->o->json) {
+    if (b->o->common.json) {
         output_print(out, "{\"processor\":");
-        output_json(out, processor, strlen(processor), false);
-        output_print(out, ",\"compiler\":\"%s\",\"version\":\"%s\",\"threads\":%d", compiler, FOLIO_VERSION,
-                     b->threads);
+        output_json_text(out, processor);
+        output_print(out, ",\"compiler\":\"%s\",\"version\":\"%s\",\"threads\":%d", compiler,
+                     FOLIO_VERSION, b->threads);
         for (int s = 0; s < SECTIONS; s++) print_section_json(b, (SectionName)s, out);
         output_print(out, "}\n");
         return;
     }
     output_print(out, "%s\nfolio %s, %s, up to %d thread%s; medians of %lld round%s\n", processor,
-                 FOLIO_VERSION, compiler, b->threads, b->threads == 1 ? "" : "s", (long long)b->o->rounds,
-                 b->o->rounds == 1 ? "" : "s");
+                 FOLIO_VERSION, compiler, b->threads, b->threads == 1 ? "" : "s",
+                 (long long)b->o->rounds, b->o->rounds == 1 ? "" : "s");
     for (int s = 0; s < SECTIONS; s++)
         if (has_rows(b, (SectionName)s)) print_section(b, (SectionName)s, out);
-    output_print(out, "\n%% peak: of the multiply-adds of as many threads in this run. %% reading: the time\n"
-                 "that as many threads need to read the weights, of the time for a character.\n"
+    output_print(out, "\n%% peak: of the multiply-adds of as many threads in this run. %% reading: "
+                 "the\n"
+                 "time that as many threads need to read the weights, of the time for a character.\n"
                  "MB: peak resident memory. Training steps of nanogpt: %d rounds at most.\n"
-                 "FLOP: matrix products; backward is twice forward, the masked half of attention is\n"
-                 "left out, and the mirrored half of Muon's symmetric products.\n", NANOGPT_ROUNDS);
+                 "FLOP: matrix products; backward is twice forward, the masked half of attention\n"
+                 "is left out, and the mirrored half of Muon's symmetric products.\n",
+                 NANOGPT_ROUNDS);
 }
 
 /* ---------------------------------------------------------------- rounds */
@@ -598,12 +615,14 @@ static bool receive(int fd, Reply *reply)
     return true;
 }
 
-/* One measurement. This process never starts threads itself: not every OpenMP survives a fork after that. */
+/* One measurement. This process never starts threads itself: not every OpenMP survives a fork after
+ * that. */
 static int measure(const Bench *b, Row *row, Err *err)
 {
     int ends[2], status = 0;
     Reply reply = { 0 };
-    if (pipe(ends) != 0) return fail(err, EXIT_RUNTIME, "a pipe cannot be opened: %s", strerror(errno));
+    if (pipe(ends) != 0)
+        return fail(err, EXIT_RUNTIME, "a pipe cannot be opened: %s", strerror(errno));
     pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
@@ -613,11 +632,12 @@ static int measure(const Bench *b, Row *row, Err *err)
     close(ends[1]);
     bool received = child > 0 && receive(ends[0], &reply);
     close(ends[0]);
-    if (child < 0) return fail(err, EXIT_RUNTIME, "a process cannot be started: %s", strerror(reason));
+    if (child < 0)
+        return fail(err, EXIT_RUNTIME, "a process cannot be started: %s", strerror(reason));
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
     if (!received)
-        return fail(err, EXIT_RUNTIME, "%s (%s, threads %d): the measurement ended early, wait status %d",
-                    sections[row->section].key, row->name, row->threads, status);
+        return fail(err, EXIT_RUNTIME, "%s (%s, threads %d): the measurement ended early, wait "
+                    "status %d", sections[row->section].key, row->name, row->threads, status);
     if (reply.failed) {
         *err = reply.err;
         return -1;
@@ -643,7 +663,8 @@ static int measure_all(Bench *b, Err *err)
             if (round >= row->rounds) continue;
             if (line)
                 fprintf(stderr, "\r\033[Kround %d of %lld: %s, %s, threads %d", round + 1,
-                        (long long)b->o->rounds, sections[row->section].key, row->name, row->threads);
+                        (long long)b->o->rounds, sections[row->section].key, row->name,
+                        row->threads);
             failed = measure(b, row, err);
         }
     if (line) fprintf(stderr, "\r\033[K");
@@ -699,18 +720,21 @@ static size_t weights_block(int threads)
 }
 
 /* A row for one thread, and one for all. name NULL: the table's; block NULL: none. */
-static int add_rows(Bench *b, SectionName s, const Kernels *K, const char *name, size_t (*block)(int threads),
-                    Err *err)
+static int add_rows(Bench *b, SectionName s, const Kernels *K, const char *name,
+                    size_t (*block)(int threads), Err *err)
 {
     const Peak *peak = find_peak(K->name);
-    if (peak == NULL) return fail(err, EXIT_RUNTIME, "bench/peak.c was not compiled for %s", K->name);
+    if (peak == NULL)
+        return fail(err, EXIT_RUNTIME, "bench/peak.c was not compiled for %s", K->name);
     int rounds = s == NANOGPT && b->o->rounds > NANOGPT_ROUNDS ? NANOGPT_ROUNDS : (int)b->o->rounds;
     for (int threads = 1; ; threads = b->threads) {
-        bool wanted = s != NANOGPT || b->o->all || threads == b->threads;
-        if (wanted && b->count == ROWS_MAX) return fail(err, EXIT_RUNTIME, "more than %d rows", ROWS_MAX);
-        if (wanted) {
+        bool asked = s != NANOGPT || b->o->all || threads == b->threads;
+        if (asked && b->count == ROWS_MAX)
+            return fail(err, EXIT_RUNTIME, "more than %d rows", ROWS_MAX);
+        if (asked) {
             Row *row = &b->rows[b->count++];
-            *row = (Row){ .section = s, .K = K, .peak = peak, .threads = threads, .rounds = rounds };
+            *row = (Row){ .section = s, .K = K, .peak = peak, .threads = threads };
+            row->rounds = rounds;
             row->name = name != NULL ? name : K->name;
             row->bytes = block != NULL ? block(threads) : 0;
             row->texts = s == SAMPLING_TOGETHER ? TOGETHER : 1;
@@ -729,22 +753,23 @@ static int add_read_rows(Bench *b, Err *err)
 }
 
 /* Sections that have rows for every instruction set, within the options. */
-static bool section_wanted(const Bench *b, SectionName s, const Kernels *K)
+static bool section_asked(const Bench *b, SectionName s, const Kernels *K)
 {
     const Options *o = b->o;
-    if (o->only != ONLY_ALL && s != PEAK && (int)s != NANOGPT_CPU + o->only - ONLY_NANOGPT_CPU) return false;
+    if (b->only != NULL && K != b->only) return false;
+    bool steps = (int)s == NANOGPT_CPU + o->only - ONLY_NANOGPT_CPU;
+    if (o->only != ONLY_ALL && s != PEAK && !steps) return false;
     return s != NANOGPT || (!o->quick && (o->all || K == b->fastest));
 }
 
 static int plan(Bench *b, Err *err)
 {
     static const SectionName of_each[] = { PEAK, NANOGPT_CPU, QWEN3_MUON, NANOGPT };
-    const Kernels *only = b->o->isa != NULL ? kernels_pick(b->o->isa, err) : NULL, *K;
-    if (b->o->isa != NULL && only == NULL) return -1;
-    b->fastest = only != NULL ? only : kernels_usable(0);
+    const Kernels *K;
+    b->fastest = b->only != NULL ? b->only : kernels_usable(0);
     for (int i = 0; (K = kernels_usable(i)) != NULL; i++)
         for (size_t s = 0; s < sizeof of_each / sizeof of_each[0]; s++)
-            if ((only == NULL || K == only) && section_wanted(b, of_each[s], K) && add_rows(b, of_each[s], K, NULL, NULL, err))
+            if (section_asked(b, of_each[s], K) && add_rows(b, of_each[s], K, NULL, NULL, err))
                 return -1;
     if (b->o->only != ONLY_ALL) return 0;
     return add_read_rows(b, err) || add_rows(b, EVALUATION, b->fastest, NULL, NULL, err)
@@ -754,45 +779,34 @@ static int plan(Bench *b, Err *err)
 
 /* ---------------------------------------------------------------- program */
 
-static int run(Bench *b, Output *out, Err *err)
+static int measure_and_print(Bench *b, Output *out, Err *err)
 {
     static const char *const texts[] = { "data/shakespeare.txt" };
     CorpusOptions how = { .separator = false, .val_fraction = 0.1 };
-    b->threads = b->o->threads > 0 ? (int)b->o->threads : default_threads();
     if (plan(b, err) || corpus_open(&b->corpus, &b->tokenizer, &how, texts, 1, err)) return -1;
     if (b->tokenizer.count != nanogpt.config.vocab)
-        return fail(err, EXIT_TEXT, "%s: has %d different characters instead of %d; git restores the file",
-                    texts[0], b->tokenizer.count, nanogpt.config.vocab);
+        return fail(err, EXIT_TEXT, "%s: has %d different characters instead of %d; git restores "
+                    "the file", texts[0], b->tokenizer.count, nanogpt.config.vocab);
     if (measure_all(b, err)) return -1;
     print_result(b, out);
     return 0;
 }
 
-static int bench(int argc, char **argv, Output *out, Err *err)
+static int bench(const Call *call, Output *out, Err *err)
 {
-    Options o = { 0 };
-    Operands operands = { 0 };
-    if (cli_parse(&cli, argc, argv, &o, &operands, err)) return -1;
-    char built[80];
-    kernels_built(built, sizeof built);
-    bool answered = pages_answer(&cli, &o, &o.about, &operands, built, out) || kernels_list(o.isa, out->file);
-    int count = operands.count, failed = 0;
-    operands_close(&operands);
-    if (!answered && (count > 0 || (o.quick && (o.all || o.only == ONLY_NANOGPT)))) {
-        failed = fail(err, EXIT_USAGE, count > 0 ? "only options are expected (--help lists them)"
-                                       : "--quick leaves out what --all and --only nanogpt ask for");
-    } else if (!answered) {
-        Bench b = { .o = &o };
-        failed = run(&b, out, err);
-        corpus_close(&b.corpus);
-        tokenizer_close(&b.tokenizer);
-    }
+    const Options *o = call->options;
+    Bench b = { .o = o, .threads = call->threads };
+    if (o->common.isa != NULL) b.only = call->kernels;
+    if (o->quick && (o->all || o->only == ONLY_NANOGPT))
+        return fail(err, EXIT_USAGE, "--quick leaves out what --all and --only nanogpt ask for");
+    int failed = measure_and_print(&b, out, err);
+    corpus_close(&b.corpus);
+    tokenizer_close(&b.tokenizer);
     return failed;
 }
 
 int main(int argc, char **argv)
 {
-    Err err = { 0 };
-    if (cli_run(bench, argc, argv, &err)) fprintf(stderr, "bench: %s\n", err.msg);
-    return err.status;
+    Options o = { 0 };
+    return program_main(&cli, &o, bench, argc, argv);
 }

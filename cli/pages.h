@@ -1,280 +1,50 @@
 /* pages.h: what a program says about itself: --help, --version, --page man|bash|zsh.
  *
- * Owns: the manual page and the shells' completions. Both are read off the option table; nothing about an option is
- * written here. A program is installed as folio-NAME, so that is what the pages call it.
+ * Owns: help, the manual page and the shells' completions. All are read off the option table;
+ * nothing about an option is written here. A program is installed as folio-NAME, so that is what
+ * the pages call it. `built`: the names of this build's instruction sets, separated by blanks.
  *
- *     char built[80];
- *     kernels_built(built, sizeof built);
- *     if (pages_answer(&cli, &o, &o.about, &operands, built, out)) return 0;
+ *     typedef struct { About about; bool given[CLI_ROWS]; } Options;
+ *     static const Option options[] = { ABOUT_ROWS(about), { 0 } };
+ *     if (pages_answer(&cli, &o, &o.about, &operands, built, &out)) return 0;
  */
 #ifndef PAGES_H
 #define PAGES_H
 
 #include "../base.h"
 #include "options.h"
+#include "output.h"
 
-#include <ctype.h>
+typedef struct {
+    bool help, version;
+    int page;               /* which of PAGE_WORDS, if --page is given */
+} About;
 
-/* What is installed together, for SEE ALSO. */
-static const char *const page_programs[] = { "train", "sample", "eval", "inspect" };
+#define PAGE_WORDS "man|bash|zsh"
+enum { PAGE_MAN, PAGE_BASH, PAGE_ZSH };
 
-/* Whether a completed value is a file's name, or one of the instruction sets (cli.h, Option.arg). */
-static inline bool page_arg_is(const Option *row, const char *arg)
-{
-    return row->arg != NULL && strcmp(row->arg, arg) == 0;
-}
+/* The rows for a field that is an About. */
+#define ABOUT_ROWS(field) \
+    WORD("page", field.page, NULL, PAGE_WORDS, \
+         "print the manual page, or a shell's completions, and end"), \
+    ACTION("help", field.help, "show this and end"), \
+    ACTION("version", field.version, "show the version and end")
 
-/* The values that a row may have, if they can be listed, with blanks between them; "" if not.
- * built: the names of the instruction sets, here and below. */
-static inline void page_values(const Cli *cli, const Option *row, const char *built, char *out, size_t room)
-{
-    out[0] = '\0';
-    if (page_arg_is(row, "ISA")) snprintf(out, room, "%s list", built);
-    if (row->kind == OPT_WORD) snprintf(out, room, "%s", row->words);
-    for (char *c = out; *c != '\0'; c++) if (*c == '|') *c = ' ';
-    for (const Preset *p = row->kind == OPT_PRESET ? cli->presets : NULL; p != NULL && p->name != NULL; p++)
-        snprintf(out + strlen(out), room - strlen(out), "%s%s", out[0] ? " " : "", p->name);
-}
+/* Answers --help, --version and --page; returns whether one of them is given. */
+bool pages_answer(const Cli *cli, const void *options, const About *about, const Operands *operands,
+                  const char *built, Output *out);
 
-/* ---------------------------------------------------------------- the manual page */
+/* The whole table, at most OUTPUT_WIDTH columns wide. called: from Operands. */
+void pages_help(const Cli *cli, const char *called, Output *out);
 
-enum { ROFF_WIDTH = 78 };
-
-/* Characters that roff would set as something else, or take for an instruction. */
-static inline void roff_bytes(Output *out, const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] == '-') output_print(out, "\\-");
-        else if (bytes[i] == '\\') output_print(out, "\\e");
-        else if (bytes[i] == '^') output_print(out, "\\(ha");
-        else if (bytes[i] == '~') output_print(out, "\\(ti");
-        else if (bytes[i] == '`') output_print(out, "\\(ga");
-        else output_bytes(out, bytes + i, 1);
-    }
-}
-
-static inline void roff_string(Output *out, const char *text) { roff_bytes(out, text, strlen(text)); }
-
-/* A paragraph: lines of at most ROFF_WIDTH characters where words allow it, a new one after each sentence. */
-static inline void roff_text(Output *out, const char *text)
-{
-    int column = 0;
-    while (*text != '\0') {
-        int length = (int)strcspn(text, " ");
-        if (column > 0 && column + 1 + length > ROFF_WIDTH) column = -1;
-        if (column != 0) output_print(out, column < 0 ? "\n" : " ");
-        if (column <= 0 && (*text == '.' || *text == '\'')) output_print(out, "\\&");
-        roff_bytes(out, text, (size_t)length);
-        column = (column > 0 ? column + 1 : 0) + length;
-        bool sentence = length > 1 && text[length - 1] == '.' && text[length - 2] != '.';
-        text += length;
-        text += strspn(text, " ");
-        if (sentence && *text != '\0') column = -1;
-    }
-    output_print(out, "\n");
-}
-
-/* A word of the operands, "TEXT...": what is put in for it in italics. */
-static inline void roff_operands(Output *out, const char *operands)
-{
-    while (*operands != '\0') {
-        size_t word = strcspn(operands, " "), name = strcspn(operands, ". ");
-        output_print(out, " \\fI%.*s\\fR%.*s", (int)name, operands, (int)(word - name), operands + name);
-        operands += word;
-        operands += strspn(operands, " ");
-    }
-}
-
-static inline void man_option(const Option *row, Output *out)
-{
-    char text[800], range[CLI_RANGE];
-    bool number = row->kind == OPT_INT || row->kind == OPT_REAL;
-    bool fixed = row->text != NULL && row->text[0] != '\0' && cli_takes_value(row);
-    output_print(out, ".TP\n\\fB");
-    if (cli_short(row)[0] != '\0') {
-        roff_string(out, cli_short(row));
-        output_print(out, "\\fR, \\fB");
-    }
-    roff_string(out, row->name);
-    if (row->arg != NULL) output_print(out, "\\fR \\fI%s", row->arg);
-    if (row->kind == OPT_WORD) output_print(out, " ");
-    for (const char *c = row->kind == OPT_WORD ? row->words : ""; *c != '\0'; c++) {
-        if (*c == '|') output_print(out, "\\fR|\\fB");
-        else roff_bytes(out, c, 1);
-    }
-    output_print(out, "\\fR\n");
-    cli_range(row, range);
-    snprintf(text, sizeof text, "%s%s%s%s%s%s", row->help, fixed ? " (default " : "", fixed ? row->text : "",
-             number ? "; " : "", number ? range : "", fixed ? ")" : "");
-    roff_text(out, text);
-}
-
-static inline void man_presets(const Cli *cli, Output *out)
-{
-    if (cli->presets == NULL) return;
-    output_print(out, ".SH PRESETS\n");
-    roff_text(out, "A preset is a list of options; explicit options beat it.");
-    for (const Preset *p = cli->presets; p->name != NULL; p++) {
-        output_print(out, ".TP\n\\fB");
-        roff_string(out, p->name);
-        output_print(out, "\\fR\n");
-        roff_text(out, p->help);
-        output_print(out, ".br\n");
-        for (const PresetValue *v = p->values; v->name != NULL; v++) {
-            roff_string(out, v->name);
-            output_print(out, "=");
-            roff_string(out, v->value);
-            output_print(out, "\n");
-        }
-    }
-}
-
-static inline void man_ending(const Cli *cli, Output *out)
-{
-    output_print(out, ".SH EXIT STATUS\n");
-    for (size_t i = 0; i < sizeof exit_statuses / sizeof exit_statuses[0]; i++) {
-        output_print(out, ".TP 5\n\\fB%d\\fR\n", exit_statuses[i].status);
-        roff_text(out, exit_statuses[i].meaning);
-    }
-    output_print(out, ".SH SEE ALSO\n");
-    const char *comma = "";
-    for (size_t i = 0; i < sizeof page_programs / sizeof page_programs[0]; i++) {
-        if (strcmp(page_programs[i], cli->program) == 0) continue;
-        output_print(out, "%s\\fBfolio\\-%s\\fR(1)", comma, page_programs[i]);
-        comma = ",\n";
-    }
-    output_print(out, "\n");
-}
+/* "folio-sample 0.1.0", then the instruction sets built in and whether OpenMP is. */
+void pages_version(const Cli *cli, const char *built, Output *out);
 
 /* The manual page, in the macros of man(7). */
-static inline void pages_man(const Cli *cli, Output *out)
-{
-    output_print(out, ".TH FOLIO\\-");
-    for (const char *c = cli->program; *c != '\0'; c++) output_print(out, "%c", toupper((unsigned char)*c));
-    output_print(out, " 1 \"\" \"Folio %s\" \"Folio\"\n.nh\n.ad l\n", FOLIO_VERSION);
+void pages_man(const Cli *cli, Output *out);
 
-    /* What the program is in one line is how its summary begins. */
-    size_t length = strcspn(cli->summary, ".,(");
-    while (length > 0 && cli->summary[length - 1] == ' ') length--;
-    output_print(out, ".SH NAME\nfolio\\-%s \\- %c", cli->program, tolower((unsigned char)cli->summary[0]));
-    roff_bytes(out, cli->summary + 1, length - 1);
-
-    output_print(out, "\n.SH SYNOPSIS\n\\fBfolio\\-%s\\fR", cli->program);
-    roff_operands(out, cli->operands);
-    output_print(out, " [\\fIoptions\\fR]\n.SH DESCRIPTION\n");
-    roff_text(out, cli->summary);
-    output_print(out, ".PP\n");
-    roff_text(out, "Options may stand before, between and behind other arguments; -- ends them. A value follows its option "
-              "after a blank or an equals sign, and the last value counts. Results go to standard output, everything "
-              "else to standard error.");
-
-    output_print(out, ".SH OPTIONS\n");
-    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
-        if (row->kind == OPT_GROUP) {
-            output_print(out, ".SS ");
-            roff_string(out, row->help);
-            output_print(out, "\n");
-        } else {
-            man_option(row, out);
-        }
-    }
-    man_presets(cli, out);
-    man_ending(cli, out);
-}
-
-/* ---------------------------------------------------------------- completions */
-
-/* The completion for bash 3.2 and later. */
-static inline void pages_bash(const Cli *cli, const char *built, Output *out)
-{
-    output_print(out,
-        "# Completions of folio-%s for bash; folio-%s --page bash prints them.\n"
-        "_folio_%s()\n"
-        "{\n"
-        "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} list='' i\n"
-        "    # Of --option=value bash makes three words.\n"
-        "    if [[ $word == = ]]; then word=''\n"
-        "    elif [[ $before == = ]]; then before=${COMP_WORDS[COMP_CWORD-2]}\n"
-        "    fi\n"
-        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-        "        if [[ ${COMP_WORDS[i]} == -- ]]; then before=--; fi\n"
-        "    done\n"
-        "    COMPREPLY=()\n"
-        "    case $before in\n"
-        "    --) ;;\n", cli->program, cli->program, cli->program);
-    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
-        char values[300];
-        if (row->kind == OPT_GROUP || !cli_takes_value(row)) continue;
-        page_values(cli, row, built, values, sizeof values);
-        if (values[0] != '\0') output_print(out, "    %s) list='%s' ;;\n", row->name, values);
-        else output_print(out, "    %s) %s;;\n", row->name, page_arg_is(row, "FILE") ? "" : "return ");
-    }
-    output_print(out, "    *) if [[ $word == -* ]]; then list='");
-    for (const Option *row = cli->options; row->kind != OPT_END; row++)
-        if (row->kind != OPT_GROUP) output_print(out, " %s%s%s", cli_short(row), cli_short(row)[0] ? " " : "", row->name);
-    output_print(out,
-        "'; fi ;;\n"
-        "    esac\n"
-        "    if [[ -n $list ]]; then COMPREPLY=($(compgen -W \"$list\" -- \"$word\"))\n"
-        "    else compopt -o default 2>/dev/null || COMPREPLY=($(compgen -f -- \"$word\"))\n"
-        "    fi\n"
-        "}\n"
-        "complete -F _folio_%s folio-%s\n", cli->program, cli->program);
-}
-
-/* A text between single quotes, and in one of the fields of an _arguments specification. */
-static inline void zsh_text(Output *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\'') output_print(out, "'\\''");
-        else output_print(out, "%s%c", strchr("[]:\\", *text) != NULL ? "\\" : "", *text);
-    }
-}
-
-/* One specification; name: the option's own, or its short one. */
-static inline void zsh_option(const Cli *cli, const Option *row, const char *name, const char *built, Output *out)
-{
-    char values[300];
-    output_print(out, " \\\n    '%s%s%s[", row->kind == OPT_ACTION ? "(- *)" : "", name, cli_takes_value(row) ? "=" : "");
-    zsh_text(out, row->help);
-    output_print(out, "]");
-    if (cli_takes_value(row)) {
-        page_values(cli, row, built, values, sizeof values);
-        output_print(out, ":%s:", row->arg != NULL ? row->arg : "word");
-        if (values[0] != '\0') output_print(out, "(%s)", values);
-        else output_print(out, "%s", page_arg_is(row, "FILE") ? "_files" : "");
-    }
-    output_print(out, "'");
-}
-
-/* The completion for zsh. */
-static inline void pages_zsh(const Cli *cli, const char *built, Output *out)
-{
-    output_print(out, "#compdef folio-%s\n# Completions of folio-%s for zsh; folio-%s --page zsh prints them.\n"
-                 "_arguments -S", cli->program, cli->program, cli->program);
-    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
-        if (row->kind == OPT_GROUP) continue;
-        if (cli_short(row)[0] != '\0') zsh_option(cli, row, cli_short(row), built, out);
-        zsh_option(cli, row, row->name, built, out);
-    }
-    if (cli->operands[0] != '\0') output_print(out, " \\\n    '*:%s:_files'", cli->operands);
-    output_print(out, "\n");
-}
-
-/* ---------------------------------------------------------------- the answer */
-
-/* Answers --help, --version and --page, if one of them stands on the command line; returns whether it does.
- * built: the names of the instruction sets of this build, with blanks between them. */
-static inline bool pages_answer(const Cli *cli, const void *options, const About *about, const Operands *operands,
-                                const char *built, Output *out)
-{
-    if (about->help) cli_help(cli, operands->called, out);
-    else if (about->version) cli_version(cli, built, out);
-    else if (!cli_given(cli, options, "--page")) return false;
-    else if (about->page == PAGE_MAN) pages_man(cli, out);
-    else if (about->page == PAGE_BASH) pages_bash(cli, built, out);
-    else pages_zsh(cli, built, out);
-    return true;
-}
+/* The completions for bash 3.2 and later, and for zsh. */
+void pages_bash(const Cli *cli, const char *built, Output *out);
+void pages_zsh(const Cli *cli, const char *built, Output *out);
 
 #endif

@@ -349,11 +349,14 @@ static void try_disk(const File *f, bool accepted)
 {
     const char *place = getenv("TMPDIR");
     char path[4096], *text = NULL;
+    const char *items[] = { path };
     size_t size = 0;
     snprintf(path, sizeof path, "%s/fuzz-XXXXXX", place != NULL && *place != '\0' ? place : P_tmpdir);
     Err err = { 0 };
     Checkpoint c;
-    Options o = { .verify = true, .json = f->size % 2 };
+    Options o = { .common = { .json = f->size % 2 }, .verify = true };
+    Operands operands = { .items = items, .count = 1 };
+    Call call = { .cli = &cli, .options = &o, .operands = &operands };
     int fd = mkstemp(path);
     REQUIRE(fd >= 0 && write(fd, f->bytes, f->size) == (ssize_t)f->size && close(fd) == 0);
     REQUIRE((checkpoint_load(&c, path, &err) == 0) == accepted);
@@ -361,14 +364,14 @@ static void try_disk(const File *f, bool accepted)
     REQUIRE(!accepted || checkpoint_begins(path));
     Output out = { open_memstream(&text, &size), 0 };
     REQUIRE(out.file != NULL);
-    REQUIRE((inspect(&o, path, &out, &err) == 0) == accepted);
+    REQUIRE((inspect(&call, &out, &err) == 0) == accepted);
     REQUIRE(accepted || fuzz_refusal(&err, EXIT_CHECKPOINT));
     output_flush(&out);
     if (size == 0) {
         REQUIRE(!accepted && output_close(&out, &err) == 0);
         free(text);
     } else {
-        require_printed(&out, &text, &size, o.json);
+        require_printed(&out, &text, &size, o.common.json);
     }
     unlink(path);
 }

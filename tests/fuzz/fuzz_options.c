@@ -1,4 +1,4 @@
-/* fuzz_options.c: the command line of cli.h, with the table of `train`, over words of any bytes.
+/* fuzz_options.c: the command line of cli/, with the table of `train`, over words of any bytes.
  *
  * The input is the words, each ended by a newline or a NUL.
  */
@@ -11,8 +11,8 @@ int main(int argc, char **argv);
 
 enum { WORDS_MAX = 200 };
 
-/* Whether all of a word is a decimal number: a number of JSON, but with a sign +, zeros before it, and no digit needed on
- * one side of the point. */
+/* Whether all of a word is a decimal number: a number of JSON, but with a sign +, zeros before it,
+ * and no digit needed on one side of the point. */
 static bool is_number(const char *word)
 {
     size_t n = strlen(word), sign = word[0] == '+' || word[0] == '-';
@@ -29,17 +29,24 @@ static bool is_number(const char *word)
     return at < n && strspn(word + at, "0123456789") == n - at;
 }
 
-/* A number is read as the C library reads it. */
+/* Whether a number has digits, and perhaps an e and one or two more, but nothing else. */
+static bool is_plain(const char *word)
+{
+    size_t at = strcspn(word, "eE"), left = strlen(word) - at;
+    return strchr(word, '.') == NULL && left != 1 && left <= 3
+        && strspn(word + at + (left > 0), "0123456789") == left - (left > 0);
+}
+
+/* A number is read as the C library reads it; a plain one is whole, unless it is too large. */
 static void try_number(const char *word)
 {
     int64_t whole = 0;
     bool number = is_number(word), is_whole = cli_whole(word, &whole);
     REQUIRE(cli_is_number(word) == number);
-    REQUIRE(number || !is_whole);
-    if (is_whole) {
-        double x = strtod(word, NULL);
-        REQUIRE(x == (double)whole);
-    }
+    REQUIRE((number && is_plain(word)) || !is_whole);
+    double x = number ? strtod(word, NULL) : 0;
+    if (is_whole) REQUIRE(x == (double)whole);
+    else REQUIRE(!number || !is_plain(word) || fabs(x) >= 0x1p63);
     if (strlen(word) <= 18 && word[0] != '\0' && strspn(word, "0123456789") == strlen(word))
         REQUIRE(is_whole && whole == strtoll(word, NULL, 10));
 }
@@ -63,11 +70,12 @@ static void require_value(const Option *row, const Options *o)
     }
     cli_get_text(row, o, first, sizeof first);
     if (row->text == NULL && (row->kind == OPT_INT || row->kind == OPT_REAL)
-        && !cli_given(&cli, o, row->name)) return;          /* its zero means that it is not there */
+        && !o->given[row - options]) return;        /* its zero means that it is not there */
     REQUIRE(cli_set_text(row, &other, first, &err) == 0);
     cli_get_text(row, &other, second, sizeof second);
     REQUIRE(strcmp(first, second) == 0);
-    size_t size = row->kind == OPT_INT || row->kind == OPT_REAL ? 8 : row->kind == OPT_WORD ? sizeof(int) : 0;
+    size_t size = row->kind == OPT_INT || row->kind == OPT_REAL ? 8
+        : row->kind == OPT_WORD ? sizeof(int) : 0;
     REQUIRE(memcmp(field, (const char *)&other + row->offset, size) == 0);
 }
 
@@ -114,7 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     words[size] = '\0';
     for (size_t i = 0; i < size; i++)
         if (words[i] == '\n') words[i] = '\0';
-    for (size_t at = 0; at < size && argc <= WORDS_MAX; at += strlen(words + at) + 1) argv[argc++] = words + at;
+    for (size_t at = 0; at < size && argc <= WORDS_MAX; at += strlen(words + at) + 1)
+        argv[argc++] = words + at;
     for (int i = 1; i < argc; i++) try_number(argv[i]);
     if (argc > 1) try_texts(argv[1]);
     try_words(argc, argv);

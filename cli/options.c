@@ -1,0 +1,340 @@
+/* options.c: values as text, and the way from a command line to a program's Options. */
+#include "options.h"
+
+static const char digits[] = "0123456789";
+
+/* ---------------------------------------------------------------- rows */
+
+/* Other names of options. */
+static const struct { const char *alias, *name; } aliases[] = {
+    { "-h", "--help" },
+    { "--color", "--colour" },
+};
+
+enum { ALIASES = sizeof aliases / sizeof aliases[0] };
+
+static bool is_word(const char *text, const char *word, size_t length)
+{
+    return strlen(text) == length && memcmp(text, word, length) == 0;
+}
+
+int cli_find(const Cli *cli, const char *name, size_t length)
+{
+    for (int a = 0; a < ALIASES; a++) {
+        if (!is_word(aliases[a].alias, name, length)) continue;
+        name = aliases[a].name;
+        length = strlen(name);
+    }
+    for (int i = 0; cli->options[i].kind != OPT_END; i++) {
+        const char *other = cli->options[i].name;
+        if (other != NULL && is_word(other, name, length)) return i;
+    }
+    return -1;
+}
+
+int cli_find_at(const Cli *cli, size_t offset)
+{
+    for (int i = 0; cli->options[i].kind != OPT_END; i++)
+        if (cli->options[i].kind != OPT_GROUP && cli->options[i].offset == offset) return i;
+    return -1;
+}
+
+bool cli_given_at(const Cli *cli, const void *options, size_t offset)
+{
+    int row = cli_find_at(cli, offset);
+    return row >= 0 && ((const bool *)((const char *)options + cli->given))[row];
+}
+
+bool cli_takes_value(const Option *row)
+{
+    return row->kind != OPT_SWITCH && row->kind != OPT_ACTION;
+}
+
+const char *cli_short(const Option *row)
+{
+    for (int a = 0; a < ALIASES; a++)
+        if (aliases[a].alias[1] != '-' && strcmp(aliases[a].name, row->name) == 0)
+            return aliases[a].alias;
+    return "";
+}
+
+const Preset *cli_preset(const Cli *cli, const char *name)
+{
+    for (const Preset *p = cli->presets; p != NULL && p->name != NULL; p++)
+        if (strcmp(p->name, name) == 0) return p;
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- values as text */
+
+bool cli_is_number(const char *text)
+{
+    const char *p = text + (*text == '+' || *text == '-');
+    size_t whole = strspn(p, digits), fraction = 0;
+    p += whole;
+    if (*p == '.') {
+        fraction = strspn(p + 1, digits);
+        p += 1 + fraction;
+    }
+    if (whole + fraction == 0) return false;
+    if (*p == 'e' || *p == 'E') {
+        p += 1 + (p[1] == '+' || p[1] == '-');
+        if (strspn(p, digits) == 0) return false;
+        p += strspn(p, digits);
+    }
+    return *p == '\0';
+}
+
+static bool append_digit(int64_t *n, int digit)
+{
+    if (*n > (INT64_MAX - digit) / 10) return false;
+    *n = 10 * *n + digit;
+    return true;
+}
+
+bool cli_whole(const char *text, int64_t *value)
+{
+    const char *p = text + (*text == '+' || *text == '-'), *end = p + strspn(p, digits);
+    int64_t n = 0;
+    long zeros = 0;
+    if (end == p) return false;
+    if (*end != '\0') {
+        size_t length = *end == 'e' || *end == 'E' ? strspn(end + 1, digits) : 0;
+        if (length < 1 || length > 2 || end[1 + length] != '\0') return false;
+        zeros = strtol(end + 1, NULL, 10);
+    }
+    for (; p < end; p++)
+        if (!append_digit(&n, *p - '0')) return false;
+    for (; zeros > 0; zeros--)
+        if (!append_digit(&n, 0)) return false;
+    *value = *text == '-' ? -n : n;
+    return true;
+}
+
+int cli_which_word(const char *words, const char *text)
+{
+    for (int i = 0; ; i++) {
+        size_t length = strcspn(words, "|");
+        if (is_word(text, words, length)) return i;
+        if (words[length] == '\0') return -1;
+        words += length + 1;
+    }
+}
+
+void cli_range(const Option *row, char out[CLI_RANGE])
+{
+    char bounds[2][CLI_RANGE / 3];
+    for (int i = 0; i < 2; i++) {
+        double bound = i == 0 ? row->low : row->high;
+        int precision = row->kind == OPT_INT ? 17 : 6;
+        do snprintf(bounds[i], sizeof bounds[i], "%.*g", precision, bound);
+        while (precision++ < 17 && strtod(bounds[i], NULL) != bound);
+    }
+    snprintf(out, CLI_RANGE, "from %s to %s", bounds[0], bounds[1]);
+}
+
+static int set_number(const Option *row, void *field, const char *text, Err *err)
+{
+    char range[CLI_RANGE];
+    int64_t n = 0;
+    bool whole = row->kind == OPT_INT, good = whole ? cli_whole(text, &n) : cli_is_number(text);
+    double x = good ? whole ? (double)n : strtod(text, NULL) : 0.0;
+    cli_range(row, range);
+    if (!good || x < row->low || x > row->high)
+        return fail(err, EXIT_USAGE, "%s needs a %snumber %s, not \"%.60s\"", row->name,
+                    whole ? "whole " : "", range, text);
+    if (whole) memcpy(field, &n, sizeof n);
+    else memcpy(field, &x, sizeof x);
+    return 0;
+}
+
+static int set_word(const Option *row, void *field, const char *text, Err *err)
+{
+    const char *words = row->kind == OPT_WORD ? row->words : "off|on";
+    int which = cli_which_word(words, text);
+    if (which < 0)
+        return fail(err, EXIT_USAGE, "%s must be one of %s, not \"%.60s\"", row->name, words, text);
+    bool on = which != 0;
+    if (row->kind == OPT_WORD) memcpy(field, &which, sizeof which);
+    else memcpy(field, &on, sizeof on);
+    return 0;
+}
+
+int cli_set_text(const Option *row, void *options, const char *text, Err *err)
+{
+    void *field = (char *)options + row->offset;
+    switch (row->kind) {
+    case OPT_INT:
+    case OPT_REAL:
+        return set_number(row, field, text, err);
+    case OPT_SWITCH:
+    case OPT_ACTION:
+    case OPT_WORD:
+        return set_word(row, field, text, err);
+    case OPT_STRING:
+    case OPT_PRESET:
+        memcpy(field, &text, sizeof text);
+        return 0;
+    default:
+        return fail(err, EXIT_USAGE, "a heading has no value");
+    }
+}
+
+void cli_get_text(const Option *row, const void *options, char *out, size_t room)
+{
+    const void *field = (const char *)options + row->offset;
+    out[0] = '\0';
+    if (row->kind == OPT_INT) {
+        snprintf(out, room, "%lld", (long long)*(const int64_t *)field);
+    } else if (row->kind == OPT_REAL) {
+        snprintf(out, room, "%.17g", *(const double *)field);
+    } else if (row->kind == OPT_SWITCH || row->kind == OPT_ACTION) {
+        snprintf(out, room, "%s", *(const bool *)field ? "on" : "off");
+    } else if (row->kind == OPT_WORD) {
+        const char *word = row->words;
+        for (int i = *(const int *)field; i > 0; i--) word += strcspn(word, "|") + 1;
+        snprintf(out, room, "%.*s", (int)strcspn(word, "|"), word);
+    } else if (row->kind == OPT_STRING || row->kind == OPT_PRESET) {
+        const char *text = *(const char *const *)field;
+        snprintf(out, room, "%s", text != NULL ? text : "");
+    }
+}
+
+/* ---------------------------------------------------------------- the words of a command line */
+
+/* The dynamic programme of Wagner and Fischer 1974, one row of its table at a time. */
+int cli_distance(const char *a, size_t a_length, const char *b)
+{
+    int row[CLI_WORD + 1];
+    int n = (int)(a_length < CLI_WORD ? a_length : CLI_WORD);
+    int m = (int)(strlen(b) < CLI_WORD ? strlen(b) : CLI_WORD);
+    for (int j = 0; j <= m; j++) row[j] = j;
+    for (int i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
+static int unknown_option(const Cli *cli, const char *word, size_t length, Err *err)
+{
+    const char *nearest = "--help";
+    int least = cli_distance(word, length, nearest);
+    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
+        int distance = row->name != NULL ? cli_distance(word, length, row->name) : CLI_WORD;
+        if (distance < least) {
+            least = distance;
+            nearest = row->name;
+        }
+    }
+    return fail(err, EXIT_USAGE, "unknown option \"%.*s\"; did you mean %s? (--help lists all)",
+                (int)(length < 60 ? length : 60), word, nearest);
+}
+
+/* The row that a word such as "--seed=1" names, and its value or NULL; -1 with err. */
+static int match(const Cli *cli, const char *word, const char **value, Err *err)
+{
+    size_t length = strcspn(word, "=");
+    int row = cli_find(cli, word, length);
+    *value = word[length] == '=' ? word + length + 1 : NULL;
+    if (row < 0) return unknown_option(cli, word, length, err);
+    if (*value != NULL && !cli_takes_value(&cli->options[row]))
+        return fail(err, EXIT_USAGE, "%s takes no value", cli->options[row].name);
+    return row;
+}
+
+/* Operands are collected, every value is checked, values[row] keeps the last one. */
+static int walk(const Cli *cli, int argc, char **argv, void *options, Operands *operands,
+                const char **values, Err *err)
+{
+    bool *given = (bool *)((char *)options + cli->given), over = false;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i], *value = NULL;
+        if (over || word[0] != '-' || word[1] == '\0') {
+            operands->items[operands->count++] = word;
+            continue;
+        }
+        if (strcmp(word, "--") == 0) {
+            over = true;
+            continue;
+        }
+        int found = match(cli, word, &value, err);
+        if (found < 0) return -1;
+        const Option *row = &cli->options[found];
+        if (!cli_takes_value(row)) value = "on";
+        else if (value == NULL && i + 1 < argc) value = argv[++i];
+        if (value == NULL)
+            return fail(err, EXIT_USAGE, "%s needs a value (%s)", row->name,
+                        row->arg != NULL ? row->arg : row->words);
+        if (cli_set_text(row, options, value, err)) return -1;
+        given[found] = true;
+        values[found] = value;
+        if (row->kind == OPT_ACTION) return 0;
+    }
+    return 0;
+}
+
+/* ---------------------------------------------------------------- from words to Options */
+
+static int apply_preset(const Cli *cli, const char *name, void *options, Err *err)
+{
+    const Preset *preset = cli_preset(cli, name);
+    if (preset == NULL) {
+        char names[300] = "";
+        for (const Preset *p = cli->presets; p != NULL && p->name != NULL; p++)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                     names[0] ? ", " : "", p->name);
+        return fail(err, EXIT_USAGE, "there is no preset \"%.60s\"; there are %s", name, names);
+    }
+    for (const PresetValue *v = preset->values; v->name != NULL; v++) {
+        int row = cli_find(cli, v->name, strlen(v->name));
+        if (row < 0) return unknown_option(cli, v->name, strlen(v->name), err);
+        if (cli_set_text(&cli->options[row], options, v->value, err)) return -1;
+    }
+    return 0;
+}
+
+/* Defaults, then the preset, then the command line (values[row], NULL where it has none). */
+static int settle(const Cli *cli, const char *const *values, void *options, Err *err)
+{
+    const char *preset = NULL;
+    for (int i = 0; cli->options[i].kind != OPT_END; i++) {
+        const Option *row = &cli->options[i];
+        if (row->text != NULL && cli_set_text(row, options, row->text, err)) return -1;
+        if (row->kind == OPT_PRESET) preset = values[i] != NULL ? values[i] : row->text;
+    }
+    if (preset != NULL && apply_preset(cli, preset, options, err)) return -1;
+    for (int i = 0; cli->options[i].kind != OPT_END; i++)
+        if (values[i] != NULL && cli_set_text(&cli->options[i], options, values[i], err)) return -1;
+    return 0;
+}
+
+int cli_parse(const Cli *cli, int argc, char **argv, void *options, Operands *operands, Err *err)
+{
+    const char *values[CLI_ROWS] = { 0 }, *folder = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    operands->called = folder != NULL ? folder + 1 : argc > 0 ? argv[0] : NULL;
+    operands->count = 0;
+    operands->items = malloc(((size_t)(argc > 0 ? argc : 0) + 1) * sizeof *operands->items);
+    if (operands->items == NULL)
+        return fail(err, EXIT_RUNTIME, "not enough memory for the command line");
+    if (walk(cli, argc, argv, options, operands, values, err)
+        || settle(cli, values, options, err)) {
+        operands_close(operands);
+        return -1;
+    }
+    return 0;
+}
+
+void operands_close(Operands *o)
+{
+    free((void *)o->items);
+    o->items = NULL;
+    o->count = 0;
+}

@@ -1,0 +1,54 @@
+/* program.c: the way from argv to the exit status, the same in every program. */
+#include "program.h"
+#include "../system/machine.h"
+
+/* EXIT_USAGE unless there are as many operands as the program accepts. */
+static int check_operands(const Cli *cli, const Operands *operands, Err *err)
+{
+    const char *next = cli->operands;
+    if (operands->count < cli->least) {
+        for (int i = 0; i < operands->count && strchr(next, ' ') != NULL; i++)
+            next = strchr(next, ' ') + 1;
+        return fail(err, EXIT_USAGE, "missing %.*s; try --help", (int)strcspn(next, ". "), next);
+    }
+    if (operands->count <= cli->most) return 0;
+    return fail(err, EXIT_USAGE, "%s %s is expected, %d %s given; try --help",
+                cli->most == 0 ? "no" : "one", cli->most == 0 ? "argument" : cli->operands,
+                operands->count, operands->count == 1 ? "was" : "were");
+}
+
+static int run_body(Call *call, Body *body, Output *out, Err *err)
+{
+    const Common *common = call->options;
+    if (check_operands(call->cli, call->operands, err)) return -1;
+    if (cli_find_at(call->cli, offsetof(Common, isa)) >= 0) {
+        call->kernels = kernels_pick(common->isa, err);
+        if (call->kernels == NULL) return -1;
+    }
+    call->threads = common->threads > 0 ? (int)common->threads : default_threads();
+    omp_set_num_threads(call->threads);
+    return body(call, out, err);
+}
+
+int program_main(const Cli *cli, void *options, Body *body, int argc, char **argv)
+{
+    Operands operands = { 0 };
+    Call call = { .cli = cli, .options = options, .operands = &operands, .argc = argc, .argv = argv,
+                  .begun = clock_seconds() };
+    const Common *common = options;
+    Output out = { stdout, 0 };
+    Err err = { 0 }, closing = { 0 };
+    char built[80];
+
+    cli_streams();
+    kernels_built(built, sizeof built);
+    int failed = cli_parse(cli, argc, argv, options, &operands, &err);
+    bool answered = !failed
+        && (pages_answer(cli, options, &common->about, &operands, built, &out)
+            || kernels_list(common->isa, out.file));
+    if (!failed && !answered) failed = run_body(&call, body, &out, &err);
+    operands_close(&operands);
+    if (output_close(&out, failed ? &closing : &err) || failed)
+        fprintf(stderr, "%s: %s\n", cli->program, err.msg);
+    return err.status;
+}
