@@ -1,7 +1,7 @@
 /* base.h: what every other file stands on, and nothing above libc.
  *
  * Owns: the number type `real`, errors that are one sentence, arenas, randomness as a pure function,
- * reading a whole file, a monotonic clock, the description of a tensor, and the OpenMP macros.
+ * reading a whole file, a monotonic clock, and the OpenMP macros.
  * Include it first: it asks the system headers for POSIX and 64-bit file offsets.
  *
  *     Err err = { 0 };
@@ -221,27 +221,6 @@ static inline double rng_normal(uint64_t key, uint64_t index)
     double u = 1.0 - rng_uniform(key, 2 * index), v = rng_uniform(key, 2 * index + 1);
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
 }
-
-/* ---------------------------------------------------------------- tensors */
-
-/* One tensor of a model, as the optimizer and the checkpoint see it. Parameters, gradients and moments are
- * flat arrays of the same length, and a tensor has the same offset in each. */
-typedef struct {
-    char name[80];          /* Hugging Face's name */
-    size_t offset;          /* into the flat arrays, in elements */
-    int rows, cols;         /* rows x cols, row-major; a vector has rows == 1 and rank 1 */
-    int rank;               /* 1 or 2: what the checkpoint states */
-    bool stored_transposed; /* the checkpoint holds (cols, rows), as Hugging Face's Conv1D does */
-    bool decay;             /* weight decay applies: every matrix, as nanoGPT does */
-    bool hidden;            /* a matrix between two hidden layers: Muon's share */
-    bool by_symbol;         /* one row for each symbol of the vocabulary */
-    real start;             /* initial value: start + deviation * normal */
-    double deviation;
-    int block;              /* the model's struct that points at it: block number, or -1 */
-    size_t field;           /* offset of that pointer */
-} Tensor;
-
-static inline size_t tensor_size(const Tensor *t) { return (size_t)t->rows * (size_t)t->cols; }
 
 /* ---------------------------------------------------------------- files and time */
 

@@ -272,6 +272,8 @@ Part corpus_part(const Corpus *c, PartName name)
     return (Part){ .ids = c->ids + first, .count = end - first };
 }
 
+size_t corpus_train_characters(const Corpus *c) { return c->train_count - c->train_separators; }
+
 static void copy_window(Part part, size_t start, size_t length, int32_t *x, int32_t *y)
 {
     memcpy(x, part.ids + start, length * sizeof *x);

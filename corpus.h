@@ -67,6 +67,8 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
 void corpus_close(Corpus *c);
 
 Part corpus_part(const Corpus *c, PartName name);
+/* Characters of the training part. */
+size_t corpus_train_characters(const Corpus *c);
 
 /* x (batch, context), y (batch, context): windows that start uniformly in [0, count - context - 1],
  * with replacement; window b uses draw b of the stream `key` (base.h). y is x moved on by one

@@ -16,7 +16,6 @@
 #include "kernels/kernels.h"
 #include "system/machine.h"
 #include "tokenizer.h"
-#include "model.h"
 
 enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED };
 
@@ -106,7 +105,7 @@ static void print_header(const Job *job, const char *what)
     fprintf(stderr, "eval: %s, %s, %s, %d thread%s", job->names, what, job->kernels->name,
             job->threads, job->threads == 1 ? "" : "s");
     for (int m = 1; m < e->count; m++)
-        differ |= e->checkpoints[m].config.context != e->checkpoints[0].config.context;
+        differ |= e->checkpoints[m].context != e->checkpoints[0].context;
     if (differ) fprintf(stderr, ", windows of %d, the smallest context", ensemble_context(e));
     fputc('\n', stderr);
 }
@@ -176,7 +175,7 @@ static int common_slice(const Ensemble *e)
 {
     int slice = RANDOM_BATCH;
     for (int m = 0; m < e->count; m++)
-        slice = model_slice(&e->checkpoints[m].config, cache_bytes(), slice);
+        slice = model_slice(e->checkpoints[m].family, &e->checkpoints[m].config, cache_bytes(), slice);
     return slice;
 }
 

@@ -9,7 +9,6 @@
 #include "cli/program.h"
 #include "formats/checkpoint.h"
 #include "tokenizer.h"
-#include "model.h"
 
 enum {
     LABEL = 13,             /* columns before the values of the summary */
@@ -176,14 +175,15 @@ static void print_tensors(const Checkpoint *c, Output *out)
 static void print_sizes(const Checkpoint *c, Output *out)
 {
     char text[400] = "", value[SETTING_TEXT];
-    for (int i = 1; config_field(i) != NULL; i++) {             /* field 0 is the family */
-        config_get(&c->config, config_field(i), value, sizeof value);
-        append(text, sizeof text, "%s%s %.7s", i > 1 ? ", " : "", config_field(i)->name, value);
+    for (int i = 0; i < c->family->field_count; i++) {
+        const Field *f = &c->family->fields[i];
+        field_get(&c->config, f, value, sizeof value);
+        append(text, sizeof text, "%s%s %.7s", i > 0 ? ", " : "", f->name, value);
     }
     print_label(out, "sizes");
     output_wrap(out, text, LABEL, LABEL);
     print_label(out, "parameters");
-    output_print(out, "%zu\n", model_parameters(&c->config));
+    output_print(out, "%zu\n", family_parameters(c->family, &c->config));
 }
 
 /* How many symbols, and as many of them as fit on the line. */
@@ -204,11 +204,10 @@ static void print_alphabet(const Checkpoint *c, Output *out)
     output_print(out, "\n");
 }
 
-static bool is_config_field(const char *name)
+/* Whether a setting says what the model is. */
+static bool is_field(const Checkpoint *c, const char *name)
 {
-    for (int i = 0; config_field(i) != NULL; i++)
-        if (strcmp(config_field(i)->name, name) == 0) return true;
-    return false;
+    return strcmp(name, "family") == 0 || family_field(c->family, name) != NULL;
 }
 
 /* The settings of the run that are not sizes of the model. */
@@ -217,7 +216,7 @@ static void print_settings(const Checkpoint *c, Output *out)
     char text[SETTINGS_MAX * (2 * SETTING_TEXT + 3)] = "", name[SETTING_TEXT], value[SETTING_TEXT];
     for (int i = 0; i < c->setting_count; i++) {
         const Setting *s = &c->settings[i];
-        if (is_config_field(s->name)) continue;
+        if (is_field(c, s->name)) continue;
         plain(s->value, value, sizeof value);
         if (s->is_number) snprintf(value, sizeof value, "%.10g", strtod(s->value, NULL));
         append(text, sizeof text, "%s%s=%s", text[0] ? " " : "", plain(s->name, name, sizeof name),
@@ -292,14 +291,12 @@ static void print_losses(const Checkpoint *c, Output *out)
 
 static void print_summary(const Checkpoint *c, const char *path, Output *out)
 {
-    char family[SETTING_TEXT];
     print_label(out, "checkpoint");
     output_print(out, "%s\n", path);
     print_label(out, "size");
     output_print(out, "%zu bytes\n", c->size);
     print_label(out, "family");
-    config_get(&c->config, config_field(0), family, sizeof family);
-    output_print(out, "%s\n", family);
+    output_print(out, "%s\n", c->family->name);
     print_sizes(c, out);
     print_alphabet(c, out);
     print_training(c, out);
@@ -341,13 +338,14 @@ static void print_history(const History *h, Output *out)
 static void json_config(const Checkpoint *c, Output *out)
 {
     char value[SETTING_TEXT];
-    for (int i = 0; config_field(i) != NULL; i++) {
-        const ConfigField *f = config_field(i);
-        const char *name = f->offset == offsetof(Config, vocab) ? "symbols" : f->name;
-        config_get(&c->config, f, value, sizeof value);
+    output_print(out, ",\"family\":\"%s\"", c->family->name);
+    for (int i = 0; i < c->family->field_count; i++) {
+        const Field *f = &c->family->fields[i];
+        const char *name = strcmp(f->name, FIELD_VOCAB) == 0 ? "symbols" : f->name;
+        field_get(&c->config, f, value, sizeof value);
         output_print(out, f->kind == FIELD_WORD ? ",\"%s\":\"%s\"" : ",\"%s\":%s", name, value);
     }
-    output_print(out, ",\"parameters\":%zu,\"settings\":{", model_parameters(&c->config));
+    output_print(out, ",\"parameters\":%zu,\"settings\":{", family_parameters(c->family, &c->config));
     for (int i = 0; i < c->setting_count; i++) {
         const Setting *s = &c->settings[i];
         output_print(out, "%s", i > 0 ? "," : "");

@@ -1,3 +1,3 @@
-/* model.c: the one file that compiles the network of model.h. */
+/* model.c: compiles the decoder of model.h, once. */
 #define MODEL_IMPLEMENTATION
 #include "model.h"

@@ -1,22 +1,16 @@
 /* model.h: the GPT decoder in one file.
  *
- * A text x_1 .. x_n is modelled by the chain rule, p(x) = prod_t p(x_t | x_1 .. x_{t-1}), and one network, a decoder-only
- * Transformer (Vaswani et al. 2017; Radford et al. 2019), computes every conditional. Training maximises the log-likelihood:
- * the loss is -log p of each character, in nats, averaged. Sampling draws one character at a time.
+ * A text x_1 .. x_n is modelled by the chain rule, p(x) = prod_t p(x_t | x_1 .. x_{t-1}), and one network,
+ * a decoder-only Transformer (Vaswani et al. 2017; Radford et al. 2019), computes every conditional.
+ * Training maximises the log-likelihood: the loss is -log p of each character, in nats, averaged. Sampling
+ * draws one character at a time.
  *
- * Owns: each layer forward and backward, the loss, decoding with a cache; config.h beside it has the sizes and the tensors.
- * Define MODEL_IMPLEMENTATION in exactly one file of a program before including it.
+ * Owns: each layer forward and backward, the loss, decoding with a cache. It ends with the two tables that
+ * networks/network.h asks for (the example of their use is there); config.h has the sizes and the tensors.
+ * model.c compiles it, once:
  *
- *     Model m;                                                     allocates everything; nothing later does
- *     model_open(&m, &config, kernels, MODEL_TRAIN, slice, &err);
- *     model_init(&m, seed);
- *     model_zero_grads(&m);                                        one step:
- *     for (each slice s of the batch) model_train_slice(&m, &s, &loss_sum);
- *     model_finish_grads(&m);                                      now m.grads is d(mean loss) / d(m.params)
- *
- *     Decoder d;                                                   one character at a time:
- *     decoder_open(&d, &m, 1, &err);
- *     const real *logits = decoder_step(&d, &id);                  p(next) = softmax(logits)
+ *     #define MODEL_IMPLEMENTATION
+ *     #include "model.h"
  *
  * Dimension letters, the same everywhere; every pointer's comment ends with its shape:
  *     B sequences of a batch     n sequences of a slice     T positions     N = n T rows     V symbols
@@ -28,7 +22,10 @@
 #include "base.h"
 #include "config.h"
 #include "kernels/kernels.h"
+#include "networks/network.h"
 #include "system/profile.h"
+
+extern const Network network_gpt2, network_qwen3;
 
 typedef struct {            /* what a layer norm's backward needs */
     real *xhat;             /* (N,C) */
@@ -60,74 +57,22 @@ typedef struct {
     real *branch;           /* (N,C) what a branch adds to it */
     real *final;            /* (N,C) output of the last norm */
     real *logits;           /* (head_rows,V) */
-    real *losses;           /* (N) */
     real *dres, *dx;        /* (N,C) gradients */
     real *datt, *dqkv;      /* (N,A), (N,3A) */
     real *dhid, *dpre;      /* (N,F), (N,G) */
     HeadSpace *heads;       /* (threads) */
 } Acts;
 
-typedef enum { MODEL_EVAL, MODEL_TRAIN } ModelUse;
-
+/* A GPT's own memory. */
 typedef struct {
-    Config config;
-    ModelUse use;
-    int slice;              /* sequences of `context` characters worked on at once */
-    Gemm gemm;
-    Tensor *tensors;
-    int tensor_count;
-    size_t size;            /* elements of params and of grads */
-    real *params, *grads;
-    real *dwte_input;       /* (V,C) gradient of wte as the input; joined with the head's part at the end of a step */
-    Weights w, g;
+    Weights w, g;           /* parameters, gradients */
+    real *dwte_input;       /* (V,C) gradient of wte as the input; joined with the head's at the end of a step */
     real *cosine, *sine;    /* (context,D/2) of the rotary angles */
     Acts acts;
-    Profile *profile;       /* NULL, or what the layers charge their time to */
-    Arena weights, training, activations;
-} Model;
+} Gpt;
 
-/* Sequences to work on at once: as many as the last-level cache holds, but not fewer than make a matrix
- * product efficient, nor more than the batch. Results do not depend on it. */
-int model_slice(const Config *c, size_t cache_bytes, int batch);
-/* Bytes that model_open would take (gradients included for MODEL_TRAIN). */
-size_t model_bytes(const Config *c, const Kernels *K, ModelUse use, int slice);
-
-int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err);
-void model_close(Model *m);
-
-/* gpt2: normal 0.02; the matrices whose outputs are summed into the residual stream 0.02 / sqrt(2 L); norms one, biases zero.
- * qwen3: those matrices zero, the others normal 0.5 / sqrt(inputs); embedding and head normal 0.02; norms one. */
-void model_init(Model *m, uint64_t seed);
-
-/* Lets the model compute with another flat array of the same layout: an average of the weights, or m->params again. */
-void model_use(Model *m, real *flat);
-
+/* The memory of its decoder. R: characters that can be fed together, of all streams; n: streams. */
 typedef struct {
-    const int32_t *x, *y;   /* (n,T) characters and the ones that follow them */
-    int n, T;               /* n <= m->slice, T <= context */
-    int first;              /* index of the first sequence within the batch */
-    int batch;              /* B */
-    uint64_t dropout_key;   /* of the step */
-} Slice;
-
-void model_zero_grads(Model *m);
-/* Adds the sum of the slice's losses to *sum and d(sum / (B T)) to m->grads. */
-void model_train_slice(Model *m, const Slice *s, double *sum);
-void model_finish_grads(Model *m);
-
-/* losses (n,T) = -log p(y | x up to there), nats; no dropout. */
-void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *losses);
-/* logits (T,V) of one sequence. */
-void model_logits(Model *m, const int32_t *x, int T, real *logits);
-
-/* Several texts of equal length, decoded together so that the weights are read once for all of them. What a stream gives
- * does not depend, to the last bit, on the others. */
-typedef struct {
-    Model *m;
-    int n;                  /* streams; the caller may lower it, and raise it again to what the decoder was opened for */
-    int rows;               /* characters that can be fed together, of all streams: R below */
-    int pos;                /* characters that each has seen since the start of the context */
-    int32_t *ids;           /* (n,context) those characters */
     real *k, *v;            /* (n,L,H,context,D) */
     real *x, *norm;         /* (R,C) */
     real *xhat;             /* (C) */
@@ -135,25 +80,19 @@ typedef struct {
     real *qkv, *att;        /* (R,3A), (R,A) */
     real *pre, *hid;        /* (R,G), (R,F) */
     real *scores;           /* (n,H,context) */
-    real *logits;           /* (n,V) */
-    Arena arena;
-} Decoder;
+} GptDecoder;
 
-size_t decoder_bytes(Model *m, int streams);
-int decoder_open(Decoder *d, Model *m, int streams, Err *err);
-void decoder_close(Decoder *d);
-void decoder_reset(Decoder *d);
-/* Feeds one character to each stream, ids (n); returns the logits (n,V) of the next ones. When the context is full, its last
- * half is kept and re-encoded from position 0. Equals the full forward within 1e-4. */
-const real *decoder_step(Decoder *d, const int32_t *ids);
-/* Makes stream `to` equal to stream `from`, logits included. */
-void decoder_copy(Decoder *d, int to, int from);
+typedef char gpt_fits[sizeof(Gpt) <= sizeof(Space) && sizeof(GptDecoder) <= sizeof(Space) ? 1 : -1];
 
 #endif
 
 #ifdef MODEL_IMPLEMENTATION
 
 /* ================================================================ parameters */
+
+static Gpt *gpt(Model *m) { return (Gpt *)(void *)m->state.bytes; }
+static GptDecoder *gpt_decoder(Decoder *d) { return (GptDecoder *)(void *)d->state.bytes; }
+static const Config *gpt_config(const Model *m) { return (const Config *)(const void *)m->config.bytes; }
 
 /* Points the fields of w at their tensors within a flat array. */
 static void tensors_bind(const Model *m, Weights *w, real *flat)
@@ -163,17 +102,13 @@ static void tensors_bind(const Model *m, Weights *w, real *flat)
         char *owner = t->block < 0 ? (char *)w : (char *)&w->blocks[t->block];
         *(real **)(void *)(owner + t->field) = flat + t->offset;
     }
-    if (!m->config.untied) w->head = w->wte;
+    if (!gpt_config(m)->untied) w->head = w->wte;
 }
 
-void model_use(Model *m, real *flat) { tensors_bind(m, &m->w, flat); }
-
-void model_init(Model *m, uint64_t seed)
+static void bind(Model *m, real *params)
 {
-    uint64_t key = rng_key(seed, 0, 0, RNG_INIT);
-    for (const Tensor *t = m->tensors; t < m->tensors + m->tensor_count; t++)
-        for (size_t i = t->offset; i < t->offset + tensor_size(t); i++)
-            m->params[i] = t->start + (t->deviation > 0 ? (real)(t->deviation * rng_normal(key, i)) : 0);
+    tensors_bind(m, &gpt(m)->w, params);
+    if (m->use == MODEL_TRAIN) tensors_bind(m, &gpt(m)->g, m->grads);
 }
 
 /* ================================================================ layers
@@ -599,12 +534,12 @@ static void block_backward(const Pass *s, const Acts *t, const Block *w, const B
     norm_backward      (s, t->dres, g->ln1w, g->ln1b, t->dx, &a->ln1, w->ln1w);
 }
 
-/* Embedding, blocks and last norm: m->acts.final (N,C). */
-static void network_forward(Model *m, const Pass *s, const int32_t *x /* (n,T) */)
+/* Embedding, blocks and last norm: acts.final (N,C). */
+static void network_forward(Gpt *m, const Pass *s, const int32_t *x /* (n,T) */)
 {
     Acts *a = &m->acts;
     embedding_forward(s, a->res, x, m->w.wte, m->w.wpe);
-    for (int l = 0; l < m->config.layers; l++)
+    for (int l = 0; l < s->c->layers; l++)
         block_forward(s, a->res, a->branch, &m->w.blocks[l], &a->blocks[l], l);
     norm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
 }
@@ -617,16 +552,16 @@ static int head_rows(const Config *c, int N)
     return min_dim(N, rows < QUERIES ? QUERIES : rows);
 }
 
-/* Head and loss, a block of rows at a time: losses (N); when training also m->acts.dx = d(final) and d(head). */
-static void head_loss(Model *m, const Pass *s, const int32_t *y /* (n,T) */, bool train, real scale)
+/* Head and loss, a block of rows at a time: nats (N); when training also acts.dx = d(final) and d(head). */
+static void head_loss(Gpt *m, const Pass *s, real *nats, const int32_t *y /* (n,T) */, bool train, real scale)
 {
     Acts *a = &m->acts;
-    int C = m->config.channels, V = m->config.vocab, step = head_rows(&m->config, s->N);
+    int C = s->c->channels, V = s->c->vocab, step = head_rows(s->c, s->N);
     for (int r = 0; r < s->N; r += step) {
         int rows = min_dim(step, s->N - r);
         const real *final = a->final + (size_t)r * (size_t)C;
         linear_forward(s, a->logits, final, m->w.head, NULL, rows, C, V);
-        cross_entropy_forward(s, a->losses + r, a->logits, y + r, rows);
+        cross_entropy_forward(s, nats + r, a->logits, y + r, rows);
         if (!train) continue;
         cross_entropy_backward(s, a->logits, y + r, rows, scale);
         linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.head, NULL, a->logits, final, m->w.head, rows, C, V);
@@ -635,82 +570,79 @@ static void head_loss(Model *m, const Pass *s, const int32_t *y /* (n,T) */, boo
 
 static Pass pass_make(Model *m, int n, int T)
 {
-    return (Pass){ .c = &m->config, .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T, .N = n * T,
-                   .dropout = { 0, 1 }, .heads = m->acts.heads,
-                   .cosine = m->cosine, .sine = m->sine, .profile = m->profile };
+    const Gpt *g = gpt(m);
+    return (Pass){ .c = gpt_config(m), .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T, .N = n * T,
+                   .dropout = { 0, 1 }, .heads = g->acts.heads,
+                   .cosine = g->cosine, .sine = g->sine, .profile = m->profile };
 }
 
-void model_zero_grads(Model *m)
+static void begin(Model *m)
 {
-    OMP(parallel for schedule(static))
-    for (size_t i = 0; i < m->size; i++) m->grads[i] = 0;
-    memset(m->dwte_input, 0, (size_t)m->config.vocab * (size_t)m->config.channels * sizeof(real));
+    memset(gpt(m)->dwte_input, 0, (size_t)m->vocab * (size_t)gpt_config(m)->channels * sizeof(real));
 }
 
-void model_train_slice(Model *m, const Slice *in, double *sum)
+static void gradients(Model *model, const Slice *in, real *nats /* (n,T) */)
 {
+    Gpt *m = gpt(model);
     Acts *a = &m->acts;
-    Pass s = pass_make(m, in->n, in->T);
+    Pass s = pass_make(model, in->n, in->T);
     s.first = in->first;
     s.key = in->dropout_key;
-    if (m->config.dropout > 0)
-        s.dropout = (Dropout){ (uint32_t)(m->config.dropout * 4294967296.0), (real)(1 / (1 - m->config.dropout)) };
+    if (s.c->dropout > 0)
+        s.dropout = (Dropout){ (uint32_t)(s.c->dropout * 4294967296.0), (real)(1 / (1 - s.c->dropout)) };
 
     network_forward(m, &s, in->x);
-    head_loss(m, &s, in->y, true, (real)(1.0 / ((double)in->batch * in->T)));
-    for (int r = 0; r < s.N; r++) *sum += (double)a->losses[r];
+    head_loss(m, &s, nats, in->y, true, (real)(1.0 / ((double)in->batch * in->T)));
 
-    memset(a->dres, 0, (size_t)s.N * (size_t)m->config.channels * sizeof(real));
+    memset(a->dres, 0, (size_t)s.N * (size_t)s.c->channels * sizeof(real));
     norm_backward(&s, a->dres, m->g.lnfw, m->g.lnfb, a->dx, &a->lnf, m->w.lnfw);
-    for (int l = m->config.layers - 1; l >= 0; l--)
+    for (int l = s.c->layers - 1; l >= 0; l--)
         block_backward(&s, a, &m->w.blocks[l], &m->g.blocks[l], &a->blocks[l], l);
     embedding_backward(&s, m->dwte_input, m->g.wpe, a->dres, in->x);
 }
 
 /* A tied wte is both head and input. Each part is one chain over the batch; joining them per slice would make the sum
  * depend on the slices. */
-void model_finish_grads(Model *m)
+static void finish(Model *model)
 {
-    for (int id = 0; id < m->config.vocab; id++) {
-        size_t at = (size_t)id * (size_t)m->config.channels;
-        m->gemm.K->add(m->g.wte + at, m->dwte_input + at, m->config.channels);
+    const Gpt *m = gpt(model);
+    int C = gpt_config(model)->channels;
+    for (int id = 0; id < model->vocab; id++) {
+        size_t at = (size_t)id * (size_t)C;
+        model->gemm.K->add(m->g.wte + at, m->dwte_input + at, C);
     }
 }
 
-void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *losses)
+static void losses(Model *m, const Slice *in, real *nats /* (n,T) */)
 {
-    Pass s = pass_make(m, n, T);
-    network_forward(m, &s, x);
-    head_loss(m, &s, y, false, 0);
-    memcpy(losses, m->acts.losses, (size_t)s.N * sizeof *losses);
+    Pass s = pass_make(m, in->n, in->T);
+    network_forward(gpt(m), &s, in->x);
+    head_loss(gpt(m), &s, nats, in->y, false, 0);
 }
 
-void model_logits(Model *m, const int32_t *x, int T, real *logits)
+static void logits(Model *m, const int32_t *x, int T, real *out /* (T,V) */)
 {
     Pass s = pass_make(m, 1, T);
-    network_forward(m, &s, x);
-    linear_forward(&s, logits, m->acts.final, m->w.head, NULL, T, m->config.channels, m->config.vocab);
+    network_forward(gpt(m), &s, x);
+    linear_forward(&s, out, gpt(m)->acts.final, gpt(m)->w.head, NULL, T, s.c->channels, s.c->vocab);
 }
 
 /* ================================================================ memory
  * Each layout function runs twice: once to measure, once to hand out pointers. */
 
-static void layout_weights(Model *m, Arena *a)
+static void layout_tables(Model *m, Arena *a)
 {
-    m->tensors = arena_take(a, (size_t)m->tensor_count, sizeof *m->tensors);
-    m->w.blocks = arena_take(a, (size_t)m->config.layers, sizeof(Block));
-    m->params = arena_reals(a, m->size);
-    if (m->config.family != FAMILY_QWEN3) return;
-    size_t angles = (size_t)m->config.context * (size_t)(m->config.head_size / 2);
-    m->cosine = arena_reals(a, angles);
-    m->sine = arena_reals(a, angles);
-}
-
-static void layout_training(Model *m, Arena *a)
-{
-    m->g.blocks = arena_take(a, (size_t)m->config.layers, sizeof(Block));
-    m->grads = arena_reals(a, m->size);
-    m->dwte_input = arena_reals(a, (size_t)m->config.vocab * (size_t)m->config.channels);
+    Gpt *t = gpt(m);
+    const Config *c = gpt_config(m);
+    size_t L = (size_t)c->layers, angles = (size_t)c->context * (size_t)(c->head_size / 2);
+    t->w.blocks = arena_take(a, L, sizeof(Block));
+    if (c->family == FAMILY_QWEN3) {
+        t->cosine = arena_reals(a, angles);
+        t->sine = arena_reals(a, angles);
+    }
+    if (m->use != MODEL_TRAIN) return;
+    t->g.blocks = arena_take(a, L, sizeof(Block));
+    t->dwte_input = arena_reals(a, (size_t)c->vocab * (size_t)c->channels);
 }
 
 static void layout_norm(Normed *n, Arena *a, size_t N, size_t C)
@@ -750,15 +682,16 @@ static void layout_head(HeadSpace *h, Arena *a, const Kernels *K, int T, int D)
     h->row = arena_reals(a, (size_t)D);
 }
 
-static void layout_activations(Model *m, Arena *a, const Kernels *K)
+static void layout(Model *m, Arena *a)
 {
-    const Config *c = &m->config;
-    Acts *t = &m->acts;
+    const Config *c = gpt_config(m);
+    const Kernels *K = m->gemm.K;
+    Acts *t = &gpt(m)->acts;
     size_t N = (size_t)m->slice * (size_t)c->context, C = (size_t)c->channels, A = (size_t)config_attention(c);
-    int threads = omp_get_max_threads();
+    int threads = m->gemm.threads;
     bool train = m->use == MODEL_TRAIN;
 
-    gemm_layout(&m->gemm, a, K, threads);
+    layout_tables(m, a);
     t->blocks = arena_take(a, (size_t)c->layers, sizeof(BlockActs));
     t->heads = arena_take(a, (size_t)threads, sizeof(HeadSpace));
     BlockActs one = { 0 };
@@ -776,7 +709,6 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
     t->branch = arena_reals(a, N * C);
     t->final = arena_reals(a, N * C);
     t->logits = arena_reals(a, (size_t)head_rows(c, (int)N) * (size_t)c->vocab);
-    t->losses = arena_reals(a, N);
     if (!train) return;
     t->dres = arena_reals(a, N * C);
     t->dx = arena_reals(a, N * C);
@@ -787,73 +719,18 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
     t->dpre = config_gated(c) ? arena_reals(a, N * (size_t)config_pre(c)) : t->dhid;
 }
 
-/* Measures the model's arenas into m->weights, m->training and m->activations. */
-static void model_measure(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice)
-{
-    *m = (Model){ .config = *c, .use = use, .slice = slice };
-    m->tensor_count = model_tensors(c, NULL, &m->size);
-    layout_weights(m, &m->weights);
-    if (use == MODEL_TRAIN) layout_training(m, &m->training);
-    layout_activations(m, &m->activations, K);
-}
-
-size_t model_bytes(const Config *c, const Kernels *K, ModelUse use, int slice)
-{
-    Model m;
-    model_measure(&m, c, K, use, slice);
-    return m.weights.used + m.training.used + m.activations.used;
-}
-
-int model_slice(const Config *c, size_t cache_bytes, int batch)
-{
-    enum { ROWS = 1024 };                                   /* fewer, and packing the weights shows */
-    double block = 4.0 * c->channels + 4.0 * config_attention(c) + c->hidden + config_pre(c);
-    double kept = c->layers * block + 16.0 * c->channels;
-    double sequences = (double)cache_bytes / (kept * sizeof(real) * c->context);
-    double least = (double)((ROWS + c->context - 1) / c->context);
-    double n = sequences > least ? sequences : least;
-    return n < batch ? (int)n : batch;
-}
-
 /* cos and sin of t / rope_base^(2 j / D), for position t and pair j. */
 static void rotary_angles(Model *m)
 {
-    int half = m->config.head_size / 2;
-    for (int t = 0; m->cosine != NULL && t < m->config.context; t++)
+    const Gpt *g = gpt(m);
+    const Config *c = gpt_config(m);
+    int half = c->head_size / 2;
+    for (int t = 0; g->cosine != NULL && t < c->context; t++)
         for (int j = 0; j < half; j++) {
-            double angle = t * pow(m->config.rope_base, -(double)j / half);
-            m->cosine[(size_t)t * (size_t)half + (size_t)j] = (real)cos(angle);
-            m->sine[(size_t)t * (size_t)half + (size_t)j] = (real)sin(angle);
+            double angle = t * pow(c->rope_base, -(double)j / half);
+            g->cosine[(size_t)t * (size_t)half + (size_t)j] = (real)cos(angle);
+            g->sine[(size_t)t * (size_t)half + (size_t)j] = (real)sin(angle);
         }
-}
-
-int model_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err)
-{
-    if (config_check(c, err)) return -1;
-    model_measure(m, c, K, use, slice);
-    if (arena_open(&m->weights, "weights", err) ||
-        (use == MODEL_TRAIN && arena_open(&m->training, "gradients", err)) ||
-        arena_open(&m->activations, "activations", err)) {
-        model_close(m);
-        return -1;
-    }
-    layout_weights(m, &m->weights);
-    layout_activations(m, &m->activations, K);
-    model_tensors(c, m->tensors, NULL);
-    tensors_bind(m, &m->w, m->params);
-    rotary_angles(m);
-    if (use == MODEL_TRAIN) {
-        layout_training(m, &m->training);
-        tensors_bind(m, &m->g, m->grads);
-    }
-    return 0;
-}
-
-void model_close(Model *m)
-{
-    arena_close(&m->weights);
-    arena_close(&m->training);
-    arena_close(&m->activations);
 }
 
 /* ================================================================ decoding: a character of each stream, with a cache */
@@ -874,22 +751,23 @@ static void linear_streams(const Pass *s, real *y, const real *x, const real *w,
 }
 
 /* d->norm from d->x */
-static void norm_streams(Decoder *d, const Pass *s, const real *w, const real *b)
+static void norm_streams(GptDecoder *d, const Pass *s, const real *w, const real *b)
 {
     size_t C = (size_t)s->c->channels;
     for (int r = 0; r < s->N; r++)
         norm_row(s->c, s->K, d->norm + (size_t)r * C, d->xhat, d->x + (size_t)r * C, w, b);
 }
 
-/* Attention of the s->T newest positions, each over all before it, for one head of one stream. */
-static void attention_newest(Decoder *d, const Pass *s, int layer, int stream, int h)
+/* Attention of the s->T newest positions, which follow `before` others, each over all up to it, for one head
+ * of one stream. */
+static void attention_newest(GptDecoder *d, const Pass *s, int before, int layer, int stream, int h)
 {
     const Config *c = s->c;
     size_t H = (size_t)c->heads, A = (size_t)config_attention(c), D = (size_t)c->head_size, T = (size_t)c->context;
     size_t cache = (((size_t)stream * (size_t)c->layers + (size_t)layer) * H + (size_t)h) * T * D;
     real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + ((size_t)stream * H + (size_t)h) * T;
     for (int t = 0; t < s->T; t++) {
-        size_t row = (size_t)(stream * s->T + t), pos = (size_t)(d->pos + t);
+        size_t row = (size_t)(stream * s->T + t), pos = (size_t)(before + t);
         const real *q = d->qkv + row * 3 * A + (size_t)h * D;
         int seen = (int)pos + 1;
         memcpy(k + pos * D, q + A, D * sizeof *k);
@@ -900,23 +778,23 @@ static void attention_newest(Decoder *d, const Pass *s, int layer, int stream, i
     }
 }
 
-static void attention_streams(Decoder *d, const Pass *s, int layer)
+static void attention_streams(GptDecoder *d, const Pass *s, int before, int layer)
 {
     int H = s->c->heads;
-    OMP(parallel for schedule(static) if ((double)s->N * config_attention(s->c) * (d->pos + s->T) >= SERIAL))
-    for (int i = 0; i < d->n * H; i++)
-        attention_newest(d, s, layer, i / H, i % H);
+    OMP(parallel for schedule(static) if ((double)s->N * config_attention(s->c) * (before + s->T) >= SERIAL))
+    for (int i = 0; i < s->n * H; i++)
+        attention_newest(d, s, before, layer, i / H, i % H);
 }
 
 /* block_forward for the newest rows of each stream. */
-static void block_streams(Decoder *d, const Pass *s, const Block *w, int layer)
+static void block_streams(GptDecoder *d, const Pass *s, int before, const Block *w, int layer)
 {
     const Config *c = s->c;
     int C = c->channels, A = config_attention(c), F = c->hidden, G = config_pre(c);
     norm_streams(d, s, w->ln1w, w->ln1b);
     linear_streams(s, d->qkv, d->norm, w->qkvw, w->qkvb, C, 3 * A);
     qk_forward(s, d->qkv, &(Normed){ d->qk, d->rstd }, w->qnw, w->knw);
-    attention_streams(d, s, layer);
+    attention_streams(d, s, before, layer);
     linear_streams(s, d->norm, d->att, w->projw, w->projb, A, C);
     s->K->add(d->x, d->norm, s->N * C);
     norm_streams(d, s, w->ln2w, w->ln2b);
@@ -927,67 +805,54 @@ static void block_streams(Decoder *d, const Pass *s, const Block *w, int layer)
     s->K->add(d->x, d->norm, s->N * C);
 }
 
-/* `count` characters from pos on, of each stream: row i count + t is that at pos + t of stream i. */
+/* Row i count + t is the character at pos + t of stream i. */
 static void decoder_feed(Decoder *d, int count)
 {
-    Model *m = d->m;
-    size_t C = (size_t)m->config.channels, T = (size_t)m->config.context;
-    Pass s = pass_make(m, d->n, count);
+    Gpt *m = gpt(d->model);
+    GptDecoder *t = gpt_decoder(d);
+    Pass s = pass_make(d->model, d->n, count);
+    size_t C = (size_t)s.c->channels, T = (size_t)s.c->context, half = (size_t)(s.c->head_size / 2);
     if (m->cosine != NULL) {
-        s.cosine += (size_t)d->pos * (size_t)(m->config.head_size / 2);
-        s.sine += (size_t)d->pos * (size_t)(m->config.head_size / 2);
+        s.cosine += (size_t)d->pos * half;
+        s.sine += (size_t)d->pos * half;
     }
     for (int r = 0; r < s.N; r++) {
         size_t at = (size_t)r * C, pos = (size_t)(d->pos + r % count);
-        memcpy(d->x + at, m->w.wte + (size_t)d->ids[(size_t)(r / count) * T + pos] * C, C * sizeof *d->x);
-        if (m->w.wpe != NULL) s.K->add(d->x + at, m->w.wpe + pos * C, (int)C);
+        memcpy(t->x + at, m->w.wte + (size_t)d->ids[(size_t)(r / count) * T + pos] * C, C * sizeof *t->x);
+        if (m->w.wpe != NULL) s.K->add(t->x + at, m->w.wpe + pos * C, (int)C);
     }
-    for (int l = 0; l < m->config.layers; l++)
-        block_streams(d, &s, &m->w.blocks[l], l);
-    d->pos += count;
+    for (int l = 0; l < s.c->layers; l++)
+        block_streams(t, &s, d->pos, &m->w.blocks[l], l);
 }
 
-const real *decoder_step(Decoder *d, const int32_t *ids)
+static void decoder_logits(Decoder *d)
 {
-    const Model *m = d->m;
-    size_t T = (size_t)m->config.context;
-    int keep = m->config.context / 2;
-    if ((size_t)d->pos == T) {
-        for (size_t i = 0; i < (size_t)d->n; i++)
-            memmove(d->ids + i * T, d->ids + (i + 1) * T - keep, (size_t)keep * sizeof *ids);
-        for (d->pos = 0; d->pos < keep;) decoder_feed(d, min_dim(d->rows / d->n, keep - d->pos));
-    }
-    for (size_t i = 0; i < (size_t)d->n; i++) d->ids[i * T + (size_t)d->pos] = ids[i];
-    decoder_feed(d, 1);
-    Pass s = pass_make(d->m, d->n, 1);
-    norm_streams(d, &s, m->w.lnfw, m->w.lnfb);
-    linear_streams(&s, d->logits, d->norm, m->w.head, NULL, m->config.channels, m->config.vocab);
-    return d->logits;
+    const Gpt *m = gpt(d->model);
+    Pass s = pass_make(d->model, d->n, 1);
+    norm_streams(gpt_decoder(d), &s, m->w.lnfw, m->w.lnfb);
+    linear_streams(&s, d->logits, gpt_decoder(d)->norm, m->w.head, NULL, s.c->channels, s.c->vocab);
 }
 
-void decoder_copy(Decoder *d, int to, int from)
+static void decoder_copy_cache(Decoder *d, int to, int from)
 {
-    const Config *c = &d->m->config;
-    size_t T = (size_t)c->context, V = (size_t)c->vocab, a = (size_t)to, b = (size_t)from, pos = (size_t)d->pos;
-    size_t heads = (size_t)c->layers * (size_t)c->heads, head = T * (size_t)c->head_size;
-    if (to == from) return;
-    memcpy(d->ids + a * T, d->ids + b * T, pos * sizeof *d->ids);
-    memcpy(d->logits + a * V, d->logits + b * V, V * sizeof *d->logits);
+    const Config *c = gpt_config(d->model);
+    GptDecoder *t = gpt_decoder(d);
+    size_t a = (size_t)to, b = (size_t)from, D = (size_t)c->head_size;
+    size_t heads = (size_t)c->layers * (size_t)c->heads, head = (size_t)c->context * D;
     for (size_t h = 0; h < heads; h++) {
-        size_t seen = pos * (size_t)c->head_size * sizeof(real);
-        memcpy(d->k + (a * heads + h) * head, d->k + (b * heads + h) * head, seen);
-        memcpy(d->v + (a * heads + h) * head, d->v + (b * heads + h) * head, seen);
+        size_t seen = (size_t)d->pos * D * sizeof(real);
+        memcpy(t->k + (a * heads + h) * head, t->k + (b * heads + h) * head, seen);
+        memcpy(t->v + (a * heads + h) * head, t->v + (b * heads + h) * head, seen);
     }
 }
 
-void decoder_reset(Decoder *d) { d->pos = 0; }
-
-static void layout_decoder(Decoder *d, Arena *a)
+static void decoder_layout(Decoder *decoder, Arena *a)
 {
-    const Config *c = &d->m->config;
-    size_t n = (size_t)d->n, R = (size_t)d->rows, C = (size_t)c->channels, A = (size_t)config_attention(c), H = (size_t)c->heads;
-    size_t T = (size_t)c->context, cache = n * (size_t)c->layers * T * A;
-    d->ids = arena_take(a, n * T, sizeof *d->ids);
+    GptDecoder *d = gpt_decoder(decoder);
+    const Config *c = gpt_config(decoder->model);
+    size_t n = (size_t)decoder->room, R = (size_t)decoder->rows, C = (size_t)c->channels;
+    size_t A = (size_t)config_attention(c), H = (size_t)c->heads, T = (size_t)c->context;
+    size_t cache = n * (size_t)c->layers * T * A;
     d->k = arena_reals(a, cache);
     d->v = arena_reals(a, cache);
     d->x = arena_reals(a, R * C);
@@ -1000,31 +865,18 @@ static void layout_decoder(Decoder *d, Arena *a)
     d->pre = arena_reals(a, R * (size_t)config_pre(c));
     d->hid = arena_reals(a, R * (size_t)c->hidden);
     d->scores = arena_reals(a, n * H * T);
-    d->logits = arena_reals(a, n * (size_t)c->vocab);
 }
 
-static Decoder decoder_measure(Model *m, int streams)
-{
-    enum { ROWS = 16 };                                     /* as many read the weights once for all of them */
-    Decoder d = { .m = m, .n = streams, .rows = streams > ROWS ? streams : ROWS };
-    layout_decoder(&d, &d.arena);
-    return d;
-}
+/* ================================================================ the two families */
 
-size_t decoder_bytes(Model *m, int streams)
-{
-    Decoder d = decoder_measure(m, streams);
-    return d.arena.used;
-}
+const Network network_gpt2 = {
+    &family_gpt2, layout, NULL, bind, begin, finish, gradients, losses, logits,
+    decoder_layout, decoder_feed, decoder_logits, decoder_copy_cache
+};
 
-int decoder_open(Decoder *d, Model *m, int streams, Err *err)
-{
-    *d = decoder_measure(m, streams);
-    if (arena_open(&d->arena, "decoder", err)) return -1;
-    layout_decoder(d, &d->arena);
-    return 0;
-}
-
-void decoder_close(Decoder *d) { arena_close(&d->arena); }
+const Network network_qwen3 = {
+    &family_qwen3, layout, rotary_angles, bind, begin, finish, gradients, losses, logits,
+    decoder_layout, decoder_feed, decoder_logits, decoder_copy_cache
+};
 
 #endif

@@ -13,7 +13,6 @@
 #include "inference/ensemble.h"
 #include "inference/sampling.h"
 #include "tokenizer.h"
-#include "model.h"
 
 #include <signal.h>
 

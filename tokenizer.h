@@ -15,7 +15,12 @@
 
 #include "base.h"
 
-enum { CODE_POINTS = 0x110000, UTF8_MAX = 4, SEPARATOR_ID = 0 };
+enum {
+    CODE_POINTS = 0x110000,
+    UTF8_MAX = 4,
+    SEPARATOR_ID = 0,
+    SEPARATORS_ENOUGH = 100     /* in a training part, for a model to know what one means */
+};
 
 typedef struct {
     bool bytes;             /* the values are bytes; otherwise Unicode code points */

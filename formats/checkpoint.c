@@ -275,28 +275,30 @@ static void plan_file(Saver *p, const Snapshot *s)
     plan_words(p, "history.val_loss", "F64", h->count, h->val_loss);
 }
 
-/* folio.config: the model's fields, then the settings that are not one of them. */
+static void text_setting(Text *out, const char *name, const char *value, bool is_number)
+{
+    text_string(out, name, strlen(name));
+    text_bytes(out, ":", 1);
+    if (is_number) text_bytes(out, value, strlen(value));
+    else text_string(out, value, strlen(value));
+}
+
+/* folio.config: the family, its fields, then the settings. */
 static void text_config(Text *out, const Snapshot *s)
 {
-    const ConfigField *f;
+    char value[SETTING_TEXT];
     text_quote(out, true);
-    for (int i = 0; (f = config_field(i)) != NULL; i++) {
-        char value[SETTING_TEXT];
-        config_get(s->config, f, value, sizeof value);
-        text_add(out, "%s\"%s\":", i ? "," : "{", f->name);
-        if (f->kind == FIELD_WORD) text_string(out, value, strlen(value));
-        else text_bytes(out, value, strlen(value));
-    }
-    for (int i = 0; i < s->setting_count; i++) {
-        const Setting *o = s->settings + i;
-        int k = 0;
-        while ((f = config_field(k)) != NULL && strcmp(f->name, o->name) != 0) k++;
-        if (f != NULL) continue;
+    text_bytes(out, "{", 1);
+    text_setting(out, "family", s->family->name, false);
+    for (const Field *f = s->family->fields; f < s->family->fields + s->family->field_count; f++) {
+        field_get(s->config, f, value, sizeof value);
         text_bytes(out, ",", 1);
-        text_string(out, o->name, strlen(o->name));
-        text_bytes(out, ":", 1);
-        if (o->is_number) text_bytes(out, o->value, strlen(o->value));
-        else text_string(out, o->value, strlen(o->value));
+        text_setting(out, f->name, value, f->kind != FIELD_WORD);
+    }
+    for (const Setting *o = s->settings; o < s->settings + s->setting_count; o++) {
+        if (strcmp(o->name, "family") == 0 || family_field(s->family, o->name) != NULL) continue;
+        text_bytes(out, ",", 1);
+        text_setting(out, o->name, o->value, o->is_number);
     }
     text_bytes(out, "}", 1);
     text_quote(out, false);
@@ -859,29 +861,26 @@ static int read_vocabulary(Checkpoint *c, const Header *h, Err *err)
     return why.status ? fail(err, why.status, "is not sound: %s", why.msg) : 0;
 }
 
-/* c->config from the settings, checked; sizes that the file does not back are refused before anything else
- * looks at them. */
+/* c->family and c->config from the settings, checked; sizes that the file does not back are refused before
+ * anything else looks at them. */
 static int read_config(Checkpoint *c, Err *err)
 {
     Err why = { 0 };
-    const ConfigField *f;
-    for (int i = 0; (f = config_field(i)) != NULL; i++) {
+    const char *name = checkpoint_setting(c, "family");
+    c->family = name != NULL ? family_named(name) : NULL;
+    if (c->family == NULL)
+        return unsound(err, "is not sound: `family` of its configuration is %s%s",
+                       name != NULL ? "not possible: " : "missing", name != NULL ? name : "");
+    for (const Field *f = c->family->fields; f < c->family->fields + c->family->field_count; f++) {
         const Setting *s = find_setting(c, f->name);
-        if (s == NULL && f->younger) continue;
         if (s == NULL) return unsound(err, "is not sound: `%s` of its configuration is missing", f->name);
-        if (s->is_number != (f->kind != FIELD_WORD) || config_set(&c->config, f, s->value))
-            return unsound(err, "is not sound: `%s` of its configuration is not possible: %s", f->name, s->value);
+        if (s->is_number != (f->kind != FIELD_WORD) || field_set(&c->config, f, s->value))
+            return unsound(err, "is not sound: `%s` of its configuration is not possible: %s", f->name,
+                           s->value);
     }
-    config_complete(&c->config);
-    if (config_check(&c->config, &why))
+    if (family_check(c->family, &c->config, c->tokenizer.count, &why))
         return unsound(err, "is not sound: its configuration does not fit together: %s", why.msg);
-    if (c->config.vocab != c->tokenizer.count)
-        return unsound(err, "is not sound: its configuration has %d symbols, its vocabulary %d",
-                    c->config.vocab, c->tokenizer.count);
-    uint64_t numbers = c->size / 4, channels = (uint64_t)c->config.channels;
-    if (c->config.layers > c->stored_count || channels * (uint64_t)c->config.vocab > numbers)
-        return unsound(err, "is not sound: it is too small for a model of %d layers and %d channels",
-                    c->config.layers, c->config.channels);
+    c->context = family_context(c->family, &c->config);
     return 0;
 }
 
@@ -932,12 +931,14 @@ static int check_reals(const Checkpoint *c, int *known, Err *err)
 {
     static const char *const prefixes[] = { "", "optim.m.", "optim.v.", "train.raw." };
     const int kinds = c->has_raw ? 4 : c->has_train ? 3 : 1;
-    if (model_parameters(&c->config) > c->size / 4)
+    if (family_parameters(c->family, &c->config) > c->size / 4)
         return unsound(err, "is not sound: its model has more parameters than the file holds");
-    int count = model_tensors(&c->config, NULL, NULL), status = 0;
+    int count = family_tensors(c->family, &c->config, NULL, NULL), status = 0;
+    if (count > c->stored_count)
+        return unsound(err, "is not sound: its model has more tensors than the file holds");
     Tensor *tensors = malloc((size_t)count * sizeof *tensors);
     if (tensors == NULL) return no_memory(err, "for its table of tensors");
-    model_tensors(&c->config, tensors, NULL);
+    family_tensors(c->family, &c->config, tensors, NULL);
     for (int p = 0; status == 0 && p < kinds; p++)
         for (int i = 0; status == 0 && i < count; i++)
             if (expect_reals(c, prefixes[p], tensors + i, err) == NULL) status = -1;

@@ -10,20 +10,20 @@
  *
  *     Checkpoint c;
  *     if (checkpoint_load(&c, "ckpt.bin", &err)) ...;                (checks everything)
- *     ... c.config, c.tokenizer, c.step; checkpoint_copy(&c, "", tensors, n, params, &err); ...
+ *     ... c.family, c.config, c.tokenizer, c.step; checkpoint_copy(&c, "", tensors, n, params, &err); ...
  *     checkpoint_close(&c);
  */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 
 #include "../base.h"
-#include "../model.h"
+#include "../networks/family.h"
 #include "../tokenizer.h"
 
-enum { CHECKPOINT_VERSION = 1, SETTING_TEXT = 48, SETTINGS_MAX = 64 };
+enum { CHECKPOINT_VERSION = 1, SETTING_TEXT = FIELD_TEXT, SETTINGS_MAX = 64 };
 
 /* One entry of folio.config: an option's name without its dashes, and its value as text (a number with 17
- * significant digits, or a word). The model's own fields (config_fields of model.h) come first. */
+ * significant digits, or a word). The family and its fields (networks/family.h) come first. */
 typedef struct {
     char name[SETTING_TEXT];
     char value[SETTING_TEXT];
@@ -50,9 +50,10 @@ typedef struct {
 
 /* What a save needs. In NAME.bin: moments NULL, train NULL. */
 typedef struct {
-    const Config *config;
+    const Family *family;
+    const void *config;
     const Tokenizer *tokenizer;
-    const Setting *settings;            /* one that has the name of a model's field is left out */
+    const Setting *settings;            /* one that has the name of a field is left out */
     int setting_count;
     uint64_t step;
     const char *sha256;
@@ -82,9 +83,11 @@ typedef struct {
     size_t size;
     StoredTensor *stored;   /* in the order of their names */
     int stored_count;
-    Config config;          /* checked by config_check */
+    const Family *family;
+    Space config;           /* checked by family_check */
+    int context;            /* of it */
     Tokenizer tokenizer;
-    Setting settings[SETTINGS_MAX];     /* all of folio.config, the model's fields included */
+    Setting settings[SETTINGS_MAX];     /* all of folio.config, family and fields included */
     int setting_count;
     uint64_t step;
     char sha256[65];

@@ -2,7 +2,7 @@
 #include "../base.h"
 #include "../formats/checkpoint.h"
 #include "../system/machine.h"
-#include "../model.h"
+#include "../networks/network.h"
 #include "../tokenizer.h"
 #include "ensemble.h"
 
@@ -71,12 +71,13 @@ int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, Err *err)
 {
     double bytes = 0;
     for (int m = 0; m < e->count; m++)
-        bytes += (double)model_bytes(&e->checkpoints[m].config, kernels, MODEL_EVAL, slice);
+        bytes += (double)model_bytes(network_of(e->checkpoints[m].family), &e->checkpoints[m].config, kernels,
+                                     MODEL_EVAL, slice);
     if (memory_check(bytes, err)) return -1;
     for (int m = 0; m < e->count; m++) {
         Model *model = &e->models[m];
         const Checkpoint *c = &e->checkpoints[m];
-        if (model_open(model, &c->config, kernels, MODEL_EVAL, slice, err)) return -1;
+        if (model_open(model, network_of(c->family), &c->config, kernels, MODEL_EVAL, slice, err)) return -1;
         e->built++;
         if (checkpoint_copy(c, "", model->tensors, model->tensor_count, model->params, err))
             return -1;
@@ -96,9 +97,9 @@ void ensemble_name(const Ensemble *e, char *out, size_t room)
 
 int ensemble_context(const Ensemble *e)
 {
-    int least = e->checkpoints[0].config.context;
+    int least = e->checkpoints[0].context;
     for (int m = 1; m < e->count; m++)
-        if (e->checkpoints[m].config.context < least) least = e->checkpoints[m].config.context;
+        if (e->checkpoints[m].context < least) least = e->checkpoints[m].context;
     return least;
 }
 

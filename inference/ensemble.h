@@ -20,11 +20,8 @@
 
 #include "../base.h"
 #include "../formats/checkpoint.h"
-#include "../model.h"
+#include "../networks/network.h"
 #include "../tokenizer.h"
-
-/* Separators in the training part, for a model to know what they mean. */
-enum { SEPARATORS_ENOUGH = 100 };
 
 typedef struct {
     const char *const *paths;   /* (count) the caller's */

@@ -4,7 +4,7 @@
  */
 #include "../base.h"
 #include "../corpus.h"
-#include "../model.h"
+#include "../networks/network.h"
 #include "../tokenizer.h"
 #include "ensemble.h"
 #include "evaluate.h"
@@ -28,9 +28,9 @@ void scorer_close(Scorer *s)
 int scorer_open(Scorer *s, Model *models, int count, bool separator, Err *err)
 {
     size_t slice = (size_t)models[0].slice;
-    int context = models[0].config.context;
+    int context = models[0].context;
     for (int m = 1; m < count; m++)
-        if (models[m].config.context < context) context = models[m].config.context;
+        if (models[m].context < context) context = models[m].context;
     *s = (Scorer){ .models = models, .count = count, .separator = separator };
     s->room = slice * (size_t)context;
     s->x = calloc(s->room, sizeof *s->x);

@@ -8,7 +8,7 @@
  *
  *     Scorer s;
  *     if (scorer_open(&s, &model, 1, tokenizer.separator, &err)) ...;      the only allocation
- *     Score all = evaluate_full(&s, part, model.config.context, SIZE_MAX);
+ *     Score all = evaluate_full(&s, part, model.context, SIZE_MAX);
  *     printf("%g nats per character\n", score_mean(all));
  *     scorer_close(&s);
  */
@@ -17,7 +17,7 @@
 
 #include "../base.h"
 #include "../corpus.h"
-#include "../model.h"
+#include "../networks/network.h"
 
 /* nanoGPT's estimate: batches of 64 windows of 256 characters. */
 enum { RANDOM_BATCH = 64, RANDOM_CONTEXT = 256 };

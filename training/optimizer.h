@@ -12,6 +12,7 @@
 
 #include "../base.h"
 #include "../kernels/kernels.h"
+#include "../networks/family.h"
 
 typedef enum { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD } Schedule;
 typedef enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON } OptimizerKind;

@@ -187,7 +187,7 @@ for p in $names; do
     }' | sort > "$work/$p.values"
     sed 's/[ ;].*//' "$work/$p.options" | sort > "$work/$p.names"
 done
-check 'rows with every feature' grep -q '^--schedule cosine|linear|constant|wsd;cosine$' \
+check 'rows with every feature' grep -q '^--gelu erf|tanh;erf$' \
     "$work/train.options"
 check 'presets are found' grep -q '^nanogpt .*--layers=6 .* --seed=1337$' "$work/train.presets"
 

@@ -3,13 +3,17 @@
  * The input is the words, each ended by a newline or a NUL.
  */
 #include "fuzz.h"
-
-#define main train_main
-int main(int argc, char **argv);
-#include "../../train.c"
-#undef main
+#include "../../training/settings.h"
 
 enum { WORDS_MAX = 200 };
+
+/* Settings before the command line: the table is built once. */
+static Settings blank(void)
+{
+    static Settings s;
+    if (s.cli.options == NULL) settings_init(&s);
+    return s;
+}
 
 /* Whether all of a word is a decimal number: a number of JSON, but with a sign +, zeros before it,
  * and no digit needed on one side of the point. */
@@ -52,11 +56,11 @@ static void try_number(const char *word)
 }
 
 /* The value is in the range of its row, and the same after a way through text. */
-static void require_value(const Option *row, const Options *o)
+static void require_value(const Option *row, const Settings *o)
 {
     const char *field = (const char *)o + row->offset;
     char first[4096], second[4096];
-    Options other = { 0 };
+    Settings other = blank();
     Err err = { 0 };
     if (row->kind == OPT_INT) {
         int64_t n;
@@ -70,7 +74,7 @@ static void require_value(const Option *row, const Options *o)
     }
     cli_get_text(row, o, first, sizeof first);
     if (row->text == NULL && (row->kind == OPT_INT || row->kind == OPT_REAL)
-        && !o->given[row - options]) return;        /* its zero means that it is not there */
+        && !o->given[row - o->rows]) return;        /* its zero means that it is not there */
     REQUIRE(cli_set_text(row, &other, first, &err) == 0);
     cli_get_text(row, &other, second, sizeof second);
     REQUIRE(strcmp(first, second) == 0);
@@ -81,32 +85,32 @@ static void require_value(const Option *row, const Options *o)
 
 static void try_words(int argc, char **argv)
 {
-    Options o = { 0 };
+    Settings o = blank();
     Operands operands = { 0 };
     Err err = { 0 };
-    if (cli_parse(&cli, argc, argv, &o, &operands, &err)) {
+    if (cli_parse(&o.cli, argc, argv, &o, &operands, &err)) {
         REQUIRE(fuzz_refusal(&err, EXIT_USAGE) && operands.items == NULL && operands.count == 0);
         return;
     }
     REQUIRE(operands.count >= 0 && operands.count < (argc > 0 ? argc : 1));
     for (int i = 0; i < operands.count; i++) REQUIRE(strlen(operands.items[i]) < SIZE_MAX);
-    for (const Option *row = options; row->kind != OPT_END; row++)
+    for (const Option *row = o.rows; row->kind != OPT_END; row++)
         if (row->kind != OPT_GROUP) require_value(row, &o);
-    REQUIRE(cli_preset(&cli, o.preset) != NULL);
+    REQUIRE(o.preset == NULL || cli_preset(&o.cli, o.preset) != NULL);
     operands_close(&operands);
 }
 
 /* A word as the text of each row's value. */
 static void try_texts(const char *word)
 {
-    for (const Option *row = options; row->kind != OPT_END; row++) {
-        Options o = { 0 };
+    Settings o = blank();
+    for (const Option *row = o.rows; row->kind != OPT_END; row++) {
         Err err = { 0 };
         int failed = cli_set_text(row, &o, word, &err);
         REQUIRE(!failed || fuzz_refusal(&err, EXIT_USAGE));
         REQUIRE(!failed || (row->kind != OPT_STRING && row->kind != OPT_PRESET));
         if (!failed && strlen(word) < 4096) {
-            o.given[row - options] = true;
+            o.given[row - o.rows] = true;
             require_value(row, &o);
         }
     }

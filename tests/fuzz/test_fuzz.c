@@ -9,6 +9,7 @@
 #include "../../base.h"
 #include "../../formats/checkpoint.h"
 #include "../unit/check.h"
+#include "../unit/gpt.h"
 #include "../unit/saved.h"
 
 #include <dirent.h>
@@ -91,12 +92,12 @@ static char *some_checkpoint(Config config, bool bytes, bool train, size_t *size
     if (tokenizer_start(&t, bytes, true, &err) || tokenizer_add(&t, text, sizeof text - 1, "text", &err)
         || tokenizer_finish(&t, &err)) return NULL;
     config.vocab = t.count;
-    config_complete(&config);
-    Snapshot s = { .config = &config, .tokenizer = &t, .settings = settings, .setting_count = 3, .step = 300,
+    gpt_complete(&config);
+    Snapshot s = { .family = gpt_family(&config), .config = &config, .tokenizer = &t, .settings = settings, .setting_count = 3, .step = 300,
                    .sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", .tensors = tensors,
                    .params = flat, .history = &history };
     size_t elements = SIZE_MAX;
-    if (model_tensors(&config, NULL, NULL) <= TENSORS) s.tensor_count = model_tensors(&config, tensors, &elements);
+    if (family_tensors(gpt_family(&config), &config, NULL, NULL) <= TENSORS) s.tensor_count = family_tensors(gpt_family(&config), &config, tensors, &elements);
     if (train) {
         s.moment1 = s.moment2 = s.raw = flat;
         s.train = &state;

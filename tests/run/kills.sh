@@ -15,7 +15,8 @@ set -u
 
 programs=$(cd "${1:?folder of the programs}" && pwd) || exit 1
 wanted=${2:-100}
-shakespeare=$(cd "$(dirname "$0")/../../data" && pwd)/shakespeare.txt || exit 1
+tests=$(cd "$(dirname "$0")" && pwd) || exit 1
+shakespeare=$tests/../../data/shakespeare.txt
 work=$(mktemp -d) || exit 1
 running=
 trap 'kill -9 $running 2>/dev/null; rm -rf "$work"' EXIT
@@ -63,10 +64,7 @@ sound() {
     done
 }
 
-# A log without the fields that may differ.
-plain_log() {
-    grep -v '^{"folio"' "$1" | sed -E 's/"(seconds|tokens_per_second)":[0-9.e+-]+,?//g; s/,}/}/'
-}
+plain_log() { awk -f "$tests/plain_log.awk" "$1"; }
 
 same() {
     plain_log want.log >want.plain

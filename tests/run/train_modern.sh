@@ -320,7 +320,7 @@ too_fast="$tiny --lr 1e-2 --warmup 0 --weight-decay 312 --schedule constant --st
 whole_log() {
     check "$1: the log is JSON" not grep -E -v -e "$json_line" "$2"
     check "$1: each step once, in order" [ \
-        "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' "$2" | xargs)" = "$(echo $3)" ]
+        "$(plain_log "$2" | sed -n 's/^{"step":\([0-9]*\),.*/\1/p' | xargs)" = "$(echo $3)" ]
 }
 
 # five_returns NAME STEP: according to the messages of the last run.
@@ -410,7 +410,8 @@ one_return() {
             --log d.log
         says "too fast, saved $how" 'back to step 10 with --lr 0.005 (return 1 of 5)'
         whole_log "too fast, saved $how" d.log "$(seq 0 60)"
-        check "too fast, saved $how: both rates" [ "$(grep -c '"lr":0.01,' d.log)" = 10 ]
+        check "too fast, saved $how: both rates" \
+            [ "$(plain_log d.log | grep -c '"lr":0.01,')" = 10 ]
         run 0 "too fast, in pieces $how" ./train t.txt $too_fast $how --save-every 10 --out a.bin \
             --log a.log --stop-at 10
         run 0 "too fast, in pieces $how" ./train t.txt --resume --save-every 10 --out a.bin \

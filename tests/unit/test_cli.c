@@ -1,12 +1,11 @@
 /* test_cli.c: tables of options, the pages made from them and the way from argv to the exit status
- * (cli/); what a timed run chooses (budget.h), what the machine says about itself (machine.h).
+ * (cli/); what the machine says about itself (system/machine.h).
  *
  *     make build/o/test_cli && build/o/test_cli
  */
 #include "../../base.h"
 #include "../../cli/program.h"
 #include "../../system/machine.h"
-#include "../../training/budget.h"
 #include "check.h"
 
 #include <sys/wait.h>
@@ -580,61 +579,8 @@ static void test_control_groups(void)
     CHECK(rmdir(inner) == 0 && rmdir(base) == 0, "rmdir");
 }
 
-/* ---------------------------------------------------------------- what a timed run chooses */
-
-static double value_of(const PresetValue *values, const char *name)
-{
-    for (; values->name != NULL; values++)
-        if (strcmp(values->name, name) == 0) return strtod(values->value, NULL);
-    return (double)NAN;
-}
-
-/* Weights of the blocks, but for a factor. */
-static double budget_weight(double flops, size_t characters)
-{
-    const PresetValue *v = budget_size(flops, characters);
-    double channels = value_of(v, "--channels"), head = channels / value_of(v, "--heads");
-    CHECK(floor(head / 2) == head / 2, "%g operations, %zu characters: heads of %g channels", flops,
-          characters, head);
-    CHECK(value_of(v, "--context") >= 64 && value_of(v, "--batch") >= 1,
-          "%g operations: context and batch", flops);
-    return value_of(v, "--layers") * channels * channels;
-}
-
-/* More time or more text never means a smaller model, and dropout rises with the epochs; the ends
- * of the table are reached. */
-static void test_budget(void)
-{
-    static const size_t texts[] = { 300, 20000, 1000000, 100000000 };
-    for (int t = 0; t < 4; t++) {
-        double before = 0;
-        for (double flops = 1e9; flops < 1e17; flops *= 1.5) {
-            double weight = budget_weight(flops, texts[t]);
-            CHECK(weight >= before, "%zu characters: smaller from %g operations on", texts[t],
-                  flops);
-            CHECK(t == 0 || weight >= budget_weight(flops, texts[t - 1]),
-                  "%g operations: smaller for a longer text", flops);
-            before = weight;
-        }
-    }
-    CHECK(budget_weight(1e17, 100000000) > 4 * budget_weight(1e9, 300),
-          "a day is worth more than a second");
-    CHECK(budget_weight(1e17, 100000000) > budget_weight(1e17, 20000),
-          "a long text is worth more than a short one");
-    double before = 0;
-    for (double epochs = 0; epochs < 1000; epochs += 0.5) {
-        double dropout = value_of(budget_regularisation(epochs), "--dropout");
-        CHECK(dropout >= before && dropout < 0.5, "dropout %g after %g for %g epochs", dropout,
-              before, epochs);
-        before = dropout;
-    }
-    CHECK(before > 0 && value_of(budget_regularisation(0), "--dropout") == 0.0,
-          "dropout for many epochs only");
-}
-
 int main(void)
 {
-    test_budget();
     test_forms();
     test_aliases();
     test_built_table();

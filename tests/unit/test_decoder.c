@@ -3,7 +3,7 @@
  * A stream must give the same bits as a decoder of its own, whatever the others read, however many there are,
  * and for any number of threads; and what it gives must be the full forward pass within rounding.
  */
-#include "../../model.h"
+#include "gpt.h"
 #include "check.h"
 #include "../../inference/ensemble.h"
 
@@ -26,8 +26,8 @@ static void open_model(Model *m, const Config *c, int context, const Kernels *K,
     Config config = *c;
     config.context = context;
     config.vocab = V;
-    config_complete(&config);
-    if (model_open(m, &config, K, MODEL_EVAL, 1, &err)) {
+    gpt_complete(&config);
+    if (gpt_open(m, &config, K, MODEL_EVAL, 1, &err)) {
         printf("test_decoder: %s\n", err.msg);
         exit(1);
     }
@@ -120,7 +120,7 @@ static void check_spread(Model *m, int steps, const char *name)
  * its last half is kept. */
 static void check_forward(Model *m, int steps, const char *name)
 {
-    int context = m->config.context, held = 0;
+    int context = m->context, held = 0;
     double worst = 0;
     int32_t window[64];
     static real full[64 * V];

@@ -7,7 +7,7 @@
  *     test_gradients               the verdict
  *     test_gradients --stop        the same, ended by the first case that fails (for mutate.sh)
  */
-#include "../../model.h"
+#include "gpt.h"
 #include "check.h"
 #include "tiny.h"
 
@@ -25,13 +25,13 @@ enum { DROPOUT_KEY = 4711 };
 static double run(Case *c, int n)
 {
     double sum = 0;
-    model_zero_grads(&c->m);
+    model_begin(&c->m);
     for (int first = 0; first < c->B; first += n) {
         Slice s = { c->x + first * c->T, c->y + first * c->T, n < c->B - first ? n : c->B - first, c->T,
                     first, c->B, DROPOUT_KEY };
-        model_train_slice(&c->m, &s, &sum);
+        model_train(&c->m, &s, &sum);
     }
-    model_finish_grads(&c->m);
+    model_finish(&c->m);
     return sum / c->B / c->T;
 }
 
@@ -95,7 +95,7 @@ static void check_forward(Case *c)
         model_losses(&c->m, c->x, c->y, c->B, c->T, losses);
         for (int r = 0; r < c->B * c->T; r++) {
             if (r % c->T == 0) tiny_logits(o, c->x + r, c->T, (size_t)(r / c->T));
-            double want = tiny_loss(o->logits[r % c->T], c->y[r], c->m.config.vocab);
+            double want = tiny_loss(o->logits[r % c->T], c->y[r], c->m.vocab);
             worst = tiny_larger(worst, fabs(losses[r] - want));
         }
         CHECK(worst <= 1e-9, "%s: losses differ by %.3g", c->name, worst);
@@ -123,7 +123,7 @@ static void check_case(const Config *config, int T, int B, bool stop)
     if (stop && check_failed > 0) return;
     Err err = { 0 };
     tiny_name(c.name, sizeof c.name, config, T);
-    int opened = model_open(&c.m, config, kernels_usable(0), MODEL_TRAIN, B, &err);
+    int opened = gpt_open(&c.m, config, kernels_usable(0), MODEL_TRAIN, B, &err);
     CHECK(opened == 0, "%s: %s", c.name, err.msg);
     if (opened != 0) return;
     size_t N = (size_t)B * (size_t)T;

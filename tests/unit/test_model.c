@@ -4,7 +4,7 @@
  * numerically element by element; the rest are invariants: what must not change a result, to the last bit or
  * within rounding.
  */
-#include "../../model.h"
+#include "gpt.h"
 #include "check.h"
 #include "tiny.h"
 
@@ -27,7 +27,7 @@ static Config small(int family)
 static void open_model(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice)
 {
     Err err = { 0 };
-    if (model_open(m, c, K, use, slice, &err) == 0) return;
+    if (gpt_open(m, c, K, use, slice, &err) == 0) return;
     printf("test_model: %s\n", err.msg);
     exit(1);
 }
@@ -44,12 +44,12 @@ static void *memory(size_t count, size_t size)
 static double run(Model *m, const int32_t *x, const int32_t *y, int B, int T, int n)
 {
     double sum = 0;
-    model_zero_grads(m);
+    model_begin(m);
     for (int first = 0; first < B; first += n) {
         Slice s = { x + first * T, y + first * T, n < B - first ? n : B - first, T, first, B, DROPOUT_KEY };
-        model_train_slice(m, &s, &sum);
+        model_train(m, &s, &sum);
     }
-    model_finish_grads(m);
+    model_finish(m);
     return sum / B / T;
 }
 
@@ -415,9 +415,9 @@ static void check_odd_sizes(const Kernels *K)
 /* Field by field: a struct may have gaps. */
 static bool same_config(const Config *a, const Config *b)
 {
-    const ConfigField *f;
-    bool same = true;
-    for (int i = 0; (f = config_field(i)) != NULL; i++) {
+    bool same = a->family == b->family;
+    for (int i = 0; i < family_gpt2.field_count; i++) {
+        const Field *f = &family_gpt2.fields[i];
         size_t size = f->kind == FIELD_REAL ? sizeof(double) : sizeof(int);
         same = same && memcmp((const char *)a + f->offset, (const char *)b + f->offset, size) == 0;
     }
@@ -428,19 +428,21 @@ static bool same_config(const Config *a, const Config *b)
 static void check_fields(void)
 {
     Config configs[] = { gpt2(6, 6, 384, 256, 65, 0, 1, 0.2), qwen3(3, 5, 14, 100, 333, 64, 65, 0.1) };
-    const ConfigField *f;
     configs[1].untied = 1;
     configs[1].rope_base = 1e6 / 3;
     Config back;
     for (int i = 0; i < 2; i++) {
+        const Family *family = gpt_family(&configs[i]);
         char text[64];
-        int fields = 0;
         memset(&back, 0, sizeof back);
-        for (; (f = config_field(fields)) != NULL; fields++) {
-            config_get(&configs[i], f, text, sizeof text);
-            CHECK(config_set(&back, f, text) == 0, "%s is %s", f->name, text);
+        back.family = configs[i].family;
+        for (const Field *f = family->fields; f < family->fields + family->field_count; f++) {
+            field_get(&configs[i], f, text, sizeof text);
+            CHECK(field_set(&back, f, text) == 0, "%s is %s", f->name, text);
+            CHECK(strcmp(f->option + 2, f->name) == 0, "%s and %s", f->option, f->name);
+            CHECK((f->text == NULL) == (strcmp(f->name, FIELD_VOCAB) == 0), "%s: default", f->name);
         }
-        CHECK(fields == 13 && same_config(&configs[i], &back), "%d fields come back", fields);
+        CHECK(family->field_count == 12 && same_config(&configs[i], &back), "all fields come back");
     }
 
     static const struct { const char *field, *value; int result; } cases[] = {
@@ -451,10 +453,10 @@ static void check_fields(void)
         { "context", "0", -1 },     { "context", "65536", 0 },      { "context", "65537", -1 },
         { "bias", "on", 0 },        { "bias", "off", 0 },           { "bias", "1", -1 },
         { "bias", "", -1 },         { "gelu", "erf", 0 },           { "gelu", "tanh", 0 },
-        { "gelu", "TANH", -1 },     { "family", "gpt2", 0 },        { "family", "gpt3", -1 },
+        { "gelu", "TANH", -1 },
         { "dropout", "0", 0 },      { "dropout", "0.99", 0 },       { "dropout", "1", -1 },
         { "dropout", "-0.1", -1 },  { "dropout", "inf", -1 },       { "dropout", "0.2 ", -1 },
-        { "family", "qwen3", 0 },   { "family", "qwen", -1 },       { "hidden", "0", 0 },
+        { "hidden", "0", 0 },
         { "hidden", "262144", 0 },  { "hidden", "262145", -1 },     { "hidden", "-1", -1 },
         { "head-size", "65536", 0 }, { "head-size", "65537", -1 },  { "head-size", "2.5", -1 },
         { "head", "tied", 0 },      { "head", "untied", 0 },        { "head", "0", -1 },
@@ -462,8 +464,8 @@ static void check_fields(void)
         { "rope-base", "1e13", -1 }, { "rope-base", "nan", -1 },    { "rope-base", "", -1 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        for (int j = 0; (f = config_field(j)) != NULL && strcmp(f->name, cases[i].field) != 0;) j++;
-        CHECK(f != NULL && config_set(&back, f, cases[i].value) == cases[i].result, "%s = \"%s\"",
+        const Field *f = family_field(&family_gpt2, cases[i].field);
+        CHECK(f != NULL && field_set(&back, f, cases[i].value) == cases[i].result, "%s = \"%s\"",
               cases[i].field, cases[i].value);
     }
 }
@@ -478,17 +480,17 @@ static void check_completion(void)
     };
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         Config c = { .family = want[i].family, .heads = want[i].heads, .channels = want[i].channels };
-        config_complete(&c);
+        gpt_complete(&c);
         CHECK(c.hidden == want[i].hidden && c.head_size == want[i].head_size && c.rope_base == want[i].base,
               "family %d C=%d: hidden %d, head-size %d, rope-base %g", c.family, c.channels, c.hidden,
               c.head_size, c.rope_base);
         Config again = c;
-        config_complete(&again);
+        gpt_complete(&again);
         CHECK(same_config(&c, &again), "a complete configuration changes");
     }
     Config given = { .family = FAMILY_QWEN3, .heads = 4, .channels = 128, .hidden = 1, .head_size = 6,
                      .rope_base = 1e6 };
-    config_complete(&given);
+    gpt_complete(&given);
     CHECK(given.hidden == 1 && given.head_size == 6 && given.rope_base == 1e6, "given values change");
 }
 
@@ -496,12 +498,9 @@ static void check_completion(void)
 static Config changed(int family, const char *field, double value)
 {
     Config c = small(family);
-    const ConfigField *f;
-    for (int i = 0; (f = config_field(i)) != NULL; i++) {
-        if (strcmp(f->name, field) != 0) continue;
-        if (f->kind == FIELD_REAL) *config_real(&c, f) = value;
-        else *config_int(&c, f) = (int)value;
-    }
+    const Field *f = family_field(gpt_family(&c), field);
+    if (f->kind == FIELD_REAL) *field_real(&c, f) = value;
+    else *field_int(&c, f) = (int)value;
     return c;
 }
 
@@ -509,26 +508,26 @@ static void check_refused(const Config *c, const char *what)
 {
     Model m;
     Err err = { 0 };
-    CHECK(config_check(c, &err) == -1 && err.status == EXIT_USAGE && err.msg[0] != '\0', "%s is accepted",
+    CHECK(gpt_check(c, &err) == -1 && err.status == EXIT_USAGE && err.msg[0] != '\0', "%s is accepted",
           what);
-    CHECK(model_open(&m, c, kernels_usable(0), MODEL_EVAL, 1, &err) == -1, "%s opens", what);
+    CHECK(gpt_open(&m, c, kernels_usable(0), MODEL_EVAL, 1, &err) == -1, "%s opens", what);
 }
 
 static void check_config(void)
 {
     static const struct { const char *field; double value; } both[] = {
-        { "family", -1 },       { "family", 2 },        { "layers", -1 },           { "layers", 1001 },
+        { "layers", -1 },           { "layers", 1001 },
         { "heads", 0 },         { "heads", 1025 },      { "channels", 0 },          { "channels", 65537 },
-        { "hidden", 0 },        { "hidden", 262145 },   { "head-size", 0 },         { "head-size", 65538 },
+        { "hidden", -1 },        { "hidden", 262145 },   { "head-size", -1 },         { "head-size", 65538 },
         { "context", 0 },       { "context", 65537 },   { "vocab", 0 },             { "vocab", 1 << 22 },
         { "bias", 2 },          { "gelu", -1 },         { "head", 2 },              { "head", -1 },
-        { "dropout", 1.0 },     { "dropout", -0.1 },    { "dropout", (double)NAN }, { "rope-base", 0 },
+        { "dropout", 1.0 },     { "dropout", -0.1 },    { "dropout", (double)NAN }, { "rope-base", 0.5 },
         { "rope-base", 1e13 },  { "rope-base", (double)NAN },
     };
     for (int family = FAMILY_GPT2; family <= FAMILY_QWEN3; family++) {
         Err err = { 0 };
         Config c = small(family);
-        CHECK(config_check(&c, &err) == 0, "family %d: %s", family, err.msg);
+        CHECK(gpt_check(&c, &err) == 0, "family %d: %s", family, err.msg);
         for (size_t i = 0; i < sizeof both / sizeof both[0]; i++) {
             c = changed(family, both[i].field, both[i].value);
             check_refused(&c, both[i].field);
@@ -549,7 +548,7 @@ static void check_config(void)
     for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
         Err err = { 0 };
         Config c = changed(FAMILY_QWEN3, right[i].field, right[i].value);
-        CHECK(config_check(&c, &err) == 0, "%s %g: %s", right[i].field, right[i].value, err.msg);
+        CHECK(gpt_check(&c, &err) == 0, "%s %g: %s", right[i].field, right[i].value, err.msg);
     }
     Config odd = qwen3(1, 2, 0, 6, 0, 9, 11, 0), none = qwen3(1, 4, 0, 2, 0, 9, 11, 0);
     check_refused(&odd, "a derived head-size of 3");
@@ -568,9 +567,9 @@ static bool continues(const Tensor *t)
 static void check_tensors(const Config *c, size_t parameters, int decayed, int others)
 {
     size_t size = 0, end = 0, sum = 0;
-    int count = model_tensors(c, NULL, &size), again = 0, decay = 0;
+    int count = family_tensors(gpt_family(c), c, NULL, &size), again = 0, decay = 0;
     Tensor *t = memory((size_t)count, sizeof *t);
-    again = model_tensors(c, t, NULL);
+    again = family_tensors(gpt_family(c), c, t, NULL);
     CHECK(again == count && count == decayed + others, "%d tensors", count);
     for (int i = 0; i < count; i++) {
         CHECK(continues(&t[i]) ? t[i].offset == end
@@ -586,7 +585,7 @@ static void check_tensors(const Config *c, size_t parameters, int decayed, int o
         for (int j = 0; j < i; j++) CHECK(strcmp(t[i].name, t[j].name) != 0, "%s twice", t[i].name);
     }
     CHECK(end <= size, "the last tensor ends at %zu of %zu", end, size);
-    CHECK(sum == parameters && model_parameters(c) == parameters, "%zu parameters instead of %zu", sum,
+    CHECK(sum == parameters && family_parameters(gpt_family(c), c) == parameters, "%zu parameters instead of %zu", sum,
           parameters);
     CHECK(decay == decayed, "%d tensors decay instead of %d", decay, decayed);
     free(t);
@@ -630,7 +629,7 @@ static void check_qwen3_tensors(int untied)
     }
     for (int l = 0; l < L; l++) {
         const Tensor *t = &m.tensors[1 + l * EACH];
-        const Block *w = &m.w.blocks[l], *g = &m.g.blocks[l];
+        const Block *w = &gpt_memory(&m)->w.blocks[l], *g = &gpt_memory(&m)->g.blocks[l];
         CHECK(w->qkvw == m.params + t[1].offset && w->qkvw + A * C == m.params + t[2].offset
               && w->qkvw + 2 * A * C == m.params + t[3].offset, "block %d: queries, keys, values", l);
         CHECK(w->fcw == m.params + t[8].offset && w->fcw + F * C == m.params + t[9].offset,
@@ -640,8 +639,8 @@ static void check_qwen3_tensors(int untied)
         CHECK(w->ln1b == NULL && w->qkvb == NULL && w->projb == NULL && w->ln2b == NULL && w->fcb == NULL
               && w->outb == NULL, "block %d has biases", l);
     }
-    CHECK(m.w.wpe == NULL && (m.w.head == m.w.wte) == !untied && (m.g.head == m.g.wte) == !untied,
-          "the head");
+    const Weights *w = &gpt_memory(&m)->w, *g = &gpt_memory(&m)->g;
+    CHECK(w->wpe == NULL && (w->head == w->wte) == !untied && (g->head == g->wte) == !untied, "the head");
     model_close(&m);
 }
 
@@ -700,7 +699,7 @@ static void check_slice(void)
         for (int batch = 1; batch < 2000; batch = 3 * batch) {
             int last = 1;
             for (size_t cache = 0; cache <= (size_t)1 << 36; cache = cache ? 4 * cache : 1) {
-                int n = model_slice(&configs[i], cache, batch);
+                int n = model_slice(gpt_family(&configs[i]), &configs[i], cache, batch);
                 CHECK(n >= last && n <= batch, "model_slice: %d of %d after %d", n, batch, last);
                 last = n;
             }
@@ -715,17 +714,17 @@ static void check_memory(const Kernels *K)
     Config huge = gpt2(1000, 1, 65536, 65536, 1 << 21, 1, 0, 0);
     Config largest = qwen3(1000, 1024, 65536, 65536, 262144, 65536, 1 << 21, 0);
     Err err = { 0 };
-    CHECK(config_check(&largest, &err) == 0, "%s", err.msg);
-    CHECK(model_bytes(&largest, K, MODEL_EVAL, 1) > model_bytes(&huge, K, MODEL_EVAL, 1),
+    CHECK(gpt_check(&largest, &err) == 0, "%s", err.msg);
+    CHECK(model_bytes(network_of(gpt_family(&largest)), &largest, K, MODEL_EVAL, 1) > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
           "the largest model");
-    CHECK(config_check(&huge, &err) == 0, "%s", err.msg);
-    CHECK(model_bytes(&huge, K, MODEL_TRAIN, 1) > model_bytes(&huge, K, MODEL_EVAL, 1),
+    CHECK(gpt_check(&huge, &err) == 0, "%s", err.msg);
+    CHECK(model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_TRAIN, 1) > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
           "training takes more memory");
-    CHECK(model_bytes(&huge, K, MODEL_EVAL, 2) > model_bytes(&huge, K, MODEL_EVAL, 1),
+    CHECK(model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 2) > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
           "a slice takes memory");
 #ifndef ADDRESS_SANITIZER
     Model m;
-    CHECK(model_open(&m, &huge, K, MODEL_TRAIN, 1, &err) == -1 && err.status == EXIT_RUNTIME
+    CHECK(gpt_open(&m, &huge, K, MODEL_TRAIN, 1, &err) == -1 && err.status == EXIT_RUNTIME
           && err.msg[0] != '\0', "a huge model");
 #endif
 }

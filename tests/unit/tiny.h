@@ -16,7 +16,7 @@
 #include "../../base.h"
 #include "../../config.h"
 #include "../../kernels/kernels.h"
-#include "../../model.h"
+#include "gpt.h"
 
 enum { TINY_T = 128, TINY_C = 80, TINY_F = 4 * TINY_C, TINY_V = 128 };
 
@@ -52,7 +52,7 @@ static inline Config gpt2(int layers, int heads, int channels, int context, int 
     Config c = { .family = FAMILY_GPT2, .layers = layers, .heads = heads, .channels = channels,
                  .context = context, .vocab = vocab, .bias = bias, .gelu_tanh = gelu_tanh,
                  .dropout = dropout };
-    config_complete(&c);
+    gpt_complete(&c);
     return c;
 }
 
@@ -62,7 +62,7 @@ static inline Config qwen3(int layers, int heads, int head_size, int channels, i
     Config c = { .family = FAMILY_QWEN3, .layers = layers, .heads = heads, .head_size = head_size,
                  .channels = channels, .hidden = hidden, .context = context, .vocab = vocab,
                  .dropout = dropout };
-    config_complete(&c);
+    gpt_complete(&c);
     return c;
 }
 
@@ -99,7 +99,7 @@ static inline void tiny_text(int32_t *x, int32_t *y, int count, int V, uint64_t 
 /* NULL: no memory, or a model that is not tiny. */
 static inline Tiny *tiny_open(const Model *m, uint64_t dropout_key)
 {
-    const Config *c = &m->config;
+    const Config *c = gpt_sizes(m);
     Tiny *o = NULL;
     if (c->context <= TINY_T && c->channels <= TINY_C && c->heads * c->head_size <= TINY_C
         && c->hidden <= TINY_F && c->vocab <= TINY_V)

@@ -1,0 +1,217 @@
+/* test_inference.c: what is drawn, and what is scored: frequencies of the sampler against probabilities
+ * worked out here, and the three protocols against sums of their own.
+ */
+#include "../../inference/evaluate.h"
+#include "../../inference/sampling.h"
+#include "../../networks/network.h"
+#include "../../config.h"
+#include "check.h"
+
+enum { V = 6, CONTEXT = 5, COUNT = 43, DRAWS = 60000 };
+
+/* ---------------------------------------------------------------- sampling */
+
+/* A vocabulary of V bytes without a separator, or with one as symbol 0. */
+static Tokenizer letters(bool separator)
+{
+    Tokenizer t = { 0 };
+    Err err = { 0 };
+    static const uint32_t values[V] = { 'a', 'b', 'c', 'd', 'e', 'f' };
+    CHECK(tokenizer_from_values(&t, values, V, false, separator, &err) == 0, "vocabulary: %s", err.msg);
+    return t;
+}
+
+/* Draws DRAWS symbols; each must come as often as `want` says, within five standard deviations, and one of
+ * probability 0 never. */
+static void check_frequencies(Chooser *c, const real *logits, const double *want, const char *name)
+{
+    double counts[V] = { 0 };
+    int outside = 0;
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        int32_t id = chooser_pick(c, logits, rng_key(3, 0, 0, RNG_SAMPLE), i);
+        if (id >= 0 && id < V) counts[id]++;
+        else outside++;
+    }
+    CHECK(outside == 0, "%s: %d draws are no symbols", name, outside);
+    for (int i = 0; i < V; i++) {
+        double sigma = sqrt(DRAWS * want[i] * (1 - want[i]));
+        CHECK(fabs(counts[i] - DRAWS * want[i]) <= 5 * sigma, "%s: symbol %d came %.0f times, not %.0f",
+              name, i, counts[i], DRAWS * want[i]);
+    }
+}
+
+static void test_sampling(void)
+{
+    static const double p[V] = { 0.05, 0.4, 0.1, 0.25, 0.15, 0.05 };
+    Tokenizer t = letters(false);
+    Chooser c;
+    Err err = { 0 };
+    real logits[V];
+    for (int i = 0; i < V; i++) logits[i] = (real)(7 + log(p[i]));
+    CHECK(chooser_open(&c, &t, &err) == 0, "%s", err.msg);
+    check_frequencies(&c, logits, p, "temperature 1");
+
+    double flat[V], sum = 0;
+    for (int i = 0; i < V; i++) sum += flat[i] = sqrt(p[i]);
+    for (int i = 0; i < V; i++) flat[i] /= sum;
+    c.temperature = 2;
+    check_frequencies(&c, logits, flat, "temperature 2");
+
+    c.temperature = 1;
+    c.top_k = 3;
+    check_frequencies(&c, logits, (const double[]){ 0, 0.5, 0, 0.3125, 0.1875, 0 }, "top-k 3");
+    c.top_p = 0.6;      /* of what top-k kept: 0.5 does not reach it, 0.8125 does */
+    check_frequencies(&c, logits, (const double[]){ 0, 0.4 / 0.65, 0, 0.25 / 0.65, 0, 0 }, "both");
+    c.top_p = 0.49;     /* of all symbols 0.4 would not reach it, of what top-k kept 0.5 does */
+    check_frequencies(&c, logits, (const double[]){ 0, 1, 0, 0, 0, 0 }, "top-p of what top-k kept");
+    c.top_k = 0;
+    c.top_p = 0.5;      /* the symbol that crosses p is kept */
+    check_frequencies(&c, logits, (const double[]){ 0, 0.4 / 0.65, 0, 0.25 / 0.65, 0, 0 }, "top-p 0.5");
+    c.top_p = 0;
+    check_frequencies(&c, logits, (const double[]){ 0, 1, 0, 0, 0, 0 }, "top-p 0");
+
+    real tied[V] = { 1, 2, 2, 2, 1, 2 };
+    c.top_p = 1;
+    c.top_k = 2;
+    check_frequencies(&c, tied, (const double[]){ 0, 0.5, 0.5, 0, 0, 0 }, "of equals the first ones");
+    chooser_close(&c);
+    tokenizer_close(&t);
+}
+
+static void test_separator_is_not_drawn(void)
+{
+    Tokenizer t = letters(true);
+    Chooser c;
+    Err err = { 0 };
+    real logits[V] = { 9, 1, 1, 1, 1, 1 };
+    CHECK(chooser_open(&c, &t, &err) == 0, "%s", err.msg);
+    check_frequencies(&c, logits, (const double[]){ 0, 0.2, 0.2, 0.2, 0.2, 0.2 }, "without separator");
+    c.temperature = 0;
+    CHECK(chooser_pick(&c, logits, 1, 0) == 1, "greedy: the first of equals that may be drawn");
+    logits[3] = (real)INFINITY;
+    CHECK(chooser_pick(&c, logits, 1, 0) == -1, "a logit that is not finite");
+    chooser_close(&c);
+    tokenizer_close(&t);
+}
+
+/* ---------------------------------------------------------------- protocols */
+
+typedef struct {
+    Model m;
+    Scorer s;
+    int32_t ids[COUNT];
+    bool separator;
+} Scored;
+
+static void open_scored(Scored *x, bool separator, int slice)
+{
+    Err err = { 0 };
+    Config c = { .layers = 1, .heads = 2, .channels = 8, .context = CONTEXT };
+    const Kernels *K = kernels_pick("portable", &err);
+    x->separator = separator;
+    for (int i = 0; i < COUNT; i++) x->ids[i] = (int32_t)rng_below(5, (uint64_t)i, V);
+    CHECK(family_check(&family_gpt2, &c, V, &err) == 0, "%s", err.msg);
+    CHECK(model_open(&x->m, network_of(&family_gpt2), &c, K, MODEL_EVAL, slice, &err) == 0, "%s", err.msg);
+    for (size_t i = 0; i < x->m.size; i++) x->m.params[i] = (real)(0.5 * rng_normal(11, i));
+    CHECK(scorer_open(&x->s, &x->m, 1, separator, &err) == 0, "%s", err.msg);
+}
+
+static void close_scored(Scored *x)
+{
+    scorer_close(&x->s);
+    model_close(&x->m);
+}
+
+/* Adds the window of `length` targets from `start` on, those from position `from`. */
+static void add_window(Scored *x, Score *sum, size_t start, int length, int from)
+{
+    real nats[CONTEXT];
+    model_losses(&x->m, x->ids + start, x->ids + start + 1, 1, length, nats);
+    for (int t = from; t < length; t++) {
+        if (x->separator && x->ids[start + 1 + (size_t)t] == SEPARATOR_ID) continue;
+        sum->sum += (double)nats[t];
+        sum->characters++;
+    }
+}
+
+static void check_score(Score got, Score want, const char *name, int slice)
+{
+    CHECK(got.characters == want.characters && fabs(got.sum - want.sum) <= 1e-6 * want.sum,
+          "%s, slice %d: %.9g nats of %zu characters, not %.9g of %zu", name, slice, got.sum,
+          got.characters, want.sum, want.characters);
+}
+
+static void check_full(Scored *x, Part part, int slice)
+{
+    Score whole = { 0 }, some = { 0 }, two = { 0 };
+    for (size_t start = 0; start < COUNT - 1; start += CONTEXT) {
+        size_t left = COUNT - 1 - start;
+        add_window(x, &whole, start, left < CONTEXT ? (int)left : CONTEXT, 0);
+    }
+    check_score(evaluate_full(&x->s, part, CONTEXT, SIZE_MAX), whole, "full", slice);
+    check_score(evaluate_full(&x->s, part, CONTEXT, COUNT - 1), whole, "full, all of it", slice);
+    /* 42 targets are 8 whole windows; of 16 targets 3 are taken, of 10 two: 0 2 5, and 0 4. */
+    add_window(x, &some, 0, CONTEXT, 0);
+    add_window(x, &some, 2 * CONTEXT, CONTEXT, 0);
+    add_window(x, &some, 5 * CONTEXT, CONTEXT, 0);
+    check_score(evaluate_full(&x->s, part, CONTEXT, 16), some, "full, three windows", slice);
+    add_window(x, &two, 0, CONTEXT, 0);
+    add_window(x, &two, 4 * CONTEXT, CONTEXT, 0);
+    check_score(evaluate_full(&x->s, part, CONTEXT, 10), two, "full, two windows", slice);
+}
+
+/* The last start is drawn as often as the others. */
+static void check_random(Scored *x, Part part, int slice)
+{
+    enum { WINDOWS = 40, STARTS = 3 };
+    Part few = { part.ids, CONTEXT + STARTS };
+    uint64_t key = rng_key(2, 0, 0, RNG_EVAL);
+    Score want = { 0 };
+    int last = 0;
+    for (uint64_t i = 0; i < WINDOWS; i++) {
+        size_t start = (size_t)rng_below(key, i, STARTS);
+        last += start == STARTS - 1;
+        add_window(x, &want, start, CONTEXT, 0);
+    }
+    CHECK(last > WINDOWS / STARTS / 3, "random: the last start comes %d times", last);
+    check_score(evaluate_random(&x->s, few, key, WINDOWS, CONTEXT), want, "random", slice);
+}
+
+static void check_strided(Scored *x, Part part, int slice)
+{
+    for (int stride = 1; stride <= CONTEXT; stride++) {
+        Score want = { 0 };
+        size_t scored = 0;
+        for (size_t start = 0; scored < COUNT - 1; start += (size_t)stride) {
+            size_t end = start + CONTEXT < COUNT - 1 ? start + CONTEXT : COUNT - 1;
+            add_window(x, &want, start, (int)(end - start), (int)(scored - start));
+            scored = end;
+        }
+        CHECK(scored == COUNT - 1, "strided: all are scored");
+        check_score(evaluate_strided(&x->s, part, CONTEXT, stride), want, "strided", slice);
+    }
+}
+
+static void test_protocols(void)
+{
+    for (int slice = 1; slice <= 4; slice++)
+        for (int separator = 0; separator < 2; separator++) {
+            static Scored x;
+            open_scored(&x, separator != 0, slice);
+            Part part = { x.ids, COUNT };
+            check_full(&x, part, slice);
+            check_random(&x, part, slice);
+            check_strided(&x, part, slice);
+            Score none = evaluate_full(&x.s, (Part){ x.ids, 1 }, CONTEXT, SIZE_MAX);
+            CHECK(none.characters == 0 && isnan(score_mean(none)), "one character: nothing is scored");
+            close_scored(&x);
+        }
+}
+
+int main(void)
+{
+    test_sampling();
+    test_separator_is_not_drawn();
+    test_protocols();
+    return check_report("inference");
+}

@@ -1,0 +1,69 @@
+/* command.c: the commands that a run prints: to continue it, and to repeat it. */
+#include "settings.h"
+
+enum { VALUE_TEXT = 4300 };     /* bytes of an option's value, the longest path included */
+
+void settings_print_word(Output *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
+    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+        output_print(out, "%s", word);
+        return;
+    }
+    output_print(out, "'");
+    for (; *word != '\0'; word++) output_print(out, *word == '\'' ? "'\\''" : "%c", *word);
+    output_print(out, "'");
+}
+
+/* A number with no more digits than it needs. */
+void settings_print_option(Output *out, const Settings *s, int row)
+{
+    char value[VALUE_TEXT];
+    const Option *option = &s->rows[row];
+    output_print(out, " %s", option->name);
+    if (!cli_takes_value(option)) return;
+    cli_get_text(option, s, value, sizeof value);
+    double number = option->kind == OPT_REAL ? strtod(value, NULL) : 0;
+    for (int digits = 1; option->kind == OPT_REAL && digits <= 17; digits++) {
+        snprintf(value, sizeof value, "%.*g", digits, number);
+        if (strtod(value, NULL) == number) break;
+    }
+    output_print(out, " ");
+    settings_print_word(out, value);
+}
+
+void settings_print_resumed(Output *out, const Settings *s, bool patience)
+{
+    static const size_t once[] = { offsetof(Settings, resume), offsetof(Settings, overwrite),
+                                   offsetof(Settings, stop_at), offsetof(Settings, minutes) };
+    for (int row = 0; s->rows[row].kind != OPT_END; row++) {
+        size_t at = s->rows[row].offset;
+        bool repeated = s->given[row] && (s->rows[row].flags & ON_RESUME);
+        for (size_t i = 0; i < sizeof once / sizeof once[0]; i++) repeated = repeated && at != once[i];
+        if (repeated && (patience || at != offsetof(Settings, patience))) settings_print_option(out, s, row);
+    }
+}
+
+int settings_print_repeated(Output *out, const Settings *s, Err *err)
+{
+    char *bare[] = { NULL };
+    Operands none = { 0 };
+    Settings plain;
+    settings_init(&plain);
+    if (cli_parse(&plain.cli, 0, bare, &plain, &none, err)) return -1;
+    operands_close(&none);
+    for (int row = 0; s->rows[row].kind != OPT_END; row++) {
+        const Option *option = &s->rows[row];
+        char value[VALUE_TEXT], other[VALUE_TEXT];
+        bool model = row >= s->family_row && row <= s->family_row + s->field_rows;
+        bool steps = option->offset == offsetof(Settings, plan.steps);
+        if (model && row > s->family_row
+            && family_field(settings_family(s), option->name + 2) == NULL) continue;
+        if (!model && !(option->flags & STORED) && option->offset != offsetof(Settings, init_from)
+            && option->offset != offsetof(Settings, common.isa)) continue;
+        cli_get_text(option, s, value, sizeof value);
+        cli_get_text(option, &plain, other, sizeof other);
+        if (steps || strcmp(value, other) != 0) settings_print_option(out, s, row);
+    }
+    return 0;
+}

@@ -1,0 +1,35 @@
+/* preview.c: samples of a model that is being trained. */
+#include "preview.h"
+
+int preview_open(Preview *p, Model *m, const Tokenizer *t, int32_t start, Err *err)
+{
+    *p = (Preview){ .tokenizer = t, .start = start };
+    if (decoder_open(&p->decoder, m, 1, err)) return -1;
+    if (chooser_open(&p->chooser, t, err)) {
+        decoder_close(&p->decoder);
+        return -1;
+    }
+    if (t->separator && start == SEPARATOR_ID) p->chooser.first = SEPARATOR_ID;
+    return 0;
+}
+
+void preview_close(Preview *p)
+{
+    chooser_close(&p->chooser);
+    decoder_close(&p->decoder);
+}
+
+size_t preview_write(Preview *p, real *weights, uint64_t key)
+{
+    size_t size = 0;
+    int32_t id = p->start;
+    Model *m = p->decoder.model;
+    decoder_reset(&p->decoder);
+    model_use(m, weights);
+    for (uint64_t i = 0; i < PREVIEW_LENGTH && id >= 0; i++) {
+        id = chooser_pick(&p->chooser, decoder_step(&p->decoder, &id), key, i);
+        if (id >= 0) size += (size_t)tokenizer_decode(p->tokenizer, id, p->text + size);
+    }
+    model_use(m, m->params);
+    return size;
+}

@@ -1,0 +1,318 @@
+/* settings.c: the options of train, from the table to a configuration and a plan. */
+#include "settings.h"
+#include "../cli/rows.h"
+#include "trainer.h"
+
+/* ---------------------------------------------------------------- the table */
+
+#define AT(field) offsetof(Settings, field)
+
+static const Option first_rows[] = {
+    HEADING("Files"),
+    STRING("out", "FILE", out, "ckpt.bin",
+           "NAME.bin: what to use, the best evaluation; NAME.last.bin beside it: what --resume needs",
+           ON_RESUME),
+    SWITCH("resume", resume,
+           "continue from NAME.last.bin, with the same text; settings come from the file", ON_RESUME),
+    SWITCH("overwrite", overwrite, "replace existing files, at the first save", ON_RESUME),
+    STRING("init-from", "FILE", init_from, NULL,
+           "start from the weights of this checkpoint, perhaps on another text: its sizes are taken over, "
+           "characters are matched, new ones start at random"),
+    STRING("log", "FILE", log, NULL, "write a line of JSON for every step", ON_RESUME),
+    HEADING("Model"),
+    PRESET("preset", preset, NULL, "a list of settings, see below; instead of --minutes"),
+    { 0 }
+};
+
+static const Option last_rows[] = {
+    HEADING("Training"),
+    REAL("minutes", minutes, "5", 0.01, 1e6,
+         "train for this long: times this machine, chooses what --preset and other options leave open, ends "
+         "on time and prints the command that repeats the run; this is what happens without --preset and "
+         "--steps", ON_RESUME),
+    INT("steps", plan.steps, "1200", 1, 1e12,
+        "updates in all, instead of --minutes: what is not given is then as in the preset quick; may grow on "
+        "--resume, which computes the schedule afresh", STORED),
+    INT("batch", batch, "16", 1, 1e6, "windows of the context in a step", STORED),
+    WORD("optimizer", plan.optimizer, "adamw", "adamw|muon",
+         "muon: for the matrices of the blocks, and AdamW at a quarter of the rate for the rest", STORED),
+    REAL("lr", plan.lr, "4e-3", 0, 1e6, "peak learning rate", STORED),
+    REAL("min-lr", plan.min_lr, "1e-4", 0, 1e6, "learning rate at the end", STORED),
+    INT("warmup", plan.warmup, "100", 0, 1e12, "steps of rising rate", STORED),
+    WORD("schedule", plan.schedule, "cosine", "cosine|linear|constant|wsd",
+         "how the rate goes from --lr to --min-lr; wsd: along a line over the last --decay-steps", STORED),
+    INT("decay-steps", plan.decay_steps, "0", 0, 1e12, "of wsd; 0: half of the steps", STORED),
+    REAL("ema", plan.ema, "0", 0, 0.999999,
+         "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: none",
+         STORED),
+    WORD("sampling", sampling, "random", "random|epoch",
+         "windows anywhere with replacement, or each once an epoch", STORED),
+    REAL("beta1", plan.beta1, "0.9", 0, 0.9999999, "AdamW: memory of the gradient", STORED),
+    REAL("beta2", plan.beta2, "0.99", 0, 0.9999999, "AdamW: memory of its square", STORED),
+    REAL("weight-decay", plan.weight_decay, "0.1", 0, 1e6,
+         "weight decay of matrices, per unit of learning rate", STORED),
+    REAL("clip", plan.clip, "1", 0, 1e12, "largest norm of the gradient; 0: any", STORED),
+    INT("seed", seed, "1", 0, 9e15, "same seed, same bytes", STORED),
+    HEADING("Text"),
+    REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "the end of the text that is not trained on", STORED),
+    SWITCH("bytes", bytes, "symbols are bytes, not characters of UTF-8", STORED),
+    WORD("separator", separator, "on", "off|on", "a symbol <|endoftext|> that separates texts", STORED),
+    WORD("split-documents", split_documents, "off", DOCUMENTS_WORDS,
+         "the separator comes after every line, too, or after every blank line; samples end at it", STORED),
+    HEADING("While it runs"),
+    INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations", STORED),
+    INT("eval-batches", eval_batches, "0", 0, 1e6,
+        "evaluate on N random batches; 0: on up to 120000 characters in even windows", STORED),
+    INT("sample-every", sample_every, "0", 0, 1e12, "steps between samples; 0: none", ON_RESUME),
+    INT("save-every", save_every, "0", 0, 1e12, "steps between saves; 0: at least twice a minute", ON_RESUME),
+    INT("stop-at", stop_at, "0", 0, 1e12,
+        "save and end after step N, with the schedule of --steps; 0: do not", ON_RESUME),
+    INT("patience", patience, "0", 0, 1e9,
+        "end after N evaluations without improvement; 0: never", ON_RESUME),
+    HEADING("Machine and output"),
+    THREADS_ROW(ON_RESUME),
+    INT("slice", slice, "0", 0, 1e6,
+        "sequences worked on at once, which bounds memory; the result does not depend on it; 0: what suits "
+        "the cache", ON_RESUME),
+    ISA_ROW(ON_RESUME),
+    SWITCH("profile", profile, "show at the end where the time went", ON_RESUME),
+    JSON_ROW("print the result as JSON", ON_RESUME),
+    QUIET_ROW(ON_RESUME),
+    ABOUT_ROWS(common.about),
+    { 0 }
+};
+
+static const Preset presets[] = {
+    { "quick", "about a minute on two cores",
+      { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--layers", "4" }, { "--heads", "4" },
+        { "--channels", "128" }, { "--context", "64" }, { "--batch", "16" }, { "--steps", "1200" },
+        { "--lr", "4e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--eval-every", "300" },
+        { NULL, NULL } } },
+    { "nanogpt-cpu", "nanoGPT's shakespeare_char for a CPU",
+      { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--sampling", "random" },
+        { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" },
+        { "--batch", "12" }, { "--dropout", "0" }, { "--steps", "2000" }, { "--lr", "1e-3" },
+        { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--beta2", "0.99" }, { "--weight-decay", "0.1" },
+        { "--clip", "1" }, { "--eval-every", "250" }, { "--eval-batches", "20" },
+        { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
+    { "nanogpt", "nanoGPT's shakespeare_char",
+      { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--sampling", "random" },
+        { "--layers", "6" }, { "--heads", "6" }, { "--channels", "384" }, { "--context", "256" },
+        { "--batch", "64" }, { "--dropout", "0.2" }, { "--steps", "5000" }, { "--lr", "1e-3" },
+        { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--beta2", "0.99" }, { "--weight-decay", "0.1" },
+        { "--clip", "1" }, { "--eval-every", "250" }, { "--separator", "off" }, { "--seed", "1337" },
+        { NULL, NULL } } },
+    { 0 }
+};
+
+/* ---------------------------------------------------------------- the table, with the fields of all families */
+
+static void add_row(Settings *s, int *count, Option row) { s->rows[(*count)++] = row; }
+
+static void add_rows(Settings *s, int *count, const Option *rows)
+{
+    for (; rows->kind != OPT_END; rows++) add_row(s, count, *rows);
+}
+
+static void add_family_row(Settings *s, int *count)
+{
+    const Family *f;
+    for (int i = 0; (f = family_at(i)) != NULL; i++) {
+        size_t used = strlen(s->families), helped = strlen(s->families_help);
+        snprintf(s->families + used, sizeof s->families - used, "%s%s", i > 0 ? "|" : "", f->name);
+        snprintf(s->families_help + helped, sizeof s->families_help - helped, "%s%s: %s",
+                 i > 0 ? "; " : "", f->name, f->help);
+    }
+    s->family_row = *count;
+    add_row(s, count, (Option){ .name = "--family", .kind = OPT_WORD, .offset = AT(family),
+                                .text = family_at(0)->name, .words = s->families, .help = s->families_help });
+}
+
+/* A field that several families have gives one row. */
+static void add_field_row(Settings *s, int *count, const Field *f)
+{
+    Option row = { .name = f->option, .offset = AT(fields) + (size_t)s->field_rows * sizeof s->fields[0],
+                   .text = f->text, .low = f->low, .high = f->high, .words = f->words, .help = f->help };
+    if (f->text == NULL || cli_find(&s->cli, f->option, strlen(f->option)) >= 0) return;
+    row.kind = f->kind == FIELD_INT ? OPT_INT : f->kind == FIELD_REAL ? OPT_REAL : OPT_WORD;
+    row.arg = f->kind == FIELD_INT ? "N" : f->kind == FIELD_REAL ? "X" : NULL;
+    s->field_rows++;
+    add_row(s, count, row);
+}
+
+static void mark_chosen(Settings *s, const char *name, int flag)
+{
+    char option[FIELD_TEXT + 2];
+    snprintf(option, sizeof option, "--%s", name);
+    int row = cli_find(&s->cli, option, strlen(option));
+    if (row >= 0) s->rows[row].flags |= flag;
+}
+
+static void mark_choices(Settings *s, const Choice *choices)
+{
+    for (; choices->name != NULL; choices++) mark_chosen(s, choices->name, CHOSEN);
+}
+
+/* What a plain run chooses has no default that --help could state. */
+static void mark_rows(Settings *s)
+{
+    static const char *const by_timing[] = { "family", "steps", "decay-steps", "dropout", "weight-decay",
+                                             "eval-every" };
+    const Family *f;
+    for (size_t i = 0; i < sizeof by_timing / sizeof by_timing[0]; i++) mark_chosen(s, by_timing[i], CHOSEN);
+    for (int i = 0; (f = family_at(i)) != NULL; i++) {
+        mark_choices(s, f->always);
+        for (int b = 0; b < f->budget_count; b++) mark_choices(s, f->budgets[b].values);
+    }
+}
+
+void settings_init(Settings *s)
+{
+    const Family *f;
+    int count = 0;
+    *s = (Settings){ .cli = { "train", "TEXT...", "Trains a character-level GPT on any text (- is standard input).",
+                              NULL, presets, AT(given), 1, ANY_NUMBER } };
+    s->cli.options = s->rows;
+    add_rows(s, &count, first_rows);
+    add_family_row(s, &count);
+    for (int i = 0; (f = family_at(i)) != NULL; i++)
+        for (int k = 0; k < f->field_count; k++) add_field_row(s, &count, &f->fields[k]);
+    add_rows(s, &count, last_rows);
+    mark_rows(s);
+}
+
+/* ---------------------------------------------------------------- values */
+
+const Family *settings_family(const Settings *s) { return family_at(s->family); }
+
+bool settings_steps_open(const Settings *s) { return s->plan.steps == 0; }
+
+/* Whether a row is --family or a field. */
+static bool is_model_row(const Settings *s, int row)
+{
+    return row >= s->family_row && row <= s->family_row + s->field_rows;
+}
+
+/* The row of a field, or of another option, by its name without the dashes; -1: there is none. */
+static int row_named(const Settings *s, const char *name)
+{
+    char option[SETTING_TEXT + 2];
+    snprintf(option, sizeof option, "--%s", name);
+    return cli_find(&s->cli, option, strlen(option));
+}
+
+/* Whether an explicitly given preset names the option. */
+static bool preset_names(const Settings *s, const char *option)
+{
+    if (!GIVEN(s, preset)) return false;
+    for (const PresetValue *v = cli_preset(&s->cli, s->preset)->values; v->name != NULL; v++)
+        if (strcmp(v->name, option) == 0) return true;
+    return false;
+}
+
+bool settings_settled(const Settings *s, int row)
+{
+    return (s->inherited && is_model_row(s, row)) || s->given[row] || preset_names(s, s->rows[row].name);
+}
+
+int settings_adopt(Settings *s, const Choice *values, Err *err)
+{
+    for (const Choice *v = values; v->name != NULL; v++) {
+        int row = row_named(s, v->name);
+        if (!settings_settled(s, row) && cli_set_text(&s->rows[row], s, v->value, err)) return -1;
+    }
+    return 0;
+}
+
+/* The configuration without a check: the fields that the family has. */
+static void fill_config(const Settings *s, Space *config)
+{
+    const Family *f = settings_family(s);
+    char text[FIELD_TEXT];
+    *config = (Space){ { 0 } };
+    for (const Field *field = f->fields; field < f->fields + f->field_count; field++) {
+        if (field->text == NULL) continue;
+        cli_get_text(&s->rows[row_named(s, field->name)], s, text, sizeof text);
+        field_set(config, field, text);
+    }
+}
+
+static bool is_settled(const void *settings, const char *field)
+{
+    const Settings *s = settings;
+    return settings_settled(s, row_named(s, field));
+}
+
+int settings_suit(Settings *s, Err *err)
+{
+    const Family *f = settings_family(s);
+    Space config;
+    char text[FIELD_TEXT];
+    if (f->suit == NULL) return 0;
+    fill_config(s, &config);
+    f->suit(&config, is_settled, s);
+    for (const Field *field = f->fields; field < f->fields + f->field_count; field++) {
+        field_get(&config, field, text, sizeof text);
+        if (field->text != NULL && cli_set_text(&s->rows[row_named(s, field->name)], s, text, err)) return -1;
+    }
+    return 0;
+}
+
+int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *reduced, Err *err)
+{
+    int row = row_named(s, FIELD_CONTEXT);
+    int64_t *context = &s->fields[row - s->family_row - 1].whole;
+    *reduced = 0;
+    if ((size_t)*context <= count - 1) return 0;
+    if (s->given[row])
+        return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, so --context can be at most %zu, "
+                    "not %lld", text, count, count - 1, (long long)*context);
+    *reduced = *context;
+    *context = (int64_t)(count - 1);
+    return 0;
+}
+
+int settings_config(const Settings *s, Space *config, int vocab, Err *err)
+{
+    const Family *f = settings_family(s);
+    for (int row = s->family_row + 1; is_model_row(s, row); row++)
+        if (s->given[row] && family_field(f, s->rows[row].name + 2) == NULL)
+            return fail(err, EXIT_USAGE, "%s: the %s family has no such option", s->rows[row].name, f->name);
+    fill_config(s, config);
+    return family_check(f, config, vocab, err);
+}
+
+TrainingPlan settings_plan(const Settings *s, uint64_t attempt)
+{
+    TrainingPlan p = s->plan;
+    double share = ldexp(1, -(int)attempt);
+    if (settings_steps_open(s)) p.steps = INT64_MAX;
+    if (p.decay_steps == 0) p.decay_steps = p.steps / 2;
+    p.lr *= share;
+    p.min_lr *= share;
+    return p;
+}
+
+CorpusOptions settings_corpus(const Settings *s)
+{
+    return (CorpusOptions){ .bytes = s->bytes, .separator = s->separator != 0, .unknown = UNKNOWN_FAILS,
+                            .documents = (Documents)s->split_documents, .val_fraction = s->val_fraction };
+}
+
+int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX])
+{
+    int count = 0;
+    for (const Option *row = s->rows; row->kind != OPT_END; row++) {
+        Setting *one = &out[count];
+        if (!(row->flags & STORED)) continue;
+        snprintf(one->name, sizeof one->name, "%s", row->name + 2);
+        cli_get_text(row, s, one->value, sizeof one->value);
+        one->is_number = row->kind == OPT_INT || row->kind == OPT_REAL;
+        count++;
+    }
+    Setting *one = &out[count++];                           /* whether a sample may start from the separator */
+    snprintf(one->name, sizeof one->name, "separators");
+    snprintf(one->value, sizeof one->value, "%zu", separators);
+    one->is_number = true;
+    return count;
+}

@@ -1,0 +1,172 @@
+/* timing.c: --minutes. */
+#include "timing.h"
+#include "../system/machine.h"
+
+enum {
+    EVAL_SHARE = 50,        /* a timed run spends one part in so many on evaluations, */
+    EVALS_MAX = 20          /* and makes at most about so many */
+};
+
+/* To measure the machine's speed: seconds, and share of the time that --minutes gives. */
+static const double measure_most = 0.7, measure_share = 0.02;
+
+/* The network of a plain run. */
+static const Choice common[] = { { "family", "qwen3" }, { NULL, NULL } };
+
+static const struct {
+    double epochs;
+    Choice values[3];
+} regularisations[] = {
+    { 0, { { "dropout", "0" }, { "weight-decay", "0" } } },
+    { 5, { { "dropout", "0.1" }, { "weight-decay", "0.1" } } },
+    { 30, { { "dropout", "0.2" }, { "weight-decay", "0.1" } } },
+};
+
+const Choice *timing_regularisation(double epochs)
+{
+    size_t best = 0;
+    for (size_t i = 0; i < sizeof regularisations / sizeof regularisations[0]; i++)
+        if (epochs >= regularisations[i].epochs) best = i;
+    return regularisations[best].values;
+}
+
+/* The last row whose two thresholds are reached. */
+const Choice *timing_sizes(const Family *f, double flops, size_t characters)
+{
+    const Budget *best = f->budgets;
+    for (const Budget *b = f->budgets; b < f->budgets + f->budget_count; b++)
+        if (flops >= b->flops && characters >= b->characters) best = b;
+    return best->values;
+}
+
+/* ---------------------------------------------------------------- the deadline */
+
+/* Whether --minutes rules this start: it is given, or nothing else says how long. */
+static bool is_timed(const Settings *s, bool resumed)
+{
+    return GIVEN(s, minutes) || (!resumed && !GIVEN(s, preset) && !GIVEN(s, plan.steps));
+}
+
+int timing_deadline(Timing *t, Settings *s, bool resumed, const char *last, Err *err)
+{
+    if (!is_timed(s, resumed)) {
+        if (!settings_steps_open(s)) return 0;
+        return fail(err, EXIT_USAGE, "%s: is of a timed run that has not settled its steps yet; say how long "
+                    "it may continue, with --minutes X or --steps N", last);
+    }
+    if (GIVEN(s, plan.steps))
+        return fail(err, EXIT_USAGE, "--minutes and --steps: only one of them can say when training ends");
+    bool settled = resumed || GIVEN(s, plan.schedule);
+    if (settled && (s->plan.schedule == SCHEDULE_COSINE || s->plan.schedule == SCHEDULE_LINEAR))
+        return fail(err, EXIT_USAGE, "--minutes: needs --schedule wsd or constant, because the other "
+                    "schedules must know the number of steps in advance");
+    t->deadline = t->begun + 60 * s->minutes;
+    if (!settings_steps_open(s) && resumed) s->plan.decay_steps = 0;
+    s->plan.steps = 0;
+    return 0;
+}
+
+/* ---------------------------------------------------------------- what is chosen */
+
+/* The family's model of middle size, with which the machine is measured. */
+static int probe_config(const Family *f, Space *config, int *batch, Err *err)
+{
+    enum { VOCAB = 65 };
+    *config = (Space){ { 0 } };
+    for (int i = 0; i < f->field_count; i++)
+        if (f->fields[i].text != NULL) field_set(config, &f->fields[i], f->fields[i].text);
+    for (const Choice *c = f->probe; c->name != NULL; c++) {
+        const Field *field = family_field(f, c->name);
+        if (field != NULL) field_set(config, field, c->value);
+        else if (strcmp(c->name, "batch") == 0) *batch = (int)strtol(c->value, NULL, 10);
+    }
+    return family_check(f, config, VOCAB, err);
+}
+
+/* Floating-point operations a second of this machine, from training steps. */
+static int measure(const Family *f, const Kernels *K, double least, double *flops, Err *err)
+{
+    Space config;
+    Model m;
+    int batch = 1;
+    if (probe_config(f, &config, &batch, err)) return -1;
+    int context = family_context(f, &config), n = model_slice(f, &config, cache_bytes(), batch);
+    int32_t *ids = calloc((size_t)n * (size_t)context, sizeof *ids);    /* the values do not change the time */
+    if (ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory to measure this machine");
+    if (model_open(&m, network_of(f), &config, K, MODEL_TRAIN, n, err)) {
+        free(ids);
+        return -1;
+    }
+    Slice s = { .x = ids, .y = ids, .T = context, .batch = batch, .n = n };
+    double loss = 0, tokens = 0, seconds = 0;
+    model_train(&m, &s, &loss);                             /* wakes the threads and touches the memory */
+    double start = clock_seconds();
+    for (; seconds < least; seconds = clock_seconds() - start, tokens += n * context)
+        model_train(&m, &s, &loss);
+    *flops = tokens * f->flops(&config, context) / seconds;
+    model_close(&m);
+    free(ids);
+    return 0;
+}
+
+/* Upwards to two digits: 1234 -> 1300. */
+static int64_t two_digits(double x)
+{
+    double unit = x > 10 ? pow(10, floor(log10(x)) - 1) : 1;
+    return (int64_t)(ceil(x / unit) * unit);
+}
+
+/* Sizes that suit so many operations; those that are settled stay. */
+static int choose_sizes(Settings *s, double flops, const Corpus *text, int64_t *reduced, Err *err)
+{
+    size_t characters = corpus_train_characters(text);
+    if (settings_adopt(s, timing_sizes(settings_family(s), flops, characters), err)) return -1;
+    if (s->plan.optimizer == OPTIMIZER_ADAMW && !SETTLED(s, plan.lr)) s->plan.lr *= adamw_share;
+    if (settings_suit(s, err)) return -1;
+    return settings_fit_context(s, text->train_count, text->read, reduced, err);
+}
+
+int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, int vocab, int64_t *reduced,
+                  Err *err)
+{
+    double rate = 0;
+    Space config;
+    if (settings_adopt(s, common, err) || settings_adopt(s, settings_family(s)->always, err)) return -1;
+    const Family *f = settings_family(s);
+    if (measure(f, K, fmin(measure_most, measure_share * 60 * s->minutes), &rate, err)) return -1;
+    double flops = rate * (t->deadline - clock_seconds());
+    if (choose_sizes(s, flops, text, reduced, err)) return -1;
+    if (settings_config(s, &config, vocab, err)) return -1;
+
+    int context = family_context(f, &config);
+    double tokens = flops / f->flops(&config, context), batch = (double)s->batch * context;
+    if (settings_adopt(s, timing_regularisation(tokens / (double)corpus_train_characters(text)), err)) return -1;
+    double scored = fmin((double)corpus_part(text, PART_VAL).count, EVAL_CHARACTERS);
+    double cheap = scored / 3 / batch * EVAL_SHARE;
+    char every[24];
+    snprintf(every, sizeof every, "%lld", (long long)two_digits(fmax(cheap, tokens / batch / EVALS_MAX)));
+    return settings_adopt(s, (const Choice[]){ { "eval-every", every }, { NULL, NULL } }, err);
+}
+
+/* ---------------------------------------------------------------- the end */
+
+bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last_save)
+{
+    TrainingPlan *p = &s->plan;
+    int64_t at = trainer->step;
+    double now = clock_seconds(), left = t->deadline - now - t->last_evaluation - 2 * last_save;
+    double training = now - t->started - t->evaluating;
+    if (trainer->made == 0) return false;
+    double step = training / (double)trainer->made;         /* with its share of saves and samples */
+    int64_t fit = left > 0 ? (int64_t)(left / step) : 0;
+    int64_t evaluations = (at + fit) / s->eval_every - at / s->eval_every;
+    left -= (double)evaluations * t->last_evaluation;
+    fit = left > 0 ? (int64_t)(left / step) : 0;
+    bool falls = p->schedule == SCHEDULE_WSD;
+    int64_t decay = !falls ? 0 : p->decay_steps > 0 ? p->decay_steps : (at + fit) / 2;
+    if (fit > decay) return false;
+    p->steps = at + fit;
+    if (falls) p->decay_steps = fit > 0 ? fit : 1;          /* the first step of a decay has the whole rate */
+    t->planned_step = step;
+    return true;
+}

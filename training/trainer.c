@@ -1,0 +1,151 @@
+/* trainer.c: a training step. */
+#include "trainer.h"
+#include "../system/machine.h"
+
+static int slice_of(const TrainerOptions *how)
+{
+    if (how->slice > 0) return how->slice < how->batch ? how->slice : how->batch;
+    return model_slice(how->family, how->config, cache_bytes(), how->batch);
+}
+
+static size_t windows_of(const TrainerOptions *how)
+{
+    return (size_t)how->batch * (size_t)family_context(how->family, how->config);
+}
+
+size_t trainer_bytes(const TrainerOptions *how)
+{
+    size_t size = 0;
+    const Network *network = network_of(how->family);
+    int n = family_tensors(how->family, how->config, NULL, &size);
+    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
+    if (tensors == NULL) return SIZE_MAX / 2;               /* more than there is, whatever it is */
+    family_tensors(how->family, how->config, tensors, NULL);
+    size_t optimizer = optimizer_bytes(&how->plan, how->kernels, tensors, n, size);
+    free(tensors);
+    return model_bytes(network, how->config, how->kernels, MODEL_TRAIN, slice_of(how)) + optimizer
+         + 2 * windows_of(how) * sizeof(int32_t);
+}
+
+int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
+{
+    const Network *network = network_of(how->family);
+    *t = (Trainer){ .how = *how };
+    Model *m = &t->model;
+    if (model_open(m, network, how->config, how->kernels, MODEL_TRAIN, slice_of(how), err)
+        || optimizer_open(&t->optimizer, &how->plan, how->kernels, m->tensors, m->tensor_count, m->size,
+                          err)) {
+        trainer_close(t);
+        return -1;
+    }
+    t->how.config = t->model.config.bytes;
+    t->x = malloc(windows_of(how) * sizeof *t->x);
+    t->y = malloc(windows_of(how) * sizeof *t->y);
+    if (t->x != NULL && t->y != NULL) return 0;
+    trainer_close(t);
+    return fail(err, EXIT_RUNTIME, "not enough memory for a batch");
+}
+
+void trainer_close(Trainer *t)
+{
+    free(t->x);
+    free(t->y);
+    t->x = t->y = NULL;
+    optimizer_close(&t->optimizer);
+    model_close(&t->model);
+}
+
+void trainer_start(Trainer *t)
+{
+    size_t bytes = t->model.size * sizeof(real);
+    model_init(&t->model, t->how.seed);
+    memset(t->optimizer.m, 0, bytes);
+    memset(t->optimizer.v, 0, bytes);
+    if (t->optimizer.average != NULL) memcpy(t->optimizer.average, t->model.params, bytes);
+    t->state = (TrainState){ 0 };
+    t->step = 0;
+}
+
+void trainer_set_plan(Trainer *t, const TrainingPlan *plan)
+{
+    t->how.plan = t->optimizer.plan = *plan;
+}
+
+real *trainer_weights(const Trainer *t)
+{
+    return t->optimizer.average != NULL ? t->optimizer.average : t->model.params;
+}
+
+bool trainer_sound(Trainer *t) { return isfinite(optimizer_norm(&t->optimizer, t->model.params)); }
+
+double trainer_tokens_per_step(const Trainer *t) { return (double)t->how.batch * t->model.context; }
+
+uint64_t trainer_key(const Trainer *t, enum RngPurpose purpose)
+{
+    return rng_key(t->how.seed, t->state.attempt, (uint64_t)t->step, purpose);
+}
+
+/* ---------------------------------------------------------------- a step */
+
+static void draw_batch(Trainer *t)
+{
+    const TrainerOptions *h = &t->how;
+    int B = h->batch, T = t->model.context;
+    if (h->sampling == SAMPLING_EPOCH) {
+        uint64_t key = rng_key(h->seed, t->state.attempt, 0, RNG_BATCH);    /* one order of epochs a run */
+        corpus_epoch_windows(h->part, key, (uint64_t)t->step * (uint64_t)B, B, T, t->x, t->y);
+    } else {
+        corpus_random_windows(h->part, trainer_key(t, RNG_BATCH), B, T, t->x, t->y);
+    }
+    profile_mark(t->model.profile, PHASE_BATCH);
+}
+
+static bool stopped(const Trainer *t) { return t->stop != NULL && t->stop(); }
+
+/* The gradient of the batch, slice by slice, and the sum of its losses; false if it was stopped. */
+static bool gradient(Trainer *t, double *sum)
+{
+    Model *m = &t->model;
+    int B = t->how.batch, T = m->context;
+    model_begin(m);
+    profile_mark(m->profile, PHASE_BATCH);
+    for (int first = 0; first < B; first += m->slice) {
+        if (stopped(t)) return false;
+        size_t at = (size_t)first * (size_t)T;
+        Slice s = { .x = t->x + at, .y = t->y + at, .T = T, .first = first, .batch = B };
+        s.n = B - first < m->slice ? B - first : m->slice;
+        s.dropout_key = trainer_key(t, RNG_DROPOUT);
+        model_train(m, &s, sum);
+    }
+    if (stopped(t)) return false;
+    model_finish(m);
+    profile_mark(m->profile, PHASE_EMBEDDING);
+    return true;
+}
+
+StepResult trainer_step(Trainer *t)
+{
+    double start = clock_seconds(), sum = 0;
+    Profile *profile = t->model.profile;
+    draw_batch(t);
+    if (!gradient(t, &sum)) return STEP_STOPPED;
+    double norm = optimizer_norm(&t->optimizer, t->model.grads);
+    profile_mark(profile, PHASE_CLIP);
+    if (!isfinite(sum) || !isfinite(norm)) {
+        if (++t->state.skipped >= SKIPS_MAX) return STEP_DIVERGED;
+        t->step++;
+        return STEP_LEFT_OUT;
+    }
+    optimizer_step(&t->optimizer, t->step, norm, t->model.params, t->model.grads);
+    profile_mark(profile, PHASE_OPTIMIZER);
+    t->step++;
+    t->made++;
+    t->state.grad_norm = norm;
+    t->state.skipped = 0;
+    t->state.train_loss = sum / trainer_tokens_per_step(t);
+    t->step_seconds = clock_seconds() - start;
+    t->pace += (t->step_seconds - t->pace) * (t->pace > 0 ? 1.0 / 12 : 1);
+    bool sound = trainer_sound(t);
+    profile_mark(profile, PHASE_CLIP);
+    return sound ? STEP_MADE : STEP_DIVERGED;
+}

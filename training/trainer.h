@@ -1,0 +1,79 @@
+/* trainer.h: one update after another: batch, gradient, clipping, optimizer, average.
+ *
+ * Owns: a step and nothing else. No files, no words, no options: train, bench and the tests all make their
+ * steps with it. What follows from a step (going back, saving, ending) is the caller's.
+ *
+ *     TrainerOptions how = { .family = &family_gpt2, .config = &config, .kernels = K, .plan = plan,
+ *                            .part = corpus_part(&corpus, PART_TRAIN), .batch = 12, .seed = 1 };
+ *     Trainer t;
+ *     if (trainer_open(&t, &how, &err)) ...;                 everything that takes memory
+ *     trainer_start(&t);
+ *     while (t.step < steps && trainer_step(&t) == STEP_MADE) ...;
+ */
+#ifndef TRAINER_H
+#define TRAINER_H
+
+#include "../base.h"
+#include "../corpus.h"
+#include "../formats/checkpoint.h"
+#include "../networks/network.h"
+#include "optimizer.h"
+
+enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
+
+enum { SKIPS_MAX = 3 };     /* updates left out in a row before a run has diverged */
+
+/* How steps are made: settings, not state. */
+typedef struct {
+    const Family *family;
+    const void *config;     /* checked by family_check; the trainer keeps a copy, and points at it */
+    const Kernels *kernels;
+    TrainingPlan plan;
+    Part part;              /* what is trained on */
+    int batch;              /* windows of the context in a step */
+    int slice;              /* of these worked on at once; 0: what suits the cache */
+    int sampling;
+    uint64_t seed;
+} TrainerOptions;
+
+typedef struct {
+    TrainerOptions how;
+    Model model;
+    Optimizer optimizer;
+    int32_t *x, *y;         /* (batch, context) */
+    int64_t step;           /* updates made, those left out included */
+    int64_t made;           /* updates really made since trainer_open */
+    TrainState state;       /* attempt, skipped, losses */
+    bool (*stop)(void);     /* NULL, or asked before every slice whether to drop the step */
+    double step_seconds;    /* of the last update */
+    double pace;            /* seconds of an update, smoothed over the last dozen */
+} Trainer;
+
+typedef enum {
+    STEP_MADE,
+    STEP_LEFT_OUT,          /* loss or gradient is not finite: the weights stay as they are */
+    STEP_STOPPED,           /* stop() said so; nothing has changed */
+    STEP_DIVERGED           /* SKIPS_MAX in a row were left out, or the weights are no longer finite */
+} StepResult;
+
+/* Bytes that trainer_open takes. */
+size_t trainer_bytes(const TrainerOptions *how);
+/* EXIT_RUNTIME: memory. */
+int trainer_open(Trainer *t, const TrainerOptions *how, Err *err);
+void trainer_close(Trainer *t);
+
+/* Step 0: random weights, zero moments; the average is the weights. */
+void trainer_start(Trainer *t);
+/* From the next step on. */
+void trainer_set_plan(Trainer *t, const TrainingPlan *plan);
+StepResult trainer_step(Trainer *t);
+
+/* What is evaluated and kept: the average, or the weights themselves. */
+real *trainer_weights(const Trainer *t);
+/* Whether the weights are finite. */
+bool trainer_sound(Trainer *t);
+double trainer_tokens_per_step(const Trainer *t);
+/* The key of a draw of this step that is not the step's own: RNG_EVAL, RNG_SAMPLE. */
+uint64_t trainer_key(const Trainer *t, enum RngPurpose purpose);
+
+#endif
