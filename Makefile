@@ -13,13 +13,15 @@ BINDIR  = $(PREFIX)/bin
 MANDIR  = $(PREFIX)/share/man
 DESTDIR =
 
-WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wdouble-promotion -Wstrict-prototypes -Wmissing-prototypes
+WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wdouble-promotion -Wstrict-prototypes \
+          -Wmissing-prototypes
 CFLAGS  = -O3 -g
 # No contraction of a*b+c behind our back: the same source must give the same bytes.
 FIXED   = -std=c99 $(WARN) -ffp-contract=off -I.
 LDLIBS  = -lm
 
-try     = $(shell printf 'int main(void){return 0;}' | $(CC) -x c $(1) - -o /dev/null 2>/dev/null && echo yes)
+empty   = int main(void){return 0;}
+try     = $(shell printf '$(empty)' | $(CC) -x c $(1) - -o /dev/null 2>/dev/null && echo yes)
 
 # ---------------------------------------------------------------- OpenMP, if the compiler has it
 ifeq ($(OPENMP),1)
@@ -31,14 +33,16 @@ ifeq ($(OPENMP),1)
       OMPFLAGS := -Xpreprocessor -fopenmp -I$(BREW)/include
       LDLIBS += -L$(BREW)/lib -lomp
     else
-      $(info This compiler has no OpenMP, so one core will be used. For all: gcc, or on a Mac `brew install libomp`; with clang on Debian `apt-get install libomp-dev`.)
+      $(info This compiler has no OpenMP, so one core will be used. For all: gcc, or on a Mac \
+`brew install libomp`; with clang on Debian `apt-get install libomp-dev`.)
     endif
   endif
 endif
 
-# ---------------------------------------------------------------- instruction sets: their flags stand here and nowhere else
+# ---------------------------------------------------------------- instruction sets: all their flags
 TABLES  = portable avx2 avx512 neon
-# gcc's loop vectoriser takes the portable tile's rows for lanes, which is a third as fast as what its other passes make of it
+# gcc's loop vectoriser takes the portable tile's rows for lanes, which is a third as fast as what
+# its other passes make of it
 flags_portable := $(if $(call try,-fno-tree-loop-vectorize),-fno-tree-loop-vectorize)
 ifeq ($(ISA),all)
   flags_avx2   := $(if $(call try,-mavx2 -mfma),-mavx2 -mfma)
@@ -59,7 +63,8 @@ OBJ     = $(if $(BIN),$(BIN)o,build/o)
 PROGRAMS = train sample eval inspect
 ROOMS    = kernels networks training inference formats cli system
 PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
-TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer test_inference test_training test_gradients test_fuzz
+TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer \
+           test_inference test_training test_gradients test_fuzz
 FUZZED   = checkpoint text options json
 SCRIPTS  = cli/cli run/train cli/pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -70,13 +75,13 @@ COMPILE = $(CC) $(FIXED) $(CFLAGS) $(OMPFLAGS) -MMD -MP
 # Every object depends on a file that changes when the command line does.
 STAMP   = $(OBJ)/command
 COMMAND = $(COMPILE) $(LDLIBS) $(flags_portable) $(flags_avx2) $(flags_avx512) $(PARTS)
-$(shell mkdir -p $(OBJ) && printf '%s' '$(COMMAND)' | cmp -s - $(STAMP) || printf '%s' '$(COMMAND)' > $(STAMP))
-
+record  = $(shell mkdir -p $(OBJ); printf '%s' '$(2)' | cmp -s - $(1) || printf '%s' '$(2)' > $(1))
+$(call record,$(STAMP),$(COMMAND))
 # So do the objects that name the commit, on a file that holds it.
-$(shell printf '%s' '$(COMMIT)' | cmp -s - $(OBJ)/commit || printf '%s' '$(COMMIT)' > $(OBJ)/commit)
+$(call record,$(OBJ)/commit,$(COMMIT))
 
-# Three builds of every part: plain, double precision (gradient tests), fault-injecting. Each is a library, of
-# which a program takes what it uses.
+# Three builds of every part: plain, double precision (gradient tests), fault-injecting. Each is a
+# library, of which a program takes what it uses.
 define build
 $(OBJ)/$(1)/%.o: %.c $(STAMP)
 	@mkdir -p $$(@D)
@@ -97,16 +102,23 @@ $(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(OBJ)/float/folio.a
 
 $(OBJ)/test_gradients: $(OBJ)/double/tests/unit/test_gradients.o $(OBJ)/double/folio.a
 	$(LINK)
-$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
+FAULTS  = $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
+$(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(FAULTS)
 	$(LINK)
 # Here a target has a name of its own.
 $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInput=$(notdir $*)
-$(OBJ)/test_fuzz: $(OBJ)/float/tests/fuzz/test_fuzz.o $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o) $(OBJ)/float/folio.a
+$(OBJ)/test_fuzz: $(patsubst %,$(OBJ)/float/tests/fuzz/%.o,test_fuzz $(FUZZED:%=fuzz_%)) \
+                  $(OBJ)/float/folio.a
 	$(LINK)
 $(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): \
 $(OBJ)/%: $(OBJ)/float/tests/unit/%.o $(OBJ)/float/folio.a
 	$(LINK)
-$(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
+$(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(FAULTS)
+	@mkdir -p $(@D)
+	$(LINK)
+# The programs with one more network: bigram.o has the lists of networks that the library has, too.
+BIGRAM  = $(OBJ)/float/tests/networks/bigram.o
+$(PROGRAMS:%=$(OBJ)/bigram/%): $(OBJ)/bigram/%: $(OBJ)/float/%.o $(BIGRAM) $(OBJ)/float/folio.a
 	@mkdir -p $(@D)
 	$(LINK)
 
@@ -117,7 +129,8 @@ run: all run.bin
 run.bin: | train
 	./train data/shakespeare.txt --minutes 1 --out run.bin --overwrite
 
-everything: all $(TESTS:%=$(OBJ)/%) $(PROGRAMS:%=$(OBJ)/faulty/%) $(OBJ)/bench
+everything: all $(TESTS:%=$(OBJ)/%) $(PROGRAMS:%=$(OBJ)/faulty/%) $(PROGRAMS:%=$(OBJ)/bigram/%) \
+            $(OBJ)/bench
 
 test: everything
 	@sh tests/run.sh $(OBJ) $(or $(BIN),./) $(TESTS) $(SCRIPTS)
@@ -134,34 +147,41 @@ mutate:
 kills: all
 	@sh tests/run/kills.sh $(or $(BIN),./)
 
-# clang's libFuzzer over each target in turn; FUZZ=json tries one. What it learns stays in build/fuzz/NAME.
-# Its -timeout is by the clock on the wall: an input is slow too when others have the processor.
+# clang's libFuzzer over each target in turn; FUZZ=json tries one. What it learns stays in
+# build/fuzz/NAME. Its -timeout is by the clock on the wall: an input is slow, too, when others have
+# the processor.
 FUZZ_CC      = clang
 FUZZ_SECONDS = 1800
 FUZZ         = $(FUZZED)
-FUZZ_FLAGS   = $(FIXED) -DFOLIO_PORTABLE_ONLY -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_CHECKS  = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS   = $(FIXED) -DFOLIO_PORTABLE_ONLY -O2 -g $(FUZZ_CHECKS)
+FUZZ_LIMITS  = -max_total_time=$(FUZZ_SECONDS) -timeout=120 -rss_limit_mb=2048 -print_final_stats=1
+FUZZ_SOURCES = $(wildcard *.c *.h */*.c */*.h tests/fuzz/fuzz*.[ch])
 # Comparisons in the loop over all code points would take nine tenths of the time.
 build/fuzz/fuzz_text: FUZZ_FLAGS += -fno-sanitize-coverage=trace-cmp
-$(FUZZED:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: $(wildcard *.c *.h */*.c */*.h tests/fuzz/fuzz*.[ch])
+$(FUZZED:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: $(FUZZ_SOURCES)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_FLAGS) tests/fuzz/fuzz_$*.c $(PARTS:%=%.c) -o $@ -lm
 
 fuzz: $(FUZZ:%=build/fuzz/fuzz_%) $(OBJ)/test_fuzz
 	$(OBJ)/test_fuzz --seeds build/fuzz
 	@for t in $(FUZZ); do \
-	    build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 \
-	        -artifact_prefix=build/fuzz/$$t- build/fuzz/$$t $$(ls -d tests/fuzz/$$t 2> /dev/null) \
-	    || { echo "fuzz_$$t stops at an input: a line above names its file; keep it in tests/fuzz/$$t"; exit 1; }; \
+	    build/fuzz/fuzz_$$t $(FUZZ_LIMITS) -artifact_prefix=build/fuzz/$$t- build/fuzz/$$t \
+	        $$(ls -d tests/fuzz/$$t 2> /dev/null) \
+	    || { echo "fuzz_$$t stops at an input: a line above names its file;" \
+	              "keep it in tests/fuzz/$$t"; exit 1; }; \
 	done
 
 bench: all $(OBJ)/bench
 	$(OBJ)/bench
 
-# bench/peak.c once for each instruction set, optimised whatever CFLAGS says: it measures the machine.
+# bench/peak.c once for each instruction set, optimised whatever CFLAGS says: it measures the
+# machine.
 PEAKS   = $(TABLES:%=$(OBJ)/peak/%.o)
 $(PEAKS): $(OBJ)/peak/%.o: bench/peak.c $(STAMP)
 	@mkdir -p $(@D)
-	$(COMPILE) -O3 $(flags_$*) -DTABLE=$* -DTABLE_FILE='"../kernels/$*.c"' -Dkernels_$*=peak_table_$* -c $< -o $@
+	$(COMPILE) -O3 $(flags_$*) -DTABLE=$* -DTABLE_FILE='"../kernels/$*.c"' \
+	    -Dkernels_$*=peak_table_$* -c $< -o $@
 $(OBJ)/bench: $(OBJ)/float/bench/bench.o $(PEAKS) $(OBJ)/float/folio.a
 	$(COMPILE) $^ -o $@ $(LDLIBS)
 
@@ -196,11 +216,13 @@ help:
 	@echo "make test       every test that needs only the compiler"
 	@echo "make lint       the rules of the house"
 	@echo "make sanitize   the same tests with address and undefined-behaviour sanitizers"
-	@echo "make mutate     break each backward pass, line by line; the tests must notice"
+	@echo "make mutate     break the code in one place after another; the tests must notice"
 	@echo "make kills      kill two runs at a hundred random moments each; some minutes"
-	@echo "make fuzz       libFuzzer over what reads files, texts and options (clang; 1800 seconds each: FUZZ_SECONDS=60)"
+	@echo "make fuzz       libFuzzer over what reads files, texts and options (clang;"
+	@echo "                1800 seconds each: FUZZ_SECONDS=60)"
 	@echo "make bench      speed of this machine and of whole training steps"
-	@echo "make install    programs folio-*, manual pages, completions: PREFIX=$(PREFIX) BINDIR MANDIR DESTDIR"
+	@echo "make install    programs folio-*, manual pages, completions: PREFIX=$(PREFIX)"
+	@echo "                BINDIR MANDIR DESTDIR"
 	@echo "make uninstall  remove what make install put there"
 	@echo "make clean      remove what was built; checkpoints stay"
 	@echo "Variables: CC=clang  OPENMP=0  ISA=portable  CFLAGS='-O2'"

@@ -63,49 +63,70 @@ rule() {
 # Which of our own headers a file may include, directly; each file that is no program is here.
 cat > "$work/may" <<'END'
 base.h                  tests/faults.h
+config.h                base.h networks/family.h
+config.c                config.h
 tokenizer.h             base.h
 tokenizer.c             base.h tokenizer.h
 corpus.h                base.h tokenizer.h
 corpus.c                base.h corpus.h formats/digest.h system/machine.h
-config.h                base.h
-model.h                 base.h config.h kernels/kernels.h system/profile.h
+model.h                 base.h config.h kernels/kernels.h networks/network.h system/profile.h
 model.c                 model.h
-cli/output.h            ../base.h
-cli/output.c            output.h ../tokenizer.h
+kernels/avx2.c          kernels.h body.h
+kernels/avx512.c        kernels.h body.h
+kernels/body.h
+kernels/gemm.c          kernels.h
+kernels/kernels.h       ../base.h
+kernels/kernels.c       kernels.h
+kernels/neon.c          kernels.h body.h
+kernels/portable.c      kernels.h body.h
+networks/family.h       ../base.h
+networks/family.c       family.h list.h
+networks/list.h
+networks/network.h      ../kernels/kernels.h ../system/profile.h family.h
+networks/network.c      network.h list.h
+training/command.c      settings.h
+training/display.h      ../system/files.h settings.h timing.h trainer.h
+training/display.c      display.h
+training/optimizer.h    ../base.h ../kernels/kernels.h ../networks/family.h
+training/optimizer.c    optimizer.h
+training/origin.c       settings.h
+training/preview.h      ../inference/sampling.h ../networks/network.h
+training/preview.c      preview.h
+training/runlog.h       ../base.h
+training/runlog.c       runlog.h ../cli/options.h ../cli/output.h
+training/saves.h        ../formats/checkpoint.h ../system/files.h trainer.h
+training/saves.c        saves.h
+training/settings.h     ../base.h ../cli/options.h ../cli/output.h ../cli/program.h ../corpus.h ../formats/checkpoint.h ../networks/family.h optimizer.h
+training/settings.c     settings.h ../cli/rows.h trainer.h
+training/timing.h       settings.h trainer.h
+training/timing.c       timing.h ../system/machine.h
+training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/network.h optimizer.h
+training/trainer.c      trainer.h ../system/machine.h
+inference/ensemble.h    ../base.h ../formats/checkpoint.h ../networks/network.h ../tokenizer.h
+inference/ensemble.c    ../base.h ../formats/checkpoint.h ../system/machine.h ../networks/network.h ../tokenizer.h ensemble.h
+inference/evaluate.h    ../base.h ../corpus.h ../networks/network.h
+inference/evaluate.c    ../base.h ../corpus.h ../networks/network.h ../tokenizer.h ensemble.h evaluate.h
+inference/sampling.h    ../base.h ../tokenizer.h
+inference/sampling.c    ../base.h ../tokenizer.h sampling.h
+formats/checkpoint.h    ../base.h ../networks/family.h ../tokenizer.h
+formats/checkpoint.c    ../base.h checkpoint.h digest.h json.h ../system/files.h
+formats/digest.h        ../base.h
+formats/digest.c        ../base.h digest.h
+formats/json.h          ../base.h
+formats/json.c          ../base.h ../tokenizer.h json.h
 cli/options.h           ../base.h
 cli/options.c           options.h
-cli/rows.h              options.h
+cli/output.h            ../base.h
+cli/output.c            output.h ../tokenizer.h
 cli/pages.h             ../base.h options.h output.h
 cli/pages.c             pages.h
 cli/program.h           ../base.h ../kernels/kernels.h options.h output.h pages.h rows.h
 cli/program.c           program.h ../system/machine.h
-kernels/kernels.h       ../base.h
-kernels/kernels.c       kernels.h
-kernels/gemm.c          kernels.h
-kernels/body.h
-kernels/portable.c      kernels.h body.h
-kernels/avx2.c          kernels.h body.h
-kernels/avx512.c        kernels.h body.h
-kernels/neon.c          kernels.h body.h
-training/optimizer.h    ../base.h ../kernels/kernels.h
-training/optimizer.c    optimizer.h
-training/budget.h       ../base.h ../cli/options.h
-inference/sampling.h    ../base.h ../tokenizer.h
-inference/sampling.c    ../base.h sampling.h ../tokenizer.h
-inference/ensemble.h    ../base.h ../formats/checkpoint.h ../model.h ../tokenizer.h
-inference/ensemble.c    ../base.h ensemble.h ../formats/checkpoint.h ../model.h ../system/machine.h ../tokenizer.h
-inference/evaluate.h    ../base.h ../corpus.h ../model.h
-inference/evaluate.c    ../base.h evaluate.h ../corpus.h ensemble.h ../model.h ../tokenizer.h
-formats/digest.h        ../base.h
-formats/digest.c        ../base.h digest.h
-formats/json.h          ../base.h
-formats/json.c          ../base.h json.h ../tokenizer.h
-formats/checkpoint.h    ../base.h ../model.h ../tokenizer.h
-formats/checkpoint.c    ../base.h checkpoint.h digest.h json.h ../system/files.h
-system/machine.h        ../base.h
-system/machine.c        ../base.h machine.h
+cli/rows.h              options.h
 system/files.h          ../base.h
 system/files.c          ../base.h files.h
+system/machine.h        ../base.h
+system/machine.c        ../base.h machine.h
 system/profile.h        ../base.h
 system/profile.c        ../base.h profile.h
 END

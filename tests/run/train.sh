@@ -940,6 +940,13 @@ evaluations() {
     check '--eval-batches: another estimate' [ \
         "$(sed 's/.*"val_loss":\([^,]*\),.*/\1/' stdout)" != \
         "$(./inspect ref.bin --json | sed 's/.*"val_loss":\([0-9.]*\)}\].*/\1/')" ]
+    # Three batches of four windows are twelve of one.
+    for batches in '3 --batch 4' '12 --batch 1'; do
+        run 0 "--eval-batches $batches" ./train t.txt $tiny --eval-batches $batches --out e.bin \
+            --overwrite --stop-at 1
+        grep '^step *0/20 ' stderr >"e${batches%% *}"
+    done
+    check '--eval-batches counts batches, not windows' cmp e3 e12
     run 0 '--sample-every' ./train t.txt $tiny --sample-every 10 --out e.bin --overwrite
     check '--sample-every: two samples of 200 characters' sh -c \
         'n=$(grep -v -E "^(text|model|training|machine|note|step|e\.bin|   )" stderr | wc -c)
@@ -957,16 +964,17 @@ END'
 
 # ---------------------------------------------------------------- all of it
 
-modern_groups='' minutes_groups='' fault_groups='' text_groups=''
+modern_groups='' minutes_groups='' fault_groups='' text_groups='' network_groups=''
 . "$tests/train_modern.sh"
 . "$tests/train_minutes.sh"
 . "$tests/train_faults.sh"
 . "$tests/train_texts.sh"
+. "$tests/train_networks.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best
     in_the_way killed_runs signals locks kill_at_every_operation kill_while_overwriting
     no_memory failing_calls failing_log places full_disk
     texts no_validation names_of_texts numbers divergence output evaluations'
-groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups"
+groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups $network_groups"
 
 # A whole run, the same stopped half way, and a different one; every group compares with these.
 run 0 'a plain run' ./train t.txt $tiny --out ref.bin --log ref.log --json

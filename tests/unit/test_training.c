@@ -285,14 +285,31 @@ static void test_choice(void)
           "%s: %d heads", err.msg, sizes->heads);
     choose(&s, "--minutes 0.01 --optimizer adamw", room);
     CHECK(s.plan.lr == 0.02 * 0.25, "AdamW takes a quarter of Muon's rate, not %g", s.plan.lr);
-    choose(&s, "--minutes 0.01 --optimizer adamw --lr 0.02", room);
-    CHECK(s.plan.lr == 0.02, "a rate that is given stays");
-    choose(&s, "--minutes 0.01 --family gpt2 --channels 96 --batch 3 --dropout 0.5", room);
+    choose(&s, "--minutes 0.01 --family gpt2 --channels 96 --batch 3 --dropout 0.5 --optimizer adamw --lr 0.02", room);
     CHECK(settings_config(&s, &config, 11, &err) == 0 && sizes->channels == 96 && sizes->heads == 3
-          && s.batch == 3 && sizes->dropout == 0.5 && settings_family(&s) == &family_gpt2,
+          && s.batch == 3 && sizes->dropout == 0.5 && settings_family(&s) == &family_gpt2
+          && s.plan.lr == 0.02,
           "what is given stays: %d heads", sizes->heads);
-    choose(&s, "--minutes 0.01 --heads 7", room);
-    CHECK(settings_config(&s, &config, 11, &err) == 0 && sizes->channels % 14 == 0, "channels suit the heads");
+}
+
+/* Heads and channels suit each other where only one of them is given. */
+static void test_suit(void)
+{
+    static const struct { const char *options; int heads, channels; } cases[] = {
+        { "--heads 7", 7, 140 }, { "--channels 96", 3, 96 }, { "--channels 20", 1, 20 },
+        { "--channels 1000", 25, 1000 }, { "--heads 3 --channels 12", 3, 12 }, { "", 4, 128 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static Settings s;
+        char room[500];
+        Space config;
+        Err err = { 0 };
+        const Config *sizes = (const Config *)(const void *)config.bytes;
+        parse(&s, cases[i].options, room);
+        CHECK(settings_suit(&s, &err) == 0 && settings_config(&s, &config, 11, &err) == 0, "%s", err.msg);
+        CHECK(sizes->heads == cases[i].heads && sizes->channels == cases[i].channels, "%s: %d heads of %d",
+              cases[i].options, sizes->heads, sizes->channels);
+    }
 }
 
 static void test_deadline(void)
@@ -314,6 +331,22 @@ static void test_deadline(void)
         int failed = timing_deadline(&t, &s, cases[i].resumed, "x", &err);
         CHECK((failed ? err.status : 0) == cases[i].status && (t.deadline > 0) == cases[i].timed,
               "%s: status %d, deadline %g", cases[i].options, err.status, t.deadline);
+    }
+}
+
+/* More time for a run that has ended: it decays anew, over half of the new steps. */
+static void test_more_time(void)
+{
+    static Settings s;
+    char room[500];
+    Err err = { 0 };
+    Timing t = { .begun = 100 };
+    for (int settled = 0; settled < 2; settled++) {
+        parse(&s, "--minutes 1 --schedule wsd", room);
+        s.plan.steps = settled ? 90 : 0;
+        s.plan.decay_steps = 45;
+        CHECK(timing_deadline(&t, &s, true, "x", &err) == 0 && settings_steps_open(&s), "%s", err.msg);
+        CHECK(s.plan.decay_steps == (settled ? 0 : 45), "%lld steps decay", (long long)s.plan.decay_steps);
     }
 }
 
@@ -484,6 +517,31 @@ static void test_steps(void)
     trainer_close(&a.t);
 }
 
+/* Seed, attempt and step each change what is drawn; nothing else does. An epoch moves on with every step. */
+static void test_draws(void)
+{
+    enum { VARIANTS = 4 };
+    static Run a, b;
+    for (int sampling = SAMPLING_RANDOM; sampling <= SAMPLING_EPOCH; sampling++) {
+        for (int variant = 0; variant < VARIANTS; variant++) {
+            open_trainer(&a, step_config, sampling, 6, 1);
+            open_trainer(&b, step_config, sampling, 6, variant == 1 ? 2 : 1);
+            size_t bytes = a.t.model.size * sizeof(real), batch = 6 * 7 * sizeof(int32_t);
+            CHECK((memcmp(a.t.model.params, b.t.model.params, bytes) != 0) == (variant == 1),
+                  "the seed decides the first weights");
+            CHECK(memcmp(trainer_weights(&a.t), a.t.model.params, bytes) == 0, "the average begins as they are");
+            if (variant == 2) b.t.state.attempt = 1;
+            if (variant == 3) b.t.step = 1;
+            trainer_step(&a.t);
+            trainer_step(&b.t);
+            CHECK((memcmp(a.t.x, b.t.x, batch) != 0) == (variant > 0), "windows %d %d", sampling, variant);
+            CHECK(memcmp(a.t.x + 1, a.t.y, 6 * sizeof(int32_t)) == 0, "y is x moved on");
+            trainer_close(&a.t);
+            trainer_close(&b.t);
+        }
+    }
+}
+
 /* Dropout is drawn anew in every step: on one batch with a rate of zero the losses of two steps differ, and
  * those of two runs do not. */
 static void test_dropout_of_each_step(void)
@@ -520,12 +578,18 @@ static void test_step_results(void)
           "a stopped step changes nothing");
     stop_now = false;
     CHECK(trainer_step(&r.t) == STEP_MADE && trainer_sound(&r.t), "and the next one is made");
+    real sound = r.t.model.params[1];
     r.t.model.params[1] = (real)NAN;
     CHECK(!trainer_sound(&r.t), "a weight is no number");
+    CHECK(trainer_step(&r.t) == STEP_LEFT_OUT && r.t.state.skipped == 1, "a step is left out");
+    r.t.model.params[1] = sound;
+    CHECK(trainer_step(&r.t) == STEP_MADE && r.t.state.skipped == 0, "those in a row are counted");
+    r.t.step = 1;
+    r.t.model.params[1] = (real)NAN;
     for (int i = 1; i < SKIPS_MAX; i++)
         CHECK(trainer_step(&r.t) == STEP_LEFT_OUT && r.t.step == 1 + i && r.t.state.skipped == (uint64_t)i,
               "step %d is left out", i);
-    CHECK(trainer_step(&r.t) == STEP_DIVERGED && r.t.step == SKIPS_MAX && r.t.made == 1, "then it diverged");
+    CHECK(trainer_step(&r.t) == STEP_DIVERGED && r.t.step == SKIPS_MAX && r.t.made == 2, "then it diverged");
     trainer_start(&r.t);
     CHECK(r.t.step == 0 && r.t.state.skipped == 0 && trainer_step(&r.t) == STEP_MADE, "a new start");
     TrainingPlan wild = r.t.how.plan;
@@ -594,6 +658,8 @@ static void test_restore(void)
     CHECK(saves_lock(&s, in_folder("run.bin"), &err) == 0, "%s", err.msg);
     s.setting_count = settings_store(&settings, 0, s.settings);
     CHECK(saves_open(&s, &a.t, &text, 4, &err) == 0, "%s", err.msg);
+    CHECK(saves_write(&s, &a.t, false, &err) == 0 && s.has_last && s.has_best, "the first save writes both");
+    CHECK(access(s.paths.best, F_OK) == 0 && access(s.paths.last, F_OK) == 0, "both files");
     for (int i = 0; i < 3; i++) trainer_step(&a.t);
     evaluated(&s, &a.t, 3, 2, true);
     CHECK(saves_write(&s, &a.t, true, &err) == 0 && s.has_last && s.has_best && !s.best_due, "%s", err.msg);
@@ -627,6 +693,7 @@ static void test_restore(void)
 
 int main(void)
 {
+    omp_set_num_threads(1);                                 /* all that is trained here is tiny */
     snprintf(folder, sizeof folder, "%s/folio-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (mkdtemp(folder) == NULL) return EXIT_RUNTIME;
     test_resume_rules();
@@ -636,12 +703,15 @@ int main(void)
     test_plan();
     test_budget();
     test_choice();
+    test_suit();
     test_deadline();
+    test_more_time();
     test_plan_end();
     test_log();
     test_log_refusals();
     test_log_seconds();
     test_steps();
+    test_draws();
     test_dropout_of_each_step();
     test_step_results();
     test_history();

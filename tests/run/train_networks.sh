@@ -1,0 +1,56 @@
+# shellcheck shell=sh
+# train_networks.sh: more groups for train.sh: a network that lives in tests/ in the real programs.
+#
+#     . "$tests/train_networks.sh"    in train.sh, before its list of groups, which ends with
+#                                     $network_groups
+#
+# Needs train.sh's functions, its $faulty and t.txt.
+
+# bigram PROGRAM ARGUMENT...: a program of the build that has tests/networks/bigram.c.
+bigram() {
+    program=$1
+    shift
+    "$faulty/../bigram/$program" "$@"
+}
+
+pairs='--family bigram --context 16 --batch 4 --steps 60 --lr 0.1 --warmup 5 --eval-every 10 --threads 1'
+
+# Trained, stopped, resumed, with other threads and slices: the same bytes.
+own_network() {
+    run 0 'bigram' bigram train t.txt $pairs --out p.bin --log p.log
+    says 'bigram' 'bigram: pairs of characters, windows of 16, 2809 parameters'
+    run 0 'bigram, stopped' bigram train t.txt $pairs --out q.bin --log q.log --stop-at 23
+    run 0 'bigram, resumed' bigram train t.txt --resume --out q.bin --log q.log --threads 2 --slice 1
+    check 'bigram, resumed: same files' same_files p q
+    check 'bigram, resumed: same log' same_logs p.log q.log
+    run 0 'bigram with an average' bigram train t.txt $pairs --ema 0.9 --sampling epoch \
+        --optimizer muon --sample-every 30 --out a.bin --overwrite
+    run 2 'bigram resumed as another network' bigram train t.txt --resume --out q.bin --family gpt2
+    run 2 'an option that it lacks' bigram train t.txt $pairs --layers 2 --out x.bin
+    says 'an option that it lacks' '--layers: the bigram family has no such option'
+    run 0 'bigram, timed' bigram train t.txt --family bigram --minutes 0.02 --out x.bin --threads 1
+    says 'bigram, timed' 'repeat with'
+    run 0 'bigram, fine-tuned' bigram train t.txt --init-from p.bin --steps 5 --out x.bin --overwrite
+
+    # The pairs of a text are learnt: better than single characters, which take 3.2 nats here.
+    run 0 'bigram, scored' bigram eval p.bin t.txt --part train --json
+    check 'bigram, scored' awk -F'[:,]' '{ exit !($2 > 1 && $2 < 2.9) }' stdout
+    cp stdout want
+    run 0 'bigram, averaged with itself' bigram eval p.bin p.bin t.txt --part train --json
+    check 'bigram, averaged with itself: the same' cmp stdout want
+    printf 'the\nhhtf\n' >lines.txt
+    run 0 'bigram, line by line' bigram eval p.bin lines.txt --per-line
+    check 'bigram, line by line: the likelier one first' \
+        sh -c 'sort -rn stdout | cmp - stdout && [ "$(wc -l <stdout)" = 2 ]'
+    run 0 'bigram, sampled' bigram sample p.bin --length 60 --samples 3 --seed 4
+    cp stdout want
+    run 0 'bigram, sampled again' bigram sample p.bin --length 60 --samples 3 --seed 4 --threads 2
+    check 'bigram, sampled again: the same' cmp stdout want
+    run 0 'bigram, inspected' bigram inspect p.bin --verify
+    check 'bigram, inspected' grep '^family *bigram' stdout
+    check 'bigram, inspected: its sizes' grep '^sizes *context 16, vocab 53$' stdout
+    run 4 'a network that this build lacks' ./sample p.bin
+    says 'a network that this build lacks' '`family` of its configuration is not possible: bigram'
+}
+
+network_groups='own_network'
