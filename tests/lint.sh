@@ -1,5 +1,6 @@
 #!/bin/sh
-# lint.sh: the rules of the house, as greps. One line for each violation, then "lint: N passed, N failed", in rules.
+# lint.sh: the rules of the house, as greps. One line for each violation, then
+# "lint: N passed, N failed", in rules.
 #
 #     sh tests/lint.sh                        from any folder; checks what git tracks or would track
 set -u
@@ -12,13 +13,18 @@ passed=0 failed=0
 
 # ---------------------------------------------------------------- what is checked
 
-if [ -e .git ]; then git ls-files -co --exclude-standard; else find . -type f | sed 's|^\./||' | grep -v '^build/'; fi |
+if [ -e .git ]; then git ls-files -co --exclude-standard
+else find . -type f | sed 's|^\./||' | grep -v '^build/'
+fi |
     sort -u | while read -r f; do [ ! -f "$f" ] || echo "$f"; done > "$work/files"
-xargs grep -Il . /dev/null < "$work/files" | grep -vE '^(data/.*\.txt|tests/fuzz/.*/.*)$' > "$work/text"      # not binary, no corpus
+# Not binary, no corpus.
+xargs grep -Il . /dev/null < "$work/files" |
+    grep -vE '^(data/.*\.txt|tests/fuzz/.*/.*)$' > "$work/text"
 grep '\.[ch]$' "$work/text" > "$work/c"
 grep -E '\.sh$|^\.ci/run$' "$work/text" > "$work/sh"
-grep -vE '^(tests|bench)/' "$work/c" > "$work/rooms"                 # the product: programs and what they are made of
-grep -vE '^(train|sample|eval|inspect)\.c$' "$work/rooms" > "$work/inner"                   # ... without the programs
+# The product: programs and what they are made of; the same without the programs.
+grep -vE '^(tests|bench)/' "$work/c" > "$work/rooms"
+grep -vE '^(train|sample|eval|inspect)\.c$' "$work/rooms" > "$work/inner"
 
 # C without comments and without what stands in strings, as file:line:code; files on standard input.
 code() {
@@ -42,8 +48,8 @@ code() {
     }' /dev/null
 }
 for list in c rooms inner; do code < "$work/$list" > "$work/$list.code"; done
-of() { grep -E "^($1):[0-9]+:" "$work/c.code"; }                       # the code of files that match
-lines() { xargs grep -nE "$@" /dev/null; }                             # raw lines of the files on standard input
+of() { grep -E "^($1):[0-9]+:" "$work/c.code"; }           # the code of files that match
+lines() { xargs grep -nE "$@" /dev/null; }                  # raw lines of the files on stdin
 
 # rule WHAT COMMAND...: whatever the command prints is a violation.
 rule() {
@@ -96,16 +102,20 @@ training/runlog.h       ../base.h
 training/runlog.c       runlog.h ../cli/options.h ../cli/output.h
 training/saves.h        ../formats/checkpoint.h ../system/files.h trainer.h
 training/saves.c        saves.h
-training/settings.h     ../base.h ../cli/options.h ../cli/output.h ../cli/program.h ../corpus.h ../formats/checkpoint.h ../networks/family.h optimizer.h
+training/settings.h     ../base.h ../cli/options.h ../cli/output.h ../cli/program.h ../corpus.h
+training/settings.h     ../formats/checkpoint.h ../networks/family.h optimizer.h
 training/settings.c     settings.h ../cli/rows.h trainer.h
 training/timing.h       settings.h trainer.h
 training/timing.c       timing.h ../system/machine.h
-training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/network.h optimizer.h
+training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/network.h
+training/trainer.h      optimizer.h
 training/trainer.c      trainer.h ../system/machine.h
 inference/ensemble.h    ../base.h ../formats/checkpoint.h ../networks/network.h ../tokenizer.h
-inference/ensemble.c    ../base.h ../formats/checkpoint.h ../system/machine.h ../networks/network.h ../tokenizer.h ensemble.h
+inference/ensemble.c    ../base.h ../formats/checkpoint.h ../networks/network.h ../system/machine.h
+inference/ensemble.c    ../tokenizer.h ensemble.h
 inference/evaluate.h    ../base.h ../corpus.h ../networks/network.h
-inference/evaluate.c    ../base.h ../corpus.h ../networks/network.h ../tokenizer.h ensemble.h evaluate.h
+inference/evaluate.c    ../base.h ../corpus.h ../networks/network.h ../tokenizer.h ensemble.h
+inference/evaluate.c    evaluate.h
 inference/sampling.h    ../base.h ../tokenizer.h
 inference/sampling.c    ../base.h ../tokenizer.h sampling.h
 formats/checkpoint.h    ../base.h ../networks/family.h ../tokenizer.h
@@ -142,9 +152,11 @@ includes() {
 }
 
 intrinsics() {
-    grep -E '(include *<[a-z]*(intrin|neon|sve)[a-z0-9_]*\.h>|_mm[0-9]*_[a-z]|__m(128|256|512|mask)|v(ld|st)1q?_|float32x4)' \
+    names='_mm[0-9]*_[a-z]|__m(128|256|512|mask)|v(ld|st)1q?_|float32x4'
+    grep -E "(include *<[a-z]*(intrin|neon|sve)[a-z0-9_]*\.h>|$names)" \
         "$work/c.code" | grep -vE '^(kernels/(avx2|avx512|neon)\.c|tests/simde/)'
-    of 'kernels/(portable|avx2|avx512|neon)\.c' | grep 'include *<' | grep -vE '<(immintrin|arm_neon|stdint)\.h>'
+    of 'kernels/(portable|avx2|avx512|neon)\.c' | grep 'include *<' |
+        grep -vE '<(immintrin|arm_neon|stdint)\.h>'
 }
 
 model_conditions() {
@@ -152,8 +164,17 @@ model_conditions() {
         grep -vE '#ifndef MODEL_H$|#ifdef MODEL_IMPLEMENTATION$'
 }
 
+# A network is known to its own file alone: to the others it is a table of functions.
+networks() {
+    names='FAMILY_(GPT2|QWEN3)|\<(family|network)_(gpt2|qwen3)\>|\<Config\>'
+    grep -vE '^(model|config)\.[ch]:|^networks/' "$work/rooms.code" |
+        grep -E "$names|(config|model)\.h\""
+}
+
 only_programs() { grep -E "\<$1" "$work/inner.code"; }
-stderr_writers() { only_programs '(stderr|perror|STDERR_FILENO)' | grep -v '^cli/program\.c:'; }
+stderr_writers() {
+    only_programs '(stderr|perror|STDERR_FILENO)' | grep -vE '^(cli/program|training/display)\.c:'
+}
 tokenizer_alone() { of 'tokenizer\.[ch]' | grep -wiE 'model|config|kernels?|layers?'; }
 flags_in_makefile() {
     grep -nE -e '-m(arch|cpu|tune)=|-ffast-math|-Ofast|-flto' Makefile /dev/null
@@ -163,6 +184,7 @@ flags_in_makefile() {
 rule 'includes' includes
 rule 'intrinsics stand in their tables' intrinsics
 rule 'model.h has no conditions' model_conditions
+rule 'no room knows which network it holds' networks
 rule 'the tokenizer knows no models' tokenizer_alone
 rule 'only programs have main' only_programs 'main *\('
 rule 'only programs end the process' only_programs '(_?exit|_Exit|abort|quick_exit) *\('
@@ -180,12 +202,17 @@ vlas() {
     grep -n '^WARN' Makefile /dev/null | grep -v -e -Wvla
 }
 globals() {
-    grep -E ':[0-9]+:(static|extern)? ?[a-zA-Z_][a-zA-Z0-9_ *]*[ *][a-z][a-z0-9_]*(\[[^]]*\])*( = .*|,.*)?;$' "$work/rooms.code" |
+    variable='[a-zA-Z_][a-zA-Z0-9_ *]*[ *][a-z][a-z0-9_]*(\[[^]]*\])*( = .*|,.*)?;$'
+    grep -E ":[0-9]+:(static|extern)? ?$variable" "$work/rooms.code" |
         grep -vE '\<(const|typedef|return|sig_atomic_t)\>'
 }
-unsafe() { grep -E '\<(gets|strcpy|strcat|v?sprintf|ato[ilf]|strtok|s?rand|setlocale) *\(' "$work/rooms.code"; }
+unsafe() {
+    names='gets|strcpy|strcat|v?sprintf|ato[ilf]|strtok|s?rand|setlocale'
+    grep -E "\<($names) *\(" "$work/rooms.code"
+}
 
-# Functions: at most 70 lines; at most 8 parameters, but for model.h's layers (outputs, saved, inputs, parameters, sizes).
+# Functions: at most 70 lines; at most 8 parameters, but for model.h's layers (outputs, saved,
+# inputs, parameters, sizes).
 functions() {
     awk '
     { split($0, at, ":"); file = at[1]; line = at[2]; s = $0; sub(/^[^:]*:[0-9]+:/, "", s) }
@@ -201,11 +228,16 @@ functions() {
                 if (c == ")" && --depth == 0) break
                 if (c == "," && depth == 1) commas++
             }
-            if (commas > 7 && substr(head, 1, i) !~ /=/) print file ":" start ": " commas + 1 " parameters"
+            if (commas > 7 && substr(head, 1, i) !~ /=/)
+                print file ":" start ": " commas + 1 " parameters"
         }
         if (index(head, "(") == 0) start = 0
     }
-    s == "}" && start { if (line - start + 1 > 70) print file ":" start ": a function of " line - start + 1 " lines"; start = 0 }
+    s == "}" && start {
+        n = line - start + 1
+        if (n > 70) print file ":" start ": a function of " n " lines"
+        start = 0
+    }
     ' "$work/c.code"
 }
 
@@ -217,43 +249,66 @@ rule 'functions stay small' functions
 
 # ---------------------------------------------------------------- the text of the files
 
-long_lines() { xargs awk 'length($0) > 130 { print FILENAME ":" FNR ": " length($0) " columns" }' /dev/null < "$work/c"; }
+# Characters, not bytes. A table in Markdown may be wider.
+long_lines() {
+    grep -E '\.([ch]|sh|py|md)$|(^|/)Makefile$|^\.ci/run$' "$work/text" | xargs awk '{
+        s = $0
+        gsub(/[\200-\277]/, "", s)
+        most = FILENAME ~ /\.md$/ && s ~ /^ *\|/ ? 160 : 100
+        if (length(s) > most) print FILENAME ":" FNR ": " length(s) " columns"
+    }' /dev/null
+}
 tabs() { grep -vE '(^|/)Makefile$|\.json$' "$work/text" | lines "$(printf '\t')"; }
 blanks() { lines '[[:blank:]]+$' < "$work/text"; }
-newlines() { while read -r f; do [ -z "$(tail -c 1 "$f")" ] || echo "$f: no newline at the end"; done < "$work/text"; }
+newlines() {
+    while read -r f; do
+        [ -z "$(tail -c 1 "$f")" ] || echo "$f: no newline at the end"
+    done < "$work/text"
+}
 notes() { xargs grep -nwE 'TO''DO|FIX''ME|XX''X|HA''CK' /dev/null < "$work/text"; }
 places() {
-    lines '/(home|root|Users|work|mnt)/[a-z]|(pypi|pythonhosted|npmjs|crates|debian)\.(org|com|io)|(index|registry|proxy)-url' \
-        < "$work/text"
+    hosts='(pypi|pythonhosted|npmjs|crates|debian)\.(org|com|io)|(index|registry|proxy)-url'
+    lines "/(home|root|Users|work|mnt)/[a-z]|$hosts" < "$work/text"
 }
 headers() {
     while read -r f; do
-        head -n 1 "$f" | grep -qF "/* $(basename "$f")" || echo "$f: begins without /* $(basename "$f"): ..."
+        head -n 1 "$f" | grep -qF "/* $(basename "$f")" ||
+            echo "$f: begins without /* $(basename "$f"): ..."
     done < "$work/c"
     while read -r f; do
-        head -n 2 "$f" | tail -n 1 | grep -q "^# .*$(basename "$f")\(:\| \)" || echo "$f: line 2 is not # $(basename "$f"): ..."
+        head -n 2 "$f" | tail -n 1 | grep -q "^# .*$(basename "$f")\(:\| \)" ||
+            echo "$f: line 2 is not # $(basename "$f"): ..."
     done < "$work/sh"
 }
 # A name in TESTS or SCRIPTS has its file, and a test program is in TESTS.
 listed() {
-    tests=$(sed -n 's/^TESTS *= *//p' Makefile) scripts=$(sed -n 's/^SCRIPTS *= *//p' Makefile)
+    sed -e ':a' -e '/\\$/{N;s/\\\n//;ta' -e '}' Makefile > "$work/make"      # one line a variable
+    tests=$(sed -n 's/^TESTS *= *//p' "$work/make" | xargs)
+    scripts=$(sed -n 's/^SCRIPTS *= *//p' "$work/make")
     for t in $tests; do
-        [ -f "tests/unit/$t.c" ] || [ -f "tests/fuzz/$t.c" ] || echo "Makefile: TESTS names $t, and there is no $t.c"
+        [ -f "tests/unit/$t.c" ] || [ -f "tests/fuzz/$t.c" ] ||
+            echo "Makefile: TESTS names $t, and there is no $t.c"
     done
-    for t in $scripts; do [ -f "tests/$t.sh" ] || echo "Makefile: SCRIPTS names $t, and there is no tests/$t.sh"; done
+    for t in $scripts; do
+        [ -f "tests/$t.sh" ] || echo "Makefile: SCRIPTS names $t, and there is no tests/$t.sh"
+    done
     for f in tests/*/test_*.c; do
-        case " $tests " in *" $(basename "$f" .c) "*) ;; *) echo "$f: not in the Makefile's TESTS" ;; esac
+        case " $tests " in
+        *" $(basename "$f" .c) "*) ;;
+        *) echo "$f: not in the Makefile's TESTS" ;;
+        esac
     done
 }
 # Each test that docs/faults.md names.
 named() {
     grep -oE '`[a-z_]+`' docs/faults.md | tr -d '`' | sort -u | while read -r name; do
-        grep -qw "$name" tests/*/*.c tests/*/*.sh tests/cli/cli.test || echo "docs/faults.md: there is no test $name"
+        grep -qw "$name" tests/*/*.c tests/*/*.sh tests/cli/cli.test ||
+            echo "docs/faults.md: there is no test $name"
     done
 }
 shells() { xargs shellcheck -S warning -f gcc < "$work/sh"; }
 
-rule 'lines of C have at most 130 columns' long_lines
+rule 'lines have at most 100 columns' long_lines
 rule 'no tabs' tabs
 rule 'no blanks at the end of a line' blanks
 rule 'a file ends with a newline' newlines

@@ -3,7 +3,7 @@
 # the tree; the test that the line names is linked anew and must fail. A mutation that changes
 # nothing, or that does not compile, fails the script at once, so the table keeps up with the code.
 #
-#     sh tests/mutate.sh [WORD]               some minutes; only lines with WORD; CC names the compiler
+#     sh tests/mutate.sh [WORD]          some minutes; only lines with WORD; CC names the compiler
 #
 # The first column is a test program tests/unit/test_NAME.c, or train:GROUP, a group of
 # tests/run/train.sh; then the file, the function in which to change something, and a sed command.
@@ -31,10 +31,14 @@ compile() {
 }
 
 # link KIND FILE.o TARGET: with all parts of the house.
+# shellcheck disable=SC2046,SC2086    # a list of files without blanks
 link() { ${CC:-cc} "$1/$2" $(printf "$1/%s.o " $parts) -o "$3" -lm; }
 
+# shellcheck disable=SC2046,SC2086
 parts=$(ls *.c $(printf '%s/*.c ' $rooms) | sed 's/\.c$//' | grep -vxE 'train|sample|eval|inspect')
-for f in $parts; do compile float "$f.c" && compile double "$f.c" || stop "$f.c does not compile"; done
+for f in $parts; do
+    compile float "$f.c" && compile double "$f.c" || stop "$f.c does not compile"
+done
 for p in $programs; do
     compile float "$p.c" && link float "$p.o" "bin/$p" || stop "$p does not link"
 done

@@ -3,9 +3,10 @@
 #
 #     sh tests/run.sh OBJ BIN TEST...
 #
-# OBJ is the folder of the test programs, BIN that of train, sample, eval and inspect. A TEST is a program
-# OBJ/TEST or, if there is a tests/TEST.sh, a script. Each ends with a line "NAME: N passed, N failed". Of a test
-# that fails, everything it printed is shown; one that crashes or has no such line counts as one failure.
+# OBJ is the folder of the test programs, BIN that of train, sample, eval and inspect. A TEST is a
+# program OBJ/TEST or, if there is a tests/TEST.sh, a script. Each ends with a line
+# "NAME: N passed, N failed". Of a test that fails, everything it printed is shown; one that crashes
+# or has no such line counts as one failure.
 set -u
 
 obj=${1:?folder of the test programs} bin=${2:?folder of the programs}
@@ -34,7 +35,8 @@ judge() {
     run_test "$1" > "$log/$file" 2>&1 < /dev/null
     status=$?
     last=$(tail -n 1 "$log/$file")
-    counts=$(printf '%s\n' "$last" | sed -n 's/^[a-z_]*: \([0-9]\{1,9\}\) passed, \([0-9]\{1,9\}\) failed$/\1 \2/p')
+    counts=$(printf '%s\n' "$last" |
+        sed -n 's/^[a-z_]*: \([0-9]\{1,9\}\) passed, \([0-9]\{1,9\}\) failed$/\1 \2/p')
     case "$status,$counts" in
     *,) last="$1: no verdict, exit status $status" counts='0 1' ;;
     0,'0 0') last="$1: checked nothing" counts='0 1' ;;
@@ -46,7 +48,8 @@ judge() {
     echo "$last"
 }
 
-# Two at once: the programs in the background, the scripts here, where the interrupt signal is not ignored.
+# Two at once: the programs in the background, the scripts here, where the interrupt signal is not
+# ignored.
 programs='' scripts=''
 for name in "$@"; do
     if [ -f "$here/$name.sh" ]; then scripts="$scripts $name"; else programs="$programs $name"; fi

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2154
 # train_networks.sh: more groups for train.sh: a network that lives in tests/ in the real programs.
 #
 #     . "$tests/train_networks.sh"    in train.sh, before its list of groups, which ends with
@@ -13,14 +13,16 @@ bigram() {
     "$faulty/../bigram/$program" "$@"
 }
 
-pairs='--family bigram --context 16 --batch 4 --steps 60 --lr 0.1 --warmup 5 --eval-every 10 --threads 1'
+pairs='--family bigram --context 16 --batch 4 --steps 60 --lr 0.1 --warmup 5 --eval-every 10
+       --threads 1'
 
 # Trained, stopped, resumed, with other threads and slices: the same bytes.
 own_network() {
     run 0 'bigram' bigram train t.txt $pairs --out p.bin --log p.log
     says 'bigram' 'bigram: pairs of characters, windows of 16, 2809 parameters'
     run 0 'bigram, stopped' bigram train t.txt $pairs --out q.bin --log q.log --stop-at 23
-    run 0 'bigram, resumed' bigram train t.txt --resume --out q.bin --log q.log --threads 2 --slice 1
+    run 0 'bigram, resumed' bigram train t.txt --resume --out q.bin --log q.log --threads 2 \
+        --slice 1
     check 'bigram, resumed: same files' same_files p q
     check 'bigram, resumed: same log' same_logs p.log q.log
     run 0 'bigram with an average' bigram train t.txt $pairs --ema 0.9 --sampling epoch \
@@ -30,7 +32,8 @@ own_network() {
     says 'an option that it lacks' '--layers: the bigram family has no such option'
     run 0 'bigram, timed' bigram train t.txt --family bigram --minutes 0.02 --out x.bin --threads 1
     says 'bigram, timed' 'repeat with'
-    run 0 'bigram, fine-tuned' bigram train t.txt --init-from p.bin --steps 5 --out x.bin --overwrite
+    run 0 'bigram, fine-tuned' bigram train t.txt --init-from p.bin --steps 5 --out x.bin \
+        --overwrite
 
     # The pairs of a text are learnt: better than single characters, which take 3.2 nats here.
     run 0 'bigram, scored' bigram eval p.bin t.txt --part train --json
