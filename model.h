@@ -1,20 +1,21 @@
 /* model.h: the GPT decoder in one file.
  *
- * A text x_1 .. x_n is modelled by the chain rule, p(x) = prod_t p(x_t | x_1 .. x_{t-1}), and one network,
- * a decoder-only Transformer (Vaswani et al. 2017; Radford et al. 2019), computes every conditional.
- * Training maximises the log-likelihood: the loss is -log p of each character, in nats, averaged. Sampling
- * draws one character at a time.
+ * A text x_1 .. x_n is modelled by the chain rule, p(x) = prod_t p(x_t | x_1 .. x_{t-1}), and one
+ * network, a decoder-only Transformer (Vaswani et al. 2017; Radford et al. 2019), computes every
+ * conditional. Training maximises the log-likelihood: the loss is -log p of each character, in
+ * nats, averaged. Sampling draws one character at a time.
  *
- * Owns: each layer forward and backward, the loss, decoding with a cache. It ends with the two tables that
- * networks/network.h asks for (the example of their use is there); config.h has the sizes and the tensors.
- * model.c compiles it, once:
+ * Owns: each layer forward and backward, the loss, decoding with a cache. It ends with the two
+ * tables that networks/network.h asks for (the example of their use is there); config.h has the
+ * sizes and the tensors. model.c compiles it, once:
  *
  *     #define MODEL_IMPLEMENTATION
  *     #include "model.h"
  *
  * Dimension letters, the same everywhere; every pointer's comment ends with its shape:
- *     B sequences of a batch     n sequences of a slice     T positions     N = n T rows     V symbols
- *     L blocks     C channels     H heads of size D     A = H D     F width of the MLP     G = F, or 2 F with a gate
+ *     B sequences of a batch    n sequences of a slice    T positions    N = n T rows    V symbols
+ *     L blocks    C channels    H heads of size D    A = H D
+ *     F width of the MLP    G = F, or 2 F with a gate
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -66,7 +67,7 @@ typedef struct {
 /* A GPT's own memory. */
 typedef struct {
     Weights w, g;           /* parameters, gradients */
-    real *dwte_input;       /* (V,C) gradient of wte as the input; joined with the head's at the end of a step */
+    real *dwte_input;       /* (V,C) gradient of wte as the input; finish() joins the head's */
     real *cosine, *sine;    /* (context,D/2) of the rotary angles */
     Acts acts;
 } Gpt;
@@ -92,7 +93,10 @@ typedef char gpt_fits[sizeof(Gpt) <= sizeof(Space) && sizeof(GptDecoder) <= size
 
 static Gpt *gpt(Model *m) { return (Gpt *)(void *)m->state.bytes; }
 static GptDecoder *gpt_decoder(Decoder *d) { return (GptDecoder *)(void *)d->state.bytes; }
-static const Config *gpt_config(const Model *m) { return (const Config *)(const void *)m->config.bytes; }
+static const Config *gpt_config(const Model *m)
+{
+    return (const Config *)(const void *)m->config.bytes;
+}
 
 /* Points the fields of w at their tensors within a flat array. */
 static void tensors_bind(const Model *m, Weights *w, real *flat)
@@ -113,10 +117,11 @@ static void bind(Model *m, real *params)
 
 /* ================================================================ layers
  *
- * Each is a forward and a backward function, one below the other; the formulas stand above the pair.
- * One rule for gradients: those of parameters accumulate, those of inputs are overwritten, except on the residual
- * stream `dres`, which accumulates. Rows are independent, so threads share them; a sum over rows is one
- * chain in the order of the rows, so threads share its columns instead. Each charges its time to s->profile. */
+ * Each is a forward and a backward function, one below the other; the formulas are above the pair.
+ * One rule for gradients: those of parameters accumulate, those of inputs are overwritten, except
+ * on the residual stream `dres`, which accumulates. Rows are independent, so threads share them; a
+ * sum over rows is one chain in the order of the rows, so threads share its columns instead. Each
+ * charges its time to s->profile. */
 
 typedef struct {            /* what every layer of one pass needs to know */
     const Config *c;
@@ -133,19 +138,21 @@ typedef struct {            /* what every layer of one pass needs to know */
 
 enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };
 
-/* The key of one row's dropout: a function of the step, the place in the network and the row within the batch. */
+/* The key of one row's dropout: a function of step, place in the network and row in the batch. */
 static uint64_t dropout_key(const Pass *s, int layer, int site, size_t row)
 {
     return rng_bits(rng_bits(s->key, (uint64_t)(layer * SITES + site)), row);
 }
 
-static void dropout_rows(const Pass *s, real *y, const real *x /* (N,C); may be y */, int layer, int site)
+static void dropout_rows(const Pass *s, real *y, const real *x /* (N,C); may be y */, int layer,
+                         int site)
 {
     size_t first = (size_t)s->first * (size_t)s->T, C = (size_t)s->c->channels;
     if (s->dropout.threshold == 0) return;
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
-        s->K->dropout(y + (size_t)r * C, x + (size_t)r * C, (int)C, dropout_key(s, layer, site, first + (size_t)r), s->dropout);
+        s->K->dropout(y + (size_t)r * C, x + (size_t)r * C, (int)C,
+                      dropout_key(s, layer, site, first + (size_t)r), s->dropout);
 }
 
 enum { COLUMNS = 64 };      /* a thread's share when columns are summed over rows */
@@ -178,8 +185,9 @@ static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe
     for (int j = 0; j < C; j += COLUMNS)
         for (int r = 0; r < s->N; r++) {
             const real *d = dres + (size_t)r * (size_t)C + j;
-            s->K->add(dwte + (size_t)ids[r] * (size_t)C + j, d, min_dim(COLUMNS, C - j));
-            if (dwpe != NULL) s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, min_dim(COLUMNS, C - j));
+            int count = min_dim(COLUMNS, C - j);
+            s->K->add(dwte + (size_t)ids[r] * (size_t)C + j, d, count);
+            if (dwpe != NULL) s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, count);
         }
     profile_mark(s->profile, PHASE_EMBEDDING);
 }
@@ -194,14 +202,16 @@ static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe
 static const double layernorm_eps = 1e-5, rmsnorm_eps = 1e-6;
 
 /* One row; returns rstd. */
-static real norm_row(const Config *c, const Kernels *K, real *y, real *xhat, const real *x, const real *w, const real *b)
+static real norm_row(const Config *c, const Kernels *K, real *y, real *xhat, const real *x,
+                     const real *w, const real *b)
 {
-    if (c->family == FAMILY_GPT2) return K->layernorm(y, xhat, x, w, b, c->channels, (real)layernorm_eps);
+    if (c->family == FAMILY_GPT2)
+        return K->layernorm(y, xhat, x, w, b, c->channels, (real)layernorm_eps);
     return K->rmsnorm(y, xhat, x, w, c->channels, (real)rmsnorm_eps);
 }
 
-static void norm_forward(const Pass *s, real *y /* (N,C) */, Normed *saved, const real *x /* (N,C) */,
-                         const real *w, const real *b /* (C) */)
+static void norm_forward(const Pass *s, real *y /* (N,C) */, Normed *saved,
+                         const real *x /* (N,C) */, const real *w, const real *b /* (C) */)
 {
     size_t C = (size_t)s->c->channels;
     OMP(parallel for schedule(static))
@@ -236,7 +246,8 @@ static void norm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real
  * y (N,O) = x (N,I) w^T + b     w is (O,I), b is (O)
  * dx = dy w      dw += dy^T x      db += column sums of dy */
 
-static void linear_forward(const Pass *s, real *y, const real *x, const real *w, const real *b, int N, int I, int O)
+static void linear_forward(const Pass *s, real *y, const real *x, const real *w, const real *b,
+                           int N, int I, int O)
 {
     gemm(s->g, y, O, view(x, N, I), transposed(view(w, O, I)), false);
     if (b != NULL) {
@@ -247,8 +258,8 @@ static void linear_forward(const Pass *s, real *y, const real *x, const real *w,
     profile_mark(s->profile, PHASE_LINEAR);
 }
 
-static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const real *dy, const real *x, const real *w,
-                            int N, int I, int O)
+static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const real *dy,
+                            const real *x, const real *w, int N, int I, int O)
 {
     gemm(s->g, dx, I, view(dy, N, O), view(w, O, I), false);
     gemm(s->g, dw, I, transposed(view(dy, N, O)), view(x, N, I), true);
@@ -261,10 +272,12 @@ static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const r
 }
 
 /* ---------------------------------------------------------------- queries and keys of qwen3
- * For each head: xhat = x rstd,  y = rotate(xhat w, angle of t), in place in qkv (Dehghani et al. 2023; Su et al. 2021)
- * d = rotate(dy, - angle),  dw += sum d xhat,  dx = rstd (d w - xhat mean(d w xhat)), in place in dqkv */
+ * For each head: xhat = x rstd,  y = rotate(xhat w, angle of t), in place in qkv (Dehghani et al.
+ * 2023; Su et al. 2021)
+ * d = rotate(dy, - angle),  dw += sum d xhat,  dx = rstd (d w - xhat mean(d w xhat)), in place */
 
-static void qk_forward(const Pass *s, real *qkv /* (N,3A) */, Normed *saved, const real *qnw, const real *knw /* (D) */)
+static void qk_forward(const Pass *s, real *qkv /* (N,3A) */, Normed *saved, const real *qnw,
+                       const real *knw /* (D) */)
 {
     int H = s->c->heads, D = s->c->head_size;
     size_t A = (size_t)config_attention(s->c), half = (size_t)D / 2;
@@ -274,14 +287,16 @@ static void qk_forward(const Pass *s, real *qkv /* (N,3A) */, Normed *saved, con
         for (int h = 0; h < 2 * H; h++) {
             real *x = qkv + (size_t)r * 3 * A + h * D;
             saved->rstd[(size_t)r * 2 * (size_t)H + (size_t)h] =
-                s->K->rmsnorm(x, saved->xhat + (size_t)r * 2 * A + h * D, x, h < H ? qnw : knw, D, (real)rmsnorm_eps);
-            s->K->rotate(x, s->cosine + (size_t)(r % s->T) * half, s->sine + (size_t)(r % s->T) * half, D, false);
+                s->K->rmsnorm(x, saved->xhat + (size_t)r * 2 * A + h * D, x, h < H ? qnw : knw, D,
+                              (real)rmsnorm_eps);
+            s->K->rotate(x, s->cosine + (size_t)(r % s->T) * half,
+                         s->sine + (size_t)(r % s->T) * half, D, false);
         }
     profile_mark(s->profile, PHASE_QK);
 }
 
-static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real *dknw, const Normed *saved,
-                        const real *qnw, const real *knw)
+static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real *dknw,
+                        const Normed *saved, const real *qnw, const real *knw)
 {
     int H = s->c->heads, D = s->c->head_size;
     size_t A = (size_t)config_attention(s->c), half = (size_t)D / 2;
@@ -292,8 +307,9 @@ static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real
             s->K->rotate(dqkv + (size_t)r * 3 * A + h * D, s->cosine + (size_t)(r % s->T) * half,
                          s->sine + (size_t)(r % s->T) * half, D, true);
     for (int r = 0; r < s->N; r++) {
-        s->K->sum_rows_product(dqnw, dqkv + (size_t)r * 3 * A, saved->xhat + (size_t)r * 2 * A, D, H, D);
-        s->K->sum_rows_product(dknw, dqkv + (size_t)r * 3 * A + A, saved->xhat + (size_t)r * 2 * A + A, D, H, D);
+        size_t q = (size_t)r * 3 * A, x = (size_t)r * 2 * A;
+        s->K->sum_rows_product(dqnw, dqkv + q, saved->xhat + x, D, H, D);
+        s->K->sum_rows_product(dknw, dqkv + q + A, saved->xhat + x + A, D, H, D);
     }
     OMP(parallel for schedule(static) num_threads(s->g->threads))
     for (int r = 0; r < s->N; r++)
@@ -307,11 +323,13 @@ static void qk_backward(const Pass *s, real *dqkv /* (N,3A) */, real *dqnw, real
     profile_mark(s->profile, PHASE_QK);
 }
 
-/* ---------------------------------------------------------------- causal self-attention (Vaswani et al. 2017), one head
+/* ---------------------------------------------------------------- causal self-attention
+ * One head (Vaswani et al. 2017):
  * p_t = softmax(q_t . k_u / sqrt D over u <= t),   o_t = sum_{u <= t} dropout(p_t)_u v_u
- * dv += dropout(p)^T do,   dp = dropout(do v^T),   ds = p (dp - sum p dp) / sqrt D,   dq = ds k,   dk += ds^T q
- * Queries go in blocks of QUERIES, each against the keys up to its own end, so no T x T matrix exists, and products leave out the
- * masked half; dk and dv are one chain over the blocks. */
+ * dv += dropout(p)^T do,   dp = dropout(do v^T),   ds = p (dp - sum p dp) / sqrt D,
+ * dq = ds k,   dk += ds^T q
+ * Queries go in blocks of QUERIES, each against the keys up to its own end, so no T x T matrix
+ * exists, and products leave out the masked half; dk and dv are one chain over the blocks. */
 
 enum { QUERIES = 48 };      /* a multiple of every table's tile */
 
@@ -323,19 +341,25 @@ static void attention_mask(real *p, int T, int t0, int m)
 }
 
 /* qwen3 drops none of the probabilities. */
-static bool attention_drops(const Pass *s) { return s->dropout.threshold != 0 && s->c->family == FAMILY_GPT2; }
+static bool attention_drops(const Pass *s)
+{
+    return s->dropout.threshold != 0 && s->c->family == FAMILY_GPT2;
+}
 
-static void attention_dropout(const Pass *s, real *out, const real *p, int layer, size_t head, int t0, int m)
+static void attention_dropout(const Pass *s, real *out, const real *p, int layer, size_t head,
+                              int t0, int m)
 {
     for (int i = 0; i < m; i++) {
-        uint64_t key = dropout_key(s, layer, SITE_ATTENTION, head * (size_t)s->T + (size_t)(t0 + i));
-        s->K->dropout(out + (size_t)i * (size_t)s->T, p + (size_t)i * (size_t)s->T, t0 + i + 1, key, s->dropout);
+        size_t row = head * (size_t)s->T + (size_t)(t0 + i);
+        uint64_t key = dropout_key(s, layer, SITE_ATTENTION, row);
+        s->K->dropout(out + (size_t)i * (size_t)s->T, p + (size_t)i * (size_t)s->T, t0 + i + 1,
+                      key, s->dropout);
     }
     if (out != p) attention_mask(out, s->T, t0, m);
 }
 
-static void head_forward(const Pass *s, real *o /* (T,D) in (N,A) */, real *lse /* (T) */, const real *qkv /* (T,D) in (N,3A) */,
-                         int layer, size_t head)
+static void head_forward(const Pass *s, real *o /* (T,D) in (N,A) */, real *lse /* (T) */,
+                         const real *qkv /* (T,D) in (N,3A) */, int layer, size_t head)
 {
     HeadSpace *h = &s->heads[omp_get_thread_num()];
     int T = s->T, A = config_attention(s->c), D = s->c->head_size;
@@ -345,19 +369,22 @@ static void head_forward(const Pass *s, real *o /* (T,D) in (N,A) */, real *lse 
     for (int t0 = 0; t0 < T; t0 += QUERIES) {
         int m = min_dim(QUERIES, T - t0), end = t0 + m;
         Causal output = { CAUSAL_OUTPUT, t0 }, lower = { CAUSAL_LOWER, t0 };
-        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), kt, end, output, false);
+        gemm_packed(s->g, h->p, T, view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), kt, end,
+                    output, false);
         for (int i = 0; i < m; i++) {
             real *row = h->p + (size_t)i * (size_t)T;
             lse[t0 + i] = s->K->softmax(row, row, t0 + i + 1, scale);
         }
         attention_mask(h->p, T, t0, m);
         if (attention_drops(s)) attention_dropout(s, h->p, h->p, layer, head, t0, m);
-        gemm_packed(s->g, o + (size_t)t0 * (size_t)A, A, view_ld(h->p, m, end, T), v, D, lower, false);
+        gemm_packed(s->g, o + (size_t)t0 * (size_t)A, A, view_ld(h->p, m, end, T), v, D, lower,
+                    false);
     }
 }
 
-static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3A) */, const real *dout /* (T,D) in (N,A) */,
-                          const real *lse /* (T) */, const real *qkv /* (T,D) in (N,3A) */, int layer, size_t head)
+static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3A) */,
+                          const real *dout /* (T,D) in (N,A) */, const real *lse /* (T) */,
+                          const real *qkv /* (T,D) in (N,3A) */, int layer, size_t head)
 {
     HeadSpace *h = &s->heads[omp_get_thread_num()];
     int T = s->T, A = config_attention(s->c), D = s->c->head_size;
@@ -367,59 +394,69 @@ static void head_backward(const Pass *s, real *dqkv /* (T,D) in (N,3A) */, const
     Packed keys = gemm_pack(s->K, h->k, k);
     for (int t0 = 0; t0 < T; t0 += QUERIES) {
         int m = min_dim(QUERIES, T - t0), end = t0 + m;
-        Causal output = { CAUSAL_OUTPUT, t0 }, lower = { CAUSAL_LOWER, t0 }, upper = { CAUSAL_UPPER, -t0 };
-        View q = view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A), d = view_ld(dout + (size_t)t0 * (size_t)A, m, D, A);
+        Causal output = { CAUSAL_OUTPUT, t0 }, lower = { CAUSAL_LOWER, t0 };
+        Causal upper = { CAUSAL_UPPER, -t0 };
+        View q = view_ld(qkv + (size_t)t0 * 3 * (size_t)A, m, D, 3 * A);
+        View d = view_ld(dout + (size_t)t0 * (size_t)A, m, D, A);
         real *dq = dqkv + (size_t)t0 * 3 * (size_t)A, *pd = h->p;
 
         gemm_packed(s->g, h->p, T, q, kt, end, output, false);
         for (int i = 0; i < m; i++)
-            s->K->softmax_again(h->p + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T, t0 + i + 1, scale, lse[t0 + i]);
+            s->K->softmax_again(h->p + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T,
+                                t0 + i + 1, scale, lse[t0 + i]);
         attention_mask(h->p, T, t0, m);
         if (attention_drops(s)) attention_dropout(s, pd = h->pd, h->p, layer, head, t0, m);
-        gemm_packed(s->g, dqkv + 2 * A, 3 * A, transposed(view_ld(pd, m, end, T)), gemm_pack(s->K, h->block, d), D, upper, true);
+        gemm_packed(s->g, dqkv + 2 * A, 3 * A, transposed(view_ld(pd, m, end, T)),
+                    gemm_pack(s->K, h->block, d), D, upper, true);
         gemm_packed(s->g, h->dp, T, d, vt, end, output, false);
         if (attention_drops(s)) attention_dropout(s, h->dp, h->dp, layer, head, t0, m);
         for (int i = 0; i < m; i++)
-            s->K->softmax_back(h->dp + (size_t)i * (size_t)T, h->dp + (size_t)i * (size_t)T, h->p + (size_t)i * (size_t)T,
-                               t0 + i + 1, scale);
+            s->K->softmax_back(h->dp + (size_t)i * (size_t)T, h->dp + (size_t)i * (size_t)T,
+                               h->p + (size_t)i * (size_t)T, t0 + i + 1, scale);
         attention_mask(h->dp, T, t0, m);
         gemm_packed(s->g, dq, 3 * A, view_ld(h->dp, m, end, T), keys, D, lower, false);
-        gemm_packed(s->g, dqkv + A, 3 * A, transposed(view_ld(h->dp, m, end, T)), gemm_pack(s->K, h->block, q), D, upper, true);
+        gemm_packed(s->g, dqkv + A, 3 * A, transposed(view_ld(h->dp, m, end, T)),
+                    gemm_pack(s->K, h->block, q), D, upper, true);
     }
 }
 
-/* All heads of all sequences: qkv (N,3A) holds queries, keys and values side by side, head after head in each. */
-static void attention_forward(const Pass *s, real *att /* (N,A) */, real *lse /* (n,H,T) */, const real *qkv, int layer)
+/* All heads of all sequences: qkv (N,3A) holds queries, keys, values, head after head in each. */
+static void attention_forward(const Pass *s, real *att /* (N,A) */, real *lse /* (n,H,T) */,
+                              const real *qkv, int layer)
 {
     int H = s->c->heads, T = s->T, A = config_attention(s->c), D = s->c->head_size;
     OMP(parallel for schedule(static) num_threads(s->g->threads))
     for (int i = 0; i < s->n * H; i++) {
         size_t row = (size_t)(i / H) * (size_t)T, at = (size_t)(i % H) * (size_t)D;
-        head_forward(s, att + row * (size_t)A + at, lse + (size_t)i * (size_t)T, qkv + row * 3 * (size_t)A + at, layer,
+        head_forward(s, att + row * (size_t)A + at, lse + (size_t)i * (size_t)T,
+                     qkv + row * 3 * (size_t)A + at, layer,
                      (size_t)s->first * (size_t)H + (size_t)i);
     }
     profile_mark(s->profile, PHASE_ATTENTION);
 }
 
-static void attention_backward(const Pass *s, real *dqkv /* (N,3A) */, const real *datt /* (N,A) */, const real *lse,
-                               const real *qkv, int layer)
+static void attention_backward(const Pass *s, real *dqkv /* (N,3A) */, const real *datt /* (N,A) */,
+                               const real *lse, const real *qkv, int layer)
 {
     int H = s->c->heads, T = s->T, A = config_attention(s->c), D = s->c->head_size;
     OMP(parallel for schedule(static) num_threads(s->g->threads))
     for (int i = 0; i < s->n * H; i++) {
         size_t row = (size_t)(i / H) * (size_t)T, at = (size_t)(i % H) * (size_t)D;
-        for (int t = 0; t < T; t++)                         /* dk and dv of this head start from zero */
+        for (int t = 0; t < T; t++)                     /* dk and dv of this head start from zero */
             for (int part = 1; part < 3; part++)
-                memset(dqkv + (row + (size_t)t) * 3 * (size_t)A + (size_t)(part * A) + at, 0, (size_t)D * sizeof *dqkv);
-        head_backward(s, dqkv + row * 3 * (size_t)A + at, datt + row * (size_t)A + at, lse + (size_t)i * (size_t)T,
-                      qkv + row * 3 * (size_t)A + at, layer, (size_t)s->first * (size_t)H + (size_t)i);
+                memset(dqkv + (row + (size_t)t) * 3 * (size_t)A + (size_t)(part * A) + at, 0,
+                       (size_t)D * sizeof *dqkv);
+        head_backward(s, dqkv + row * 3 * (size_t)A + at, datt + row * (size_t)A + at,
+                      lse + (size_t)i * (size_t)T, qkv + row * 3 * (size_t)A + at, layer,
+                      (size_t)s->first * (size_t)H + (size_t)i);
     }
     profile_mark(s->profile, PHASE_ATTENTION);
 }
 
 /* ---------------------------------------------------------------- activation of the MLP
  * gpt2:   hid = gelu(pre)                         dpre = dhid gelu'(pre), may be dhid itself
- * qwen3:  hid = silu(gate) up, pre = gate | up    dgate = dhid up silu'(gate),  dup = dhid silu(gate)  (Shazeer 2020) */
+ * qwen3:  hid = silu(gate) up, pre = gate | up    dgate = dhid up silu'(gate)  (Shazeer 2020)
+ *                                                 dup = dhid silu(gate) */
 
 static void activation_row(const Config *c, const Kernels *K, real *hid, const real *pre)
 {
@@ -436,7 +473,8 @@ static void activation_forward(const Pass *s, real *hid /* (N,F) */, const real 
     profile_mark(s->profile, PHASE_ACTIVATION);
 }
 
-static void activation_backward(const Pass *s, real *dpre /* (N,G) */, const real *dhid /* (N,F) */, const real *pre /* (N,G) */)
+static void activation_backward(const Pass *s, real *dpre /* (N,G) */,
+                                const real *dhid /* (N,F) */, const real *pre /* (N,G) */)
 {
     size_t F = (size_t)s->c->hidden, G = (size_t)config_pre(s->c);
     OMP(parallel for schedule(static))
@@ -452,7 +490,8 @@ static void activation_backward(const Pass *s, real *dpre /* (N,G) */, const rea
 /* ---------------------------------------------------------------- residual
  * res += dropout(branch)          dbranch = dropout(dres); dres itself goes on unchanged */
 
-static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch /* (N,C) */, int layer, int site)
+static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch /* (N,C) */,
+                             int layer, int site)
 {
     size_t C = (size_t)s->c->channels;
     dropout_rows(s, branch, branch, layer, site);
@@ -463,7 +502,8 @@ static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch 
 }
 
 /* Returns dbranch (N,C): `dropped`, or dres itself if nothing is dropped. */
-static const real *residual_backward(const Pass *s, real *dropped, const real *dres /* (N,C) */, int layer, int site)
+static const real *residual_backward(const Pass *s, real *dropped, const real *dres /* (N,C) */,
+                                     int layer, int site)
 {
     if (s->dropout.threshold == 0) return dres;
     dropout_rows(s, dropped, dres, layer, site);
@@ -475,8 +515,8 @@ static const real *residual_backward(const Pass *s, real *dropped, const real *d
  * loss_r = log sum exp(logits_r) - logits_r[target_r],   p = softmax(logits), in place
  * dlogits = (p - onehot(target)) / (B T), in place */
 
-static void cross_entropy_forward(const Pass *s, real *losses /* (rows) */, real *p /* (rows,V) */, const int32_t *targets,
-                                  int rows)
+static void cross_entropy_forward(const Pass *s, real *losses /* (rows) */, real *p /* (rows,V) */,
+                                  const int32_t *targets, int rows)
 {
     size_t V = (size_t)s->c->vocab;
     OMP(parallel for schedule(static))
@@ -487,7 +527,8 @@ static void cross_entropy_forward(const Pass *s, real *losses /* (rows) */, real
     profile_mark(s->profile, PHASE_LOSS);
 }
 
-static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const int32_t *targets, int rows, real scale)
+static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const int32_t *targets,
+                                   int rows, real scale)
 {
     size_t V = (size_t)s->c->vocab;
     OMP(parallel for schedule(static))
@@ -501,9 +542,11 @@ static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const 
 
 /* ================================================================ the network */
 
-static void block_forward(const Pass *s, real *res, real *branch, const Block *w, BlockActs *a, int layer)
+static void block_forward(const Pass *s, real *res, real *branch, const Block *w, BlockActs *a,
+                          int layer)
 {
-    int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c), N = s->N;
+    int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c);
+    int N = s->N;
     norm_forward      (s, a->n1, &a->ln1, res, w->ln1w, w->ln1b);
     linear_forward    (s, a->qkv, a->n1, w->qkvw, w->qkvb, N, C, 3 * A);
     qk_forward        (s, a->qkv, &a->qk, w->qnw, w->knw);
@@ -518,9 +561,11 @@ static void block_forward(const Pass *s, real *res, real *branch, const Block *w
 }
 
 /* The same lines from bottom to top. */
-static void block_backward(const Pass *s, const Acts *t, const Block *w, const Block *g, const BlockActs *a, int layer)
+static void block_backward(const Pass *s, const Acts *t, const Block *w, const Block *g,
+                           const BlockActs *a, int layer)
 {
-    int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c), N = s->N;
+    int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c);
+    int N = s->N;
     const real *dbranch = residual_backward(s, t->branch, t->dres, layer, SITE_MLP);
     linear_backward    (s, t->dhid, g->outw, g->outb, dbranch, a->hid, w->outw, N, F, C);
     activation_backward(s, t->dpre, t->dhid, a->pre);
@@ -544,7 +589,7 @@ static void network_forward(Gpt *m, const Pass *s, const int32_t *x /* (n,T) */)
     norm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
 }
 
-enum { LOGITS = 1 << 20 };  /* elements of the logits worked on at once, so that a large V takes no more memory */
+enum { LOGITS = 1 << 20 };  /* elements of the logits at once: a large V takes no more memory */
 
 static int head_rows(const Config *c, int N)
 {
@@ -552,8 +597,9 @@ static int head_rows(const Config *c, int N)
     return min_dim(N, rows < QUERIES ? QUERIES : rows);
 }
 
-/* Head and loss, a block of rows at a time: nats (N); when training also acts.dx = d(final) and d(head). */
-static void head_loss(Gpt *m, const Pass *s, real *nats, const int32_t *y /* (n,T) */, bool train, real scale)
+/* Head and loss, a block of rows at a time: nats (N); to train, acts.dx = d(final) and d(head). */
+static void head_loss(Gpt *m, const Pass *s, real *nats, const int32_t *y /* (n,T) */, bool train,
+                      real scale)
 {
     Acts *a = &m->acts;
     int C = s->c->channels, V = s->c->vocab, step = head_rows(s->c, s->N);
@@ -564,7 +610,8 @@ static void head_loss(Gpt *m, const Pass *s, real *nats, const int32_t *y /* (n,
         cross_entropy_forward(s, nats + r, a->logits, y + r, rows);
         if (!train) continue;
         cross_entropy_backward(s, a->logits, y + r, rows, scale);
-        linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.head, NULL, a->logits, final, m->w.head, rows, C, V);
+        linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.head, NULL, a->logits, final,
+                        m->w.head, rows, C, V);
     }
 }
 
@@ -578,7 +625,8 @@ static Pass pass_make(Model *m, int n, int T)
 
 static void begin(Model *m)
 {
-    memset(gpt(m)->dwte_input, 0, (size_t)m->vocab * (size_t)gpt_config(m)->channels * sizeof(real));
+    size_t C = (size_t)gpt_config(m)->channels;
+    memset(gpt(m)->dwte_input, 0, (size_t)m->vocab * C * sizeof(real));
 }
 
 static void gradients(Model *model, const Slice *in, real *nats /* (n,T) */)
@@ -589,7 +637,8 @@ static void gradients(Model *model, const Slice *in, real *nats /* (n,T) */)
     s.first = in->first;
     s.key = in->dropout_key;
     if (s.c->dropout > 0)
-        s.dropout = (Dropout){ (uint32_t)(s.c->dropout * 4294967296.0), (real)(1 / (1 - s.c->dropout)) };
+        s.dropout = (Dropout){ (uint32_t)(s.c->dropout * 4294967296.0),
+                               (real)(1 / (1 - s.c->dropout)) };
 
     network_forward(m, &s, in->x);
     head_loss(m, &s, nats, in->y, true, (real)(1.0 / ((double)in->batch * in->T)));
@@ -601,8 +650,8 @@ static void gradients(Model *model, const Slice *in, real *nats /* (n,T) */)
     embedding_backward(&s, m->dwte_input, m->g.wpe, a->dres, in->x);
 }
 
-/* A tied wte is both head and input. Each part is one chain over the batch; joining them per slice would make the sum
- * depend on the slices. */
+/* A tied wte is both head and input. Each part is one chain over the batch; joining them per slice
+ * would make the sum depend on the slices. */
 static void finish(Model *model)
 {
     const Gpt *m = gpt(model);
@@ -687,7 +736,8 @@ static void layout(Model *m, Arena *a)
     const Config *c = gpt_config(m);
     const Kernels *K = m->gemm.K;
     Acts *t = &gpt(m)->acts;
-    size_t N = (size_t)m->slice * (size_t)c->context, C = (size_t)c->channels, A = (size_t)config_attention(c);
+    size_t N = (size_t)m->slice * (size_t)c->context;
+    size_t C = (size_t)c->channels, A = (size_t)config_attention(c);
     int threads = m->gemm.threads;
     bool train = m->use == MODEL_TRAIN;
 
@@ -715,7 +765,7 @@ static void layout(Model *m, Arena *a)
     t->datt = arena_reals(a, N * A);
     size_t hidden = (size_t)c->hidden;
     t->dhid = arena_reals(a, N * (hidden > 3 * A ? hidden : 3 * A));
-    t->dqkv = t->dhid;                                      /* wanted when dhid no longer is */
+    t->dqkv = t->dhid;                                      /* needed when dhid no longer is */
     t->dpre = config_gated(c) ? arena_reals(a, N * (size_t)config_pre(c)) : t->dhid;
 }
 
@@ -733,15 +783,17 @@ static void rotary_angles(Model *m)
         }
 }
 
-/* ================================================================ decoding: a character of each stream, with a cache */
+/* ================================================================ decoding with a cache */
 
 enum { SERIAL = 1 << 15 };  /* fewer multiply-adds are not worth waking the threads for */
 
 /* linear_forward for few rows */
-static void linear_streams(const Pass *s, real *y, const real *x, const real *w, const real *b, int I, int O)
+static void linear_streams(const Pass *s, real *y, const real *x, const real *w, const real *b,
+                           int I, int O)
 {
     int parts = s->g->threads;
-    OMP(parallel for schedule(static) num_threads(parts) if ((size_t)s->N * (size_t)I * (size_t)O >= SERIAL))
+    bool shared = (size_t)s->N * (size_t)I * (size_t)O >= SERIAL;
+    OMP(parallel for schedule(static) num_threads(parts) if (shared))
     for (int part = 0; part < parts; part++) {
         int o = part * O / parts, end = (part + 1) * O / parts;
         s->K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, s->N);
@@ -758,14 +810,16 @@ static void norm_streams(GptDecoder *d, const Pass *s, const real *w, const real
         norm_row(s->c, s->K, d->norm + (size_t)r * C, d->xhat, d->x + (size_t)r * C, w, b);
 }
 
-/* Attention of the s->T newest positions, which follow `before` others, each over all up to it, for one head
- * of one stream. */
+/* Attention of the s->T newest positions, which follow `before` others, each over all up to it, for
+ * one head of one stream. */
 static void attention_newest(GptDecoder *d, const Pass *s, int before, int layer, int stream, int h)
 {
     const Config *c = s->c;
-    size_t H = (size_t)c->heads, A = (size_t)config_attention(c), D = (size_t)c->head_size, T = (size_t)c->context;
+    size_t H = (size_t)c->heads, A = (size_t)config_attention(c), D = (size_t)c->head_size;
+    size_t T = (size_t)c->context;
     size_t cache = (((size_t)stream * (size_t)c->layers + (size_t)layer) * H + (size_t)h) * T * D;
-    real *k = d->k + cache, *v = d->v + cache, *scores = d->scores + ((size_t)stream * H + (size_t)h) * T;
+    real *k = d->k + cache, *v = d->v + cache;
+    real *scores = d->scores + ((size_t)stream * H + (size_t)h) * T;
     for (int t = 0; t < s->T; t++) {
         size_t row = (size_t)(stream * s->T + t), pos = (size_t)(before + t);
         const real *q = d->qkv + row * 3 * A + (size_t)h * D;
@@ -774,14 +828,16 @@ static void attention_newest(GptDecoder *d, const Pass *s, int before, int layer
         memcpy(v + pos * D, q + 2 * A, D * sizeof *v);
         s->K->gemv(scores, seen, k, (ptrdiff_t)D, q, seen, (int)D, 1);
         s->K->softmax(scores, scores, seen, (real)(1.0 / sqrt((double)D)));
-        s->K->weighted_rows(d->att + row * A + (size_t)h * D, scores, v, (ptrdiff_t)D, seen, (int)D);
+        s->K->weighted_rows(d->att + row * A + (size_t)h * D, scores, v, (ptrdiff_t)D, seen,
+                            (int)D);
     }
 }
 
 static void attention_streams(GptDecoder *d, const Pass *s, int before, int layer)
 {
     int H = s->c->heads;
-    OMP(parallel for schedule(static) if ((double)s->N * config_attention(s->c) * (before + s->T) >= SERIAL))
+    bool shared = (double)s->N * config_attention(s->c) * (before + s->T) >= SERIAL;
+    OMP(parallel for schedule(static) if (shared))
     for (int i = 0; i < s->n * H; i++)
         attention_newest(d, s, before, layer, i / H, i % H);
 }
@@ -818,7 +874,8 @@ static void decoder_feed(Decoder *d, int count)
     }
     for (int r = 0; r < s.N; r++) {
         size_t at = (size_t)r * C, pos = (size_t)(d->pos + r % count);
-        memcpy(t->x + at, m->w.wte + (size_t)d->ids[(size_t)(r / count) * T + pos] * C, C * sizeof *t->x);
+        size_t id = (size_t)d->ids[(size_t)(r / count) * T + pos];
+        memcpy(t->x + at, m->w.wte + id * C, C * sizeof *t->x);
         if (m->w.wpe != NULL) s.K->add(t->x + at, m->w.wpe + pos * C, (int)C);
     }
     for (int l = 0; l < s.c->layers; l++)
