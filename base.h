@@ -1,11 +1,14 @@
 /* base.h: what every other file stands on, and nothing above libc.
  *
- * Owns: the number type `real`, errors that are one sentence, arenas, randomness as a pure function,
- * reading a whole file, a monotonic clock, and the OpenMP macros.
+ * Owns: the number type `real`, errors that are one sentence, arenas, randomness as a pure
+ * function, reading a whole file, a monotonic clock, and the OpenMP macros.
  * Include it first: it asks the system headers for POSIX and 64-bit file offsets.
  *
  *     Err err = { 0 };
- *     if (read_file(path, &bytes, &size, &err)) { fprintf(stderr, "%s\n", err.msg); return err.status; }
+ *     if (read_file(path, &bytes, &size, &err)) {
+ *         fprintf(stderr, "%s\n", err.msg);
+ *         return err.status;
+ *     }
  */
 #ifndef BASE_H
 #define BASE_H
@@ -60,15 +63,17 @@ static inline void omp_set_num_threads(int n) { (void)n; }
 /* The exit statuses of every program; an Err carries one of them. */
 enum { EXIT_RUNTIME = 1, EXIT_USAGE, EXIT_TEXT, EXIT_CHECKPOINT, EXIT_DIVERGED };
 
-/* What they mean, and what the shell makes of a signal (in short: README, "What you can rely on"). */
+/* What they mean, and what the shell makes of a signal. README has them in short, under "What you
+ * can rely on". */
 static const struct {
     int status;
     const char *meaning;
 } exit_statuses[] = {
     { EXIT_SUCCESS, "no error" },
-    { EXIT_RUNTIME, "a file cannot be opened, read or written, another run holds its lock, or memory is short" },
-    { EXIT_USAGE, "wrong arguments, disagreement with the checkpoint that is resumed, a file in the way, or a prompt that "
-                  "cannot be used" },
+    { EXIT_RUNTIME,
+      "a file cannot be opened, read or written, another run holds its lock, or memory is short" },
+    { EXIT_USAGE, "wrong arguments, disagreement with the checkpoint that is resumed, a file in "
+                  "the way, or a prompt that cannot be used" },
     { EXIT_TEXT, "the content of a text cannot be used" },
     { EXIT_CHECKPOINT, "an opened file is not a sound checkpoint" },
     { EXIT_DIVERGED, "training diverged: the loss stopped being a number" },
@@ -82,8 +87,8 @@ typedef struct {
     char msg[600];          /* one sentence: what, where, why, what to do */
 } Err;
 
-/* Fills err and returns -1, so that a function can end with `return fail(err, ...)`. A sentence that is too long loses
- * its middle, where a long path is: its end says why. */
+/* Fills err and returns -1, so that a function can end with `return fail(err, ...)`. A sentence
+ * that is too long loses its middle, where a long path is: its end says why. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
@@ -98,7 +103,8 @@ static inline int fail(Err *err, int status, const char *format, ...)
     size_t size = strlen(whole);
     err->status = status;
     if (size < sizeof err->msg) memcpy(err->msg, whole, size + 1);
-    else snprintf(err->msg, sizeof err->msg, "%.*s ... %.*s", HALF, whole, HALF, whole + size - HALF);
+    else snprintf(err->msg, sizeof err->msg, "%.*s ... %.*s", HALF, whole, HALF,
+                  whole + size - HALF);
     return -1;
 }
 
@@ -107,7 +113,10 @@ static inline int fail(Err *err, int status, const char *format, ...)
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
 /* Memory is measured and carved by the same layout function:
- *     Arena a = { 0 };  layout(&x, &a);  if (arena_open(&a, "weights", err)) ...;  layout(&x, &a); */
+ *     Arena a = { 0 };
+ *     layout(&x, &a);
+ *     if (arena_open(&a, "weights", err)) ...;
+ *     layout(&x, &a); */
 typedef struct {
     char *base;             /* NULL: only measure */
     size_t used;            /* bytes */
@@ -128,9 +137,12 @@ static inline void *arena_take(Arena *a, size_t count, size_t size)
     return p;
 }
 
-static inline real *arena_reals(Arena *a, size_t count) { return arena_take(a, count, sizeof(real)); }
+static inline real *arena_reals(Arena *a, size_t count)
+{
+    return arena_take(a, count, sizeof(real));
+}
 
-/* Allocates the measured bytes, zeroed, on huge pages where the system has them, and rewinds the arena. */
+/* Allocates the measured bytes, zeroed, on huge pages if the system has them; rewinds the arena. */
 static inline int arena_open(Arena *a, const char *what, Err *err)
 {
     size_t bytes = a->used > 0 ? a->used : CACHE_LINE;
@@ -140,7 +152,7 @@ static inline int arena_open(Arena *a, const char *what, Err *err)
         return fail(err, EXIT_RUNTIME, "not enough memory for the %s (%.0f MB wanted); "
                     "try a smaller model, context or batch", what, (double)bytes / 1e6);
 #ifdef MADV_HUGEPAGE
-    if (align == HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);   /* only advice: a refusal costs speed */
+    if (align == HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);   /* a refusal costs only speed */
 #endif
     memset(p, 0, bytes);
     a->base = p;
@@ -157,8 +169,9 @@ static inline void arena_close(Arena *a)
 
 /* ---------------------------------------------------------------- randomness */
 
-/* No generator state anywhere: every draw is a pure function of (seed, attempt, step, purpose, index), so a
- * run that was killed and resumed, or that uses another number of threads, draws the same numbers.
+/* No generator state anywhere: every draw is a pure function of (seed, attempt, step, purpose,
+ * index), so a run that was killed and resumed, or that uses another number of threads, draws the
+ * same numbers.
  * mix64 is the finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
 enum RngPurpose { RNG_INIT = 1, RNG_BATCH, RNG_EVAL, RNG_DROPOUT, RNG_SAMPLE };
 
@@ -175,7 +188,8 @@ static inline uint64_t rng_bits(uint64_t key, uint64_t index)
     return mix64(key + (index + 1) * 0x9e3779b97f4a7c15u);
 }
 
-static inline uint64_t rng_key(uint64_t seed, uint64_t attempt, uint64_t step, enum RngPurpose purpose)
+static inline uint64_t rng_key(uint64_t seed, uint64_t attempt, uint64_t step,
+                               enum RngPurpose purpose)
 {
     return rng_bits(rng_bits(rng_bits(mix64(seed), attempt), step), (uint64_t)purpose);
 }
@@ -195,9 +209,9 @@ static inline uint64_t rng_below(uint64_t key, uint64_t index, uint64_t n)
     return (r >> 32) * (n >> 32) + (mid >> 32) + (mid2 >> 32);
 }
 
-/* Element `index` of a random permutation of {0 .. n-1}, n <= 2^62: a Feistel network on the smallest even number of
- * bits that holds n (Luby and Rackoff 1988), applied again while the value is n or more. Their four rounds leave small
- * n visibly uneven; eight do not. */
+/* Element `index` of a random permutation of {0 .. n-1}, n <= 2^62: a Feistel network on the
+ * smallest even number of bits that holds n (Luby and Rackoff 1988), applied again while the value
+ * is n or more. Their four rounds leave small n visibly uneven; eight do not. */
 static inline uint64_t rng_permute(uint64_t key, uint64_t index, uint64_t n)
 {
     int half = 1;
@@ -224,8 +238,8 @@ static inline double rng_normal(uint64_t key, uint64_t index)
 
 /* ---------------------------------------------------------------- files and time */
 
-/* Reads a whole file (or standard input for "-") into memory that the caller frees; one extra NUL byte
- * follows the content. Fails with EXIT_RUNTIME if it cannot be opened or read, or memory is short. */
+/* Reads a whole file (or standard input for "-") into memory that the caller frees; one extra NUL
+ * byte follows the content. EXIT_RUNTIME: it cannot be opened or read, or memory is short. */
 static inline int read_file(const char *path, char **bytes, size_t *size, Err *err)
 {
     bool standard = strcmp(path, "-") == 0;

@@ -1,4 +1,4 @@
-/* config.c: the GPT's fields, its tensors, and what suits a time budget: the tables of both its families. */
+/* config.c: the GPT's fields, its tensors, and what suits a time budget, as tables. */
 #include "config.h"
 
 /* ---------------------------------------------------------------- fields */
@@ -37,7 +37,7 @@ enum { FIELDS = sizeof fields / sizeof fields[0] };
 /* Fills in what is 0: hidden, head_size, rope_base. */
 static void config_complete(Config *c)
 {
-    int gated = ((int)(8.0 / 3 * c->channels) + 63) / 64 * 64;  /* three matrices, 2/3 of the width */
+    int gated = ((int)(8.0 / 3 * c->channels) + 63) / 64 * 64;   /* 3 matrices, 2/3 of the width */
     if (c->hidden == 0) c->hidden = config_gated(c) ? gated : 4 * c->channels;
     if (c->head_size == 0 && c->heads > 0) c->head_size = c->channels / c->heads;
     if (c->rope_base <= 0) c->rope_base = 10000;
@@ -52,7 +52,8 @@ static int check_sizes(const Config *c, Err *err)
     double block = (4.0 * c->heads * c->head_size + 3.0 * c->hidden) * c->channels;
     double params = c->layers * block + (2.0 * c->vocab + c->context) * c->channels;
     if (params * 8 > (double)(SIZE_MAX / 16))
-        return fail(err, EXIT_USAGE, "a model of %.0f million parameters is too large for this machine",
+        return fail(err, EXIT_USAGE,
+                    "a model of %.0f million parameters is too large for this machine",
                     params / 1e6);
     return 0;
 }
@@ -64,7 +65,8 @@ static int gpt2_check(void *config, Err *err)
     config_complete(c);
     if (check_sizes(c, err)) return -1;
     if (c->heads * c->head_size != c->channels)
-        return fail(err, EXIT_USAGE, "channels %d: must be heads %d times head-size %d in the gpt2 family",
+        return fail(err, EXIT_USAGE,
+                    "channels %d: must be heads %d times head-size %d in the gpt2 family",
                     c->channels, c->heads, c->head_size);
     if (c->untied) return fail(err, EXIT_USAGE, "head untied: the gpt2 family has a tied head");
     return 0;
@@ -77,7 +79,8 @@ static int qwen3_check(void *config, Err *err)
     config_complete(c);
     if (check_sizes(c, err)) return -1;
     if (c->head_size % 2 != 0)
-        return fail(err, EXIT_USAGE, "head-size %d: must be even in the qwen3 family", c->head_size);
+        return fail(err, EXIT_USAGE, "head-size %d: must be even in the qwen3 family",
+                    c->head_size);
     if (c->bias) return fail(err, EXIT_USAGE, "bias on: the qwen3 family has no biases");
     if (c->gelu_tanh) return fail(err, EXIT_USAGE, "gelu tanh: the qwen3 family has SwiGLU");
     return 0;
@@ -86,8 +89,8 @@ static int qwen3_check(void *config, Err *err)
 static void describe(const void *config, char *out, size_t room)
 {
     const Config *c = config;
-    snprintf(out, room, "%d layers, %d heads, %d channels, context %d", c->layers, c->heads, c->channels,
-             c->context);
+    snprintf(out, room, "%d layers, %d heads, %d channels, context %d", c->layers, c->heads,
+             c->channels, c->context);
 }
 
 /* ---------------------------------------------------------------- tensors */
@@ -99,7 +102,7 @@ enum {
     IF_BIAS = 2, IF_UNTIED = 4                              /* there only then */
 };
 
-/* Layout, initialisation, decay, optimizer, saving, inspecting and the gradient check follow from these. */
+/* Layout, initial values, decay, optimizer, saving, inspecting and the gradient check follow. */
 typedef struct {
     const char *name;       /* Hugging Face's; %d is the block */
     size_t field;           /* of Weights, or of Block; JOINED: one matrix with the tensor above */
@@ -133,24 +136,24 @@ static const TensorSpec gpt2_last[] = {
     { "transformer.ln_f.bias",               W(lnfb),  DIM_1,  DIM_C,  INIT_ZERO,    IF_BIAS },
 };
 static const TensorSpec qwen3_first[] = {
-    { "model.embed_tokens.weight",                       W(wte),   DIM_V,  DIM_C,  INIT_NORMAL,  0 },
+    { "model.embed_tokens.weight",                       W(wte),   DIM_V, DIM_C, INIT_NORMAL, 0 },
 };
 static const TensorSpec qwen3_block[] = {
-    { "model.layers.%d.input_layernorm.weight",          K(ln1w),  DIM_1,  DIM_C,  INIT_ONE,     0 },
-    { "model.layers.%d.self_attn.q_proj.weight",         K(qkvw),  DIM_A,  DIM_C,  INIT_FAN_IN,  0 },
-    { "model.layers.%d.self_attn.k_proj.weight",         JOINED,   DIM_A,  DIM_C,  INIT_FAN_IN,  0 },
-    { "model.layers.%d.self_attn.v_proj.weight",         JOINED,   DIM_A,  DIM_C,  INIT_FAN_IN,  0 },
-    { "model.layers.%d.self_attn.q_norm.weight",         K(qnw),   DIM_1,  DIM_D,  INIT_ONE,     0 },
-    { "model.layers.%d.self_attn.k_norm.weight",         K(knw),   DIM_1,  DIM_D,  INIT_ONE,     0 },
-    { "model.layers.%d.self_attn.o_proj.weight",         K(projw), DIM_C,  DIM_A,  INIT_ZERO,    0 },
-    { "model.layers.%d.post_attention_layernorm.weight", K(ln2w),  DIM_1,  DIM_C,  INIT_ONE,     0 },
-    { "model.layers.%d.mlp.gate_proj.weight",            K(fcw),   DIM_F,  DIM_C,  INIT_FAN_IN,  0 },
-    { "model.layers.%d.mlp.up_proj.weight",              JOINED,   DIM_F,  DIM_C,  INIT_FAN_IN,  0 },
-    { "model.layers.%d.mlp.down_proj.weight",            K(outw),  DIM_C,  DIM_F,  INIT_ZERO,    0 },
+    { "model.layers.%d.input_layernorm.weight",          K(ln1w),  DIM_1, DIM_C, INIT_ONE,    0 },
+    { "model.layers.%d.self_attn.q_proj.weight",         K(qkvw),  DIM_A, DIM_C, INIT_FAN_IN, 0 },
+    { "model.layers.%d.self_attn.k_proj.weight",         JOINED,   DIM_A, DIM_C, INIT_FAN_IN, 0 },
+    { "model.layers.%d.self_attn.v_proj.weight",         JOINED,   DIM_A, DIM_C, INIT_FAN_IN, 0 },
+    { "model.layers.%d.self_attn.q_norm.weight",         K(qnw),   DIM_1, DIM_D, INIT_ONE,    0 },
+    { "model.layers.%d.self_attn.k_norm.weight",         K(knw),   DIM_1, DIM_D, INIT_ONE,    0 },
+    { "model.layers.%d.self_attn.o_proj.weight",         K(projw), DIM_C, DIM_A, INIT_ZERO,   0 },
+    { "model.layers.%d.post_attention_layernorm.weight", K(ln2w),  DIM_1, DIM_C, INIT_ONE,    0 },
+    { "model.layers.%d.mlp.gate_proj.weight",            K(fcw),   DIM_F, DIM_C, INIT_FAN_IN, 0 },
+    { "model.layers.%d.mlp.up_proj.weight",              JOINED,   DIM_F, DIM_C, INIT_FAN_IN, 0 },
+    { "model.layers.%d.mlp.down_proj.weight",            K(outw),  DIM_C, DIM_F, INIT_ZERO,   0 },
 };
 static const TensorSpec qwen3_last[] = {
-    { "model.norm.weight",                               W(lnfw),  DIM_1,  DIM_C,  INIT_ONE,     0 },
-    { "lm_head.weight",                                  W(head),  DIM_V,  DIM_C,  INIT_NORMAL,  IF_UNTIED },
+    { "model.norm.weight", W(lnfw),  DIM_1, DIM_C, INIT_ONE,    0 },
+    { "lm_head.weight",    W(head),  DIM_V, DIM_C, INIT_NORMAL, IF_UNTIED },
 };
 #undef W
 #undef K
@@ -169,7 +172,7 @@ static int dim(const Config *c, Dim d)
     }
 }
 
-/* gpt2: normal 0.02; the matrices whose outputs are summed into the residual stream 0.02 / sqrt(2 L).
+/* gpt2: normal 0.02; matrices whose outputs are summed into the residual stream 0.02 / sqrt(2 L).
  * qwen3: those matrices zero, the others normal 0.5 / sqrt(inputs); embedding and head normal 0.02.
  * Norms one, biases zero. */
 static double deviation(const Config *c, Init init, int cols)
@@ -233,7 +236,7 @@ static double flops(const void *config, int T)
     const Config *c = config;
     double C = c->channels, A = config_attention(c), F = c->hidden;
     double linear = 2 * (c->layers * C * (4 * A + F + config_pre(c)) + (double)c->vocab * C);
-    double attention = 2.0 * c->layers * A * (T + 1);       /* (T+1)/2 earlier positions on average */
+    double attention = 2.0 * c->layers * A * (T + 1);   /* (T+1)/2 earlier positions on average */
     return 3 * (linear + attention);
 }
 
@@ -267,8 +270,8 @@ static const Choice probe[] = SIZES("4", "4", "128", "128", "8");
 
 enum { BUDGETS = sizeof budgets / sizeof budgets[0], HEAD_CHANNELS = 32 };
 
-/* Heads that suit the channels, or channels that suit the heads, where only one of them is settled; a head
- * has HEAD_CHANNELS channels at least. */
+/* Heads that suit the channels, or channels that suit the heads, where only one of them is settled;
+ * a head has HEAD_CHANNELS channels at least. */
 static void suit(void *config, Settled *settled, const void *context)
 {
     Config *c = config;

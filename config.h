@@ -1,10 +1,11 @@
 /* config.h: what a GPT is made of: its configuration, and where its parameters are.
  *
- * Everything that depends on the sizes and switches follows from the tables of config.c: options, memory,
- * initialisation, what the optimizer decays, what a checkpoint holds. A tensor is named in one line there.
+ * Everything that depends on the sizes and switches follows from the tables of config.c: options,
+ * memory, initialisation, what the optimizer decays, what a checkpoint holds. A tensor is named in
+ * one line there.
  *
  *     Config c = { .layers = 4, .heads = 4, .channels = 128, .context = 64, .dropout = 0.1 };
- *     if (family_check(&family_gpt2, &c, vocab, &err)) ...;            fills in what is 0, checks the rest
+ *     if (family_check(&family_gpt2, &c, vocab, &err)) ...;     fills in what is 0, checks the rest
  *
  * The dimension letters are model.h's.
  */
@@ -14,10 +15,10 @@
 #include "base.h"
 #include "networks/family.h"
 
-/* gpt2: learned positions, layer norm, GELU; dropout on embeddings, attention and both branches. What
- * nanoGPT trains.
- * qwen3: rotary positions, RMS norm, RMS-normed queries and keys, SwiGLU; dropout on both branches. A dense
- * Qwen3. */
+/* gpt2: learned positions, layer norm, GELU; dropout on embeddings, attention and both branches.
+ * What nanoGPT trains.
+ * qwen3: rotary positions, RMS norm, RMS-normed queries and keys, SwiGLU; dropout on both branches.
+ * A dense Qwen3. */
 extern const Family family_gpt2, family_qwen3;
 
 enum { FAMILY_GPT2, FAMILY_QWEN3, HEADS_MAX = 1024 };
@@ -42,8 +43,12 @@ typedef struct {
 #define JOINED SIZE_MAX
 
 static inline bool config_gated(const Config *c) { return c->family == FAMILY_QWEN3; }
-static inline int config_attention(const Config *c) { return c->heads * c->head_size; }               /* A */
-static inline int config_pre(const Config *c) { return config_gated(c) ? 2 * c->hidden : c->hidden; } /* G */
+/* A and G */
+static inline int config_attention(const Config *c) { return c->heads * c->head_size; }
+static inline int config_pre(const Config *c)
+{
+    return config_gated(c) ? 2 * c->hidden : c->hidden;
+}
 
 typedef struct {            /* one block's parameters, or their gradients */
     real *ln1w, *ln1b;      /* (C)              */

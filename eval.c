@@ -175,7 +175,8 @@ static int common_slice(const Ensemble *e)
 {
     int slice = RANDOM_BATCH;
     for (int m = 0; m < e->count; m++)
-        slice = model_slice(e->checkpoints[m].family, &e->checkpoints[m].config, cache_bytes(), slice);
+        slice = model_slice(e->checkpoints[m].family, &e->checkpoints[m].config, cache_bytes(),
+                            slice);
     return slice;
 }
 

@@ -345,7 +345,8 @@ static void json_config(const Checkpoint *c, Output *out)
         field_get(&c->config, f, value, sizeof value);
         output_print(out, f->kind == FIELD_WORD ? ",\"%s\":\"%s\"" : ",\"%s\":%s", name, value);
     }
-    output_print(out, ",\"parameters\":%zu,\"settings\":{", family_parameters(c->family, &c->config));
+    output_print(out, ",\"parameters\":%zu,\"settings\":{",
+                 family_parameters(c->family, &c->config));
     for (int i = 0; i < c->setting_count; i++) {
         const Setting *s = &c->settings[i];
         output_print(out, "%s", i > 0 ? "," : "");

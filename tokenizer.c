@@ -1,7 +1,8 @@
 /* tokenizer.c: owns the vocabulary, and the only UTF-8 decoder and encoder of the programs.
  *
- * A table over all values (256 bytes, or 0x110000 code points) gives the id of each. While a vocabulary is
- * collected the table only marks what occurs; tokenizer_finish then numbers the marks in ascending order.
+ * A table over all values (256 bytes, or 0x110000 code points) gives the id of each. While a
+ * vocabulary is collected the table only marks what occurs; tokenizer_finish then numbers the marks
+ * in ascending order.
  *
  *     char out[UTF8_MAX];
  *     fwrite(out, 1, (size_t)tokenizer_decode(&t, id, out), stdout);
@@ -20,7 +21,7 @@ static bool is_surrogate(uint32_t value) { return value >= 0xd800 && value <= 0x
 
 int utf8_decode(const char *text, size_t size, uint32_t *value)
 {
-    static const uint32_t least[UTF8_MAX + 1] = { 0, 0, 0x80, 0x800, 0x10000 };  /* below: an overlong form */
+    static const uint32_t least[UTF8_MAX + 1] = { 0, 0, 0x80, 0x800, 0x10000 };  /* else overlong */
     const unsigned char *s = (const unsigned char *)text;
     if (s[0] < 0x80) {
         *value = s[0];
@@ -48,11 +49,12 @@ int utf8_encode(uint32_t value, char out[UTF8_MAX])
     }
     for (int i = length - 1; i > 0; i--, value >>= 6)
         out[i] = (char)(unsigned char)(0x80 | (value & 0x3f));
-    out[0] = (char)(unsigned char)((0xf00 >> length & 0xff) | value);   /* as many leading ones as bytes */
+    /* As many leading ones as bytes. */
+    out[0] = (char)(unsigned char)((0xf00 >> length & 0xff) | value);
     return length;
 }
 
-/* The next character of a text in the tokenizer's own sense; returns its length in bytes, 0 if ill-formed. */
+/* The next character in the tokenizer's own sense; returns its length in bytes, 0 if ill-formed. */
 static inline int next_value(bool bytes, const char *text, size_t size, uint32_t *value)
 {
     unsigned char first = (unsigned char)text[0];
@@ -66,7 +68,8 @@ static inline int next_value(bool bytes, const char *text, size_t size, uint32_t
 static void value_name(bool bytes, uint32_t value, char *out, size_t room)
 {
     static const struct { char value; const char *name; } escapes[] = {
-        { '\t', "'\\t'" }, { '\n', "'\\n'" }, { '\r', "'\\r'" }, { '\'', "'\\''" }, { '\\', "'\\\\'" }
+        { '\t', "'\\t'" }, { '\n', "'\\n'" }, { '\r', "'\\r'" }, { '\'', "'\\''" },
+        { '\\', "'\\\\'" }
     };
     for (size_t i = 0; i < sizeof escapes / sizeof escapes[0]; i++) {
         if (value == (uint32_t)escapes[i].value) {
@@ -84,20 +87,21 @@ static int fail_memory(Err *err)
     return fail(err, EXIT_RUNTIME, "not enough memory for the vocabulary (a few MB wanted)");
 }
 
-/* `at` is where the first ill-formed character begins; as many bytes are shown as it could have had. */
+/* `at` is where the first ill-formed character begins; shows as many bytes as it could have had. */
 static int fail_ill_formed(const char *name, const char *text, size_t size, size_t at, int status,
                            const char *advice, Err *err)
 {
     char shown[4 * UTF8_MAX] = "";
     for (size_t i = 0; i < UTF8_MAX && at + i < size; i++)
         snprintf(shown + 3 * i, sizeof shown - 3 * i, " %02X", (unsigned char)text[at + i]);
-    return fail(err, status, SHORT_NAME ": ill-formed UTF-8 at byte offset %zu (there begin the bytes%s); %s",
+    return fail(err, status,
+                SHORT_NAME ": ill-formed UTF-8 at byte offset %zu (there begin the bytes%s); %s",
                 name, at, shown, advice);
 }
 
 /* Names the first few different characters that t lacks. The text is known to be well-formed. */
-static int fail_unknown(const Tokenizer *t, const char *text, size_t size, const char *name, int status,
-                        Err *err)
+static int fail_unknown(const Tokenizer *t, const char *text, size_t size, const char *name,
+                        int status, Err *err)
 {
     unsigned char *met = calloc(CODE_POINTS / 8, 1);        /* one bit a value */
     if (met == NULL) return fail_memory(err);
@@ -115,10 +119,12 @@ static int fail_unknown(const Tokenizer *t, const char *text, size_t size, const
         if (different++ >= LISTED_MAX) continue;
         char one[NAME_ROOM];
         value_name(t->bytes, value, one, sizeof one);
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "", one);
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
+                                 one);
     }
     free(met);
-    return fail(err, status, SHORT_NAME ": the vocabulary lacks some of its characters: %s%s (%zu different, "
+    return fail(err, status,
+                SHORT_NAME ": the vocabulary lacks some of its characters: %s%s (%zu different, "
                 "in %zu places); --unknown skip leaves them out",
                 name, list, different > LISTED_MAX ? ", ..." : "", different, places);
 }
@@ -143,8 +149,9 @@ int tokenizer_add(Tokenizer *t, const char *text, size_t size, const char *name,
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         if (length == 0) {
             tokenizer_close(t);
-            return fail_ill_formed(name, text, size, at, EXIT_TEXT, "convert it to UTF-8 (iconv does), "
-                                   "or learn its bytes as they are with --bytes", err);
+            return fail_ill_formed(name, text, size, at, EXIT_TEXT,
+                                   "convert it to UTF-8 (iconv does), or learn its bytes as they "
+                                   "are with --bytes", err);
         }
         t->ids[value] = SEEN;
     }
@@ -175,8 +182,8 @@ int tokenizer_finish(Tokenizer *t, Err *err)
     return 0;
 }
 
-int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool bytes, bool separator,
-                          Err *err)
+int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool bytes,
+                          bool separator, Err *err)
 {
     int first = separator ? 1 : 0;
     *t = (Tokenizer){ 0 };
@@ -187,8 +194,8 @@ int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool 
             return fail(err, EXIT_CHECKPOINT, "entry %d of the vocabulary, %lX, is not a %s", id,
                         (unsigned long)v, bytes ? "byte" : "Unicode character");
         if (id > first && v <= values[id - 1])
-            return fail(err, EXIT_CHECKPOINT, "entry %d of the vocabulary, %lX, is out of order", id,
-                        (unsigned long)v);
+            return fail(err, EXIT_CHECKPOINT, "entry %d of the vocabulary, %lX, is out of order",
+                        id, (unsigned long)v);
     }
     if (tokenizer_start(t, bytes, separator, err)) return -1;
     for (int id = first; id < count; id++) t->ids[values[id]] = SEEN;
@@ -204,21 +211,23 @@ void tokenizer_close(Tokenizer *t)
 
 /* ---------------------------------------------------------------- text <-> ids */
 
-int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name, Unknown unknown,
-                     int status, Encoding *out, Err *err)
+int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name,
+                     Unknown unknown, int status, Encoding *out, Err *err)
 {
     size_t count = 0, lacking = 0;
     uint32_t value = 0;
     for (size_t at = 0, length; at < size; at += length) {
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         if (length == 0)
-            return fail_ill_formed(name, text, size, at, status, "convert it to UTF-8 (iconv does); "
-                                   "only a model trained with --bytes reads bytes as they are", err);
+            return fail_ill_formed(name, text, size, at, status,
+                                   "convert it to UTF-8 (iconv does); only a model trained with "
+                                   "--bytes reads bytes as they are", err);
         int32_t id = t->ids[value];
         if (id == NO_ID) lacking++;
         else out->ids[count++] = id;
     }
-    if (lacking > 0 && unknown == UNKNOWN_FAILS) return fail_unknown(t, text, size, name, status, err);
+    if (lacking > 0 && unknown == UNKNOWN_FAILS)
+        return fail_unknown(t, text, size, name, status, err);
     out->count = count;
     out->skipped = lacking;
     return 0;

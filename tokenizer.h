@@ -1,7 +1,8 @@
 /* tokenizer.h: characters <-> ids.
  *
- * A vocabulary is the sorted list of the values that occur: Unicode code points of well-formed UTF-8, or
- * bytes. With a separator, id 0 is <|endoftext|>: it stands between documents and is never printed.
+ * A vocabulary is the sorted list of the values that occur: Unicode code points of well-formed
+ * UTF-8, or bytes. With a separator, id 0 is <|endoftext|>: it is between documents and is
+ * never printed.
  *
  *     Tokenizer t = { 0 };
  *     if (tokenizer_start(&t, false, true, &err) || tokenizer_add(&t, text, size, "text.txt", &err)
@@ -25,7 +26,7 @@ enum {
 typedef struct {
     bool bytes;             /* the values are bytes; otherwise Unicode code points */
     bool separator;         /* id 0 is <|endoftext|> */
-    int count;              /* V: number of ids, the separator included; 0: the tokenizer is empty */
+    int count;              /* V: number of ids, with the separator; 0: it is empty */
     uint32_t *values;       /* (V) id -> value, ascending; entry 0 means nothing with a separator */
     int32_t *ids;           /* (256 or CODE_POINTS) value -> id, -1 where there is none */
 } Tokenizer;
@@ -33,35 +34,36 @@ typedef struct {
 typedef enum { UNKNOWN_FAILS, UNKNOWN_SKIPPED } Unknown;
 
 typedef struct {
-    int32_t *ids;           /* the caller's: one for every character; as many as the text has bytes will do */
+    int32_t *ids;           /* the caller's: one a character; as many as bytes will do */
     size_t count;           /* ids written */
     size_t skipped;         /* characters left out because the tokenizer lacks them */
 } Encoding;
 
-/* Decodes one code point of well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most 10FFFF).
- * Returns its length in bytes, 1 to 4, or 0 where the bytes are ill-formed or cut short. size > 0. */
+/* Decodes one code point of well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most
+ * 10FFFF). Returns its length in bytes, 1 to 4, or 0 where the bytes are ill-formed or cut short.
+ * size > 0. */
 int utf8_decode(const char *text, size_t size, uint32_t *value);
 /* Writes the 1 to 4 bytes of a code point; returns how many. */
 int utf8_encode(uint32_t value, char out[UTF8_MAX]);
 
-/* Vocabulary of one text, or of several: start an empty tokenizer, add each text, finish. `name` stands in
- * messages. EXIT_TEXT: ill-formed UTF-8 (with the byte offset and a hint at --bytes), or no character at all.
- * EXIT_RUNTIME: memory. A step that fails leaves the tokenizer empty. */
+/* Vocabulary of one text, or of several: start an empty tokenizer, add each text, finish. `name`
+ * is for messages. EXIT_TEXT: ill-formed UTF-8 (with the byte offset and a hint at --bytes), or
+ * no character at all. EXIT_RUNTIME: memory. A step that fails leaves the tokenizer empty. */
 int tokenizer_start(Tokenizer *t, bool bytes, bool separator, Err *err);
 int tokenizer_add(Tokenizer *t, const char *text, size_t size, const char *name, Err *err);
 int tokenizer_finish(Tokenizer *t, Err *err);
 
-/* From the (count) values of a Tokenizer, as a checkpoint holds them: ascending, in range, no surrogates, at
- * least one; otherwise EXIT_CHECKPOINT. With a separator, values[0] stands for it and is not looked at.
- * A failure leaves the tokenizer empty. */
-int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool bytes, bool separator,
-                          Err *err);
+/* From the (count) values of a Tokenizer, as a checkpoint holds them: ascending, in range, no
+ * surrogates, at least one; otherwise EXIT_CHECKPOINT. With a separator, values[0] stands for it
+ * and is not looked at. A failure leaves the tokenizer empty. */
+int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool bytes,
+                          bool separator, Err *err);
 
 /* Encodes a text into out->ids. Characters without an id are left out with UNKNOWN_SKIPPED; with
- * UNKNOWN_FAILS they are an error that names the first few of them. That error and ill-formed UTF-8 have
- * `status` (EXIT_TEXT for a text, EXIT_USAGE for a prompt). */
-int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name, Unknown unknown,
-                     int status, Encoding *out, Err *err);
+ * UNKNOWN_FAILS they are an error that names the first few of them. That error and ill-formed UTF-8
+ * have `status` (EXIT_TEXT for a text, EXIT_USAGE for a prompt). */
+int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name,
+                     Unknown unknown, int status, Encoding *out, Err *err);
 
 /* Writes the bytes of one id (none for the separator) to out; returns how many. */
 int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX]);

@@ -1,9 +1,9 @@
 /* train.c: text -> checkpoint.
  *
- * Each step draws a batch of windows from the training part, computes the mean of -log p(next character) and
- * its gradient a slice of sequences at a time, clips, and takes one step of the optimizer
- * (training/trainer.h). Two files result: NAME.bin holds the weights of the best evaluation, NAME.last.bin
- * all that --resume needs. Start reading at train_loop.
+ * Each step draws a batch of windows from the training part, computes the mean of -log p(next
+ * character) and its gradient a slice of sequences at a time, clips, and takes one step of the
+ * optimizer (training/trainer.h). Two files result: NAME.bin holds the weights of the best
+ * evaluation, NAME.last.bin all that --resume needs. Start reading at train_loop.
  *
  *     ./train shakespeare.txt --preset nanogpt-cpu --out shakespeare.bin
  */
@@ -29,7 +29,7 @@
 #endif
 
 enum {
-    SAVE_SECONDS = 30,          /* a run that is killed loses this much work and one step, or --save-every */
+    SAVE_SECONDS = 30,          /* a killed run loses this much and one step, or --save-every */
     HISTORY_ROOM = 10000,       /* evaluations that have their room from the start */
     STALE_EVALUATIONS = 5,      /* without improvement, before a line says so */
     RETURNS_MAX = 5             /* returns, each at half the rate, before a run gives up */
@@ -112,7 +112,7 @@ static int diverged(const Run *r, Err *err)
                 r->settings->plan.lr);
 }
 
-/* A save that fails is one line, and the run continues. Only a state that is not finite is an error. */
+/* A save that fails is one line, and the run goes on. Only a state not finite is an error. */
 static int save(Run *r, bool all, Err *err)
 {
     Err why = { 0 };
@@ -143,7 +143,8 @@ static void log_step(Run *r, double val_loss)
     const Trainer *t = &r->trainer;
     double tokens = trainer_tokens_per_step(t);
     LogLine line = { .step = t->step, .seconds = run_seconds(r), .tokens = (double)t->step * tokens,
-                     .loss = t->state.train_loss, .grad_norm = t->state.grad_norm, .val_loss = val_loss };
+                     .loss = t->state.train_loss, .grad_norm = t->state.grad_norm,
+                     .val_loss = val_loss };
     line.lr = plan_lr(&t->how.plan, t->step - 1);
     line.tokens_per_second = t->step_seconds > 0 ? tokens / t->step_seconds : 0;
     log_failed(r, runlog_step(&r->log, &line, &why), &why);
@@ -161,8 +162,8 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     m->profile = NULL;                                      /* all of it is one phase */
     model_use(m, trainer_weights(t));
     Score score = s->eval_batches > 0
-        ? evaluate_random(&r->scorer, val, trainer_key(t, RNG_EVAL), (size_t)(s->eval_batches * s->batch),
-                          m->context)
+        ? evaluate_random(&r->scorer, val, trainer_key(t, RNG_EVAL),
+                          (size_t)(s->eval_batches * s->batch), m->context)
         : evaluate_full(&r->scorer, val, m->context, EVAL_CHARACTERS);
     model_use(m, m->params);
     m->profile = profile;
@@ -176,7 +177,8 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     display_evaluation(&r->display, s, t, &r->timing, *val_loss, r->saves.best_due);
     if (saves_stale(&r->saves, t) == STALE_EVALUATIONS)
         display_note(&r->display, "note: no improvement for %d evaluations; %s holds step %llu",
-                     STALE_EVALUATIONS, r->saves.paths.best, (unsigned long long)t->state.best_step);
+                     STALE_EVALUATIONS, r->saves.paths.best,
+                     (unsigned long long)t->state.best_step);
     return 0;
 }
 
@@ -187,8 +189,8 @@ static void show_sample(Run *r)
     display_sample(&r->display, r->preview.text, size);
 }
 
-/* Evaluates, samples, logs and saves what is due after the steps made so far. `made`: the last of them was
- * made just now. Returns 0, 1 if the loss is not finite, or -1. */
+/* Evaluates, samples, logs and saves what is due after the steps made so far. `made`: the last of
+ * them was made just now. Returns 0, 1 if the loss is not finite, or -1. */
 static int after_step(Run *r, bool made, Err *err)
 {
     const Settings *s = r->settings;
@@ -196,10 +198,11 @@ static int after_step(Run *r, bool made, Err *err)
     double val_loss = (double)NAN;
     bool due = evaluation_due(r);
     if (due && evaluate(r, &val_loss, err)) return -1;
-    if (due && !saves_has_evaluated(&r->saves, &r->trainer))        /* its line is written when it is */
+    if (due && !saves_has_evaluated(&r->saves, &r->trainer))    /* its line is written when it is */
         return stop_asked() ? 0 : 1;
     if (step > 0 ? made || due : isfinite(val_loss)) log_step(r, val_loss);
-    if (s->sample_every > 0 && made && step % s->sample_every == 0 && !s->common.quiet) show_sample(r);
+    if (s->sample_every > 0 && made && step % s->sample_every == 0 && !s->common.quiet)
+        show_sample(r);
     /* With the best weights their state: a return must not lead to before what NAME.bin holds. */
     if ((r->saves.best_due || (made && save_due(r))) && save(r, true, err)) return -1;
     display_live(&r->display, s, &r->trainer, &r->timing);
@@ -214,7 +217,8 @@ static void settle(Run *r)
 {
     TrainingPlan plan = settings_plan(r->settings, r->trainer.state.attempt);
     trainer_set_plan(&r->trainer, &plan);
-    r->saves.setting_count = settings_store(r->settings, r->corpus.train_separators, r->saves.settings);
+    r->saves.setting_count = settings_store(r->settings, r->corpus.train_separators,
+                                            r->saves.settings);
 }
 
 /* Step 0: random weights, or those of --init-from. `from` holds these, or is empty. */
@@ -236,7 +240,8 @@ static int restore(Run *r, Checkpoint *from, Err *err)
     uint64_t lost = 0;
     if (saves_restore(&r->saves, &r->trainer, from, &lost, err)) return -1;
     if (lost > 0)
-        display_note(&r->display, "note: there is no %s, so the best weights so far (step %llu) are lost",
+        display_note(&r->display,
+                     "note: there is no %s, so the best weights so far (step %llu) are lost",
                      r->saves.paths.best, (unsigned long long)lost);
     return 0;
 }
@@ -248,8 +253,8 @@ static int64_t logged_step(const Run *r)
     return evaluation_due(r) && step > 0 ? step - 1 : step;
 }
 
-/* Back to the last save, or to the start if there is none, with half the rate and other windows and dropout.
- * EXIT_DIVERGED after RETURNS_MAX of these. */
+/* Back to the last save, or to the start if there is none, with half the rate and other windows and
+ * dropout. EXIT_DIVERGED after RETURNS_MAX of these. */
 static int go_back(Run *r, Err *err)
 {
     Trainer *t = &r->trainer;
@@ -261,23 +266,27 @@ static int go_back(Run *r, Err *err)
         if (checkpoint_load(&from, r->saves.paths.last, err) || restore(r, &from, err)) return -1;
     } else {
         History *h = &r->saves.history;
-        h->count = h->count > 0 && h->step[0] == 0;         /* the weights of step 0 come back as they were */
+        /* The weights of step 0 come back as they were. */
+        h->count = h->count > 0 && h->step[0] == 0;
         r->saves.best_due = false;
         if (start(r, &from, err)) return -1;
     }
     t->state.attempt = attempt;
     t->state.skipped = 0;
     settle(r);
-    display_note(&r->display, "note: training diverged; back to step %lld with --lr %g (return %llu of %d)",
+    display_note(&r->display,
+                 "note: training diverged; back to step %lld with --lr %g (return %llu of %d)",
                  (long long)t->step, t->how.plan.lr, (unsigned long long)attempt, RETURNS_MAX);
     log_failed(r, runlog_resumed(&r->log, logged_step(r), &why), &why);
-    return r->saves.has_last ? save(r, true, err) : 0;      /* what --overwrite replaces stays until then */
+    /* What --overwrite replaces stays until then. */
+    return r->saves.has_last ? save(r, true, err) : 0;
 }
 
 static bool run_ends(Run *r)
 {
     const Settings *s = r->settings;
-    if (stop_asked() || all_steps_made(r) || (s->stop_at > 0 && r->trainer.step >= s->stop_at)) return true;
+    if (stop_asked() || all_steps_made(r) || (s->stop_at > 0 && r->trainer.step >= s->stop_at))
+        return true;
     if (!out_of_patience(r)) return false;
     display_note(&r->display, "note: ends after %lld evaluations without improvement",
                  (long long)s->patience);
@@ -312,12 +321,13 @@ static void print_result(const Run *r, Output *out)
 {
     const History *h = &r->saves.history;
     const TrainState *state = &r->trainer.state;
-    output_print(out, "{\"steps\":%lld,\"seconds\":%.3f,\"train_loss\":", (long long)r->trainer.step,
-                 run_seconds(r));
+    output_print(out, "{\"steps\":%lld,\"seconds\":%.3f,\"train_loss\":",
+                 (long long)r->trainer.step, run_seconds(r));
     output_json_real(out, r->trainer.step > 0 ? state->train_loss : (double)NAN);
     output_print(out, ",\"val_loss\":");
     output_json_real(out, h->count > 0 ? h->val_loss[h->count - 1] : (double)NAN);
-    output_print(out, ",\"best_step\":%llu,\"best_val_loss\":", (unsigned long long)state->best_step);
+    output_print(out, ",\"best_step\":%llu,\"best_val_loss\":",
+                 (unsigned long long)state->best_step);
     output_json_real(out, state->best_step > 0 ? state->best_loss : (double)NAN);
     output_print(out, ",\"parameters\":%zu,\"checkpoint\":",
                  family_parameters(r->trainer.how.family, r->trainer.how.config));
@@ -337,12 +347,14 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
     const Trainer *t = &r->trainer;
     uint64_t best = t->state.best_step;
     Err why = { 0 };
-    if ((!finished || r->saves.best_due || !r->saves.has_best) && save(r, !finished, err)) return -1;
+    if ((!finished || r->saves.best_due || !r->saves.has_best) && save(r, !finished, err))
+        return -1;
     log_failed(r, runlog_close(&r->log, &why), &why);
     profile_mark(t->model.profile, PHASE_SAVE);
     if (s->profile && !finished) display_profile(&r->display, &r->timing.profile);
     if (r->saves.failed)
-        return fail(err, EXIT_RUNTIME, "the last save failed; free some space and continue with --resume");
+        return fail(err, EXIT_RUNTIME,
+                    "the last save failed; free some space and continue with --resume");
     if (stop_asked()) {
         display_note(&r->display, "stopped after step %lld; %s is saved", (long long)t->step,
                      r->saves.paths.last);
@@ -377,7 +389,7 @@ static int open_init(Run *r, Checkpoint *from, Err *err)
     if (checkpoint_load(from, s->init_from, err) || settings_inherit(s, from, err)) return -1;
     const char *documents = checkpoint_setting(from, "split-documents");
     bool split = documents != NULL && strcmp(documents, "off") != 0;
-    if (split && !GIVEN(s, split_documents))                /* a matter of the text, and this is another */
+    if (split && !GIVEN(s, split_documents))        /* a matter of the text, and this is another */
         display_note(&r->display, "note: %s was trained with --split-documents %s, this run is not",
                      s->init_from, documents);
     return 0;
@@ -394,14 +406,18 @@ static int open_files(Run *r, Checkpoint *from, bool *resumed, Err *err)
                     "%s%s%s: in the way; --resume continues from them, --overwrite replaces them",
                     best ? p->best : "", best && last ? " and " : "", last ? p->last : "");
     if (s->resume && best && !last)
-        return fail(err, EXIT_USAGE, "%s is there but %s is not, and only that can be resumed; to train its "
-                    "weights further, start anew with --init-from %s --out OTHER", p->best, p->last, p->best);
-    if (s->resume && !last) display_note(&r->display, "note: there is no %s; starting at step 0", p->last);
+        return fail(err, EXIT_USAGE,
+                    "%s is there but %s is not, and only that can be resumed; to train its "
+                    "weights further, start anew with --init-from %s --out OTHER",
+                    p->best, p->last, p->best);
+    if (s->resume && !last)
+        display_note(&r->display, "note: there is no %s; starting at step 0", p->last);
     if (!s->resume || !last) return open_init(r, from, err);
 
     if (checkpoint_load(from, p->last, err)) return -1;
     if (!from->has_train)
-        return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed", p->last);
+        return fail(err, EXIT_CHECKPOINT, "%s: holds weights only, so it cannot be resumed",
+                    p->last);
     if (settings_take(s, from, p->last, err)) return -1;
     if (!settings_steps_open(s) && from->step > (uint64_t)s->plan.steps)
         return fail(err, EXIT_CHECKPOINT, "%s: is not sound: it is at step %llu of %lld", p->last,
@@ -418,14 +434,18 @@ static int open_text(Run *r, const Operands *texts, const Checkpoint *resumed, E
     if (how.documents != DOCUMENTS_OFF && !how.separator)
         return fail(err, EXIT_USAGE, "--split-documents needs a separator, and there is none; give "
                     "--separator on, too");
-    if (resumed != NULL) how.unknown = UNKNOWN_SKIPPED;     /* another text is found out by its digest */
+    /* Another text is found out by its digest. */
+    if (resumed != NULL) how.unknown = UNKNOWN_SKIPPED;
     if (corpus_open(&r->corpus, &r->tokenizer, &how, texts->items, texts->count, err)) return -1;
     if (resumed != NULL && strcmp(r->corpus.sha256, resumed->sha256) != 0)
-        return fail(err, EXIT_USAGE, "%s: not the text that %s was trained on; to train its weights on "
-                    "another text, start anew with --init-from", r->corpus.read, r->saves.paths.last);
+        return fail(err, EXIT_USAGE,
+                    "%s: not the text that %s was trained on; to train its weights on "
+                    "another text, start anew with --init-from",
+                    r->corpus.read, r->saves.paths.last);
     size_t characters = corpus_train_characters(&r->corpus);
     if (characters >= 2) return 0;
-    return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, and training needs at least 2",
+    return fail(err, EXIT_TEXT,
+                "%s: the training part has %zu characters, and training needs at least 2",
                 r->corpus.read, characters);
 }
 
@@ -448,8 +468,9 @@ static int complete_settings(Run *r, const Kernels *K, bool resumed, Err *err)
         : settings_fit_context(s, r->corpus.train_count, r->corpus.read, &reduced, err);
     if (!failed && reduced > 0)
         display_note(&r->display,
-                     "note: context %lld reduced to %zu, because the training part has %zu characters",
-                     (long long)reduced, r->corpus.train_count - 1, r->corpus.train_count);
+                     "note: context %lld reduced to %zu, because the training part has %zu "
+                     "characters", (long long)reduced, r->corpus.train_count - 1,
+                     r->corpus.train_count);
     return failed;
 }
 
@@ -471,7 +492,8 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
                            .plan = settings_plan(s, 0), .part = corpus_part(&r->corpus, PART_TRAIN),
                            .batch = (int)s->batch, .slice = (int)s->slice, .sampling = s->sampling,
                            .seed = (uint64_t)s->seed };
-    *memory = (double)trainer_bytes(&how) + (double)loaded + (double)r->corpus.count * sizeof(int32_t);
+    *memory = (double)trainer_bytes(&how) + (double)loaded
+              + (double)r->corpus.count * sizeof(int32_t);
     if (memory_check(*memory, err) || trainer_open(&r->trainer, &how, err)) return -1;
     settle(r);
     SavedText text = { &r->tokenizer, r->corpus.sha256, text_has_val(r) };
@@ -498,15 +520,16 @@ static int open_log(Run *r, const Call *call, bool resumed, Err *err)
     if (resumed) log_failed(r, runlog_resumed(&r->log, logged_step(r), &why), &why);
     machine_name(machine);
     Surroundings here = { .commit = FOLIO_COMMIT, .machine = machine, .isa = call->kernels->name,
-                          .threads = t->model.gemm.threads, .slice = t->model.slice, .from_step = t->step,
-                          .argc = call->argc, .argv = call->argv };
+                          .threads = t->model.gemm.threads, .slice = t->model.slice,
+                          .from_step = t->step, .argc = call->argc, .argv = call->argv };
     here.parameters = family_parameters(t->how.family, t->how.config);
     log_failed(r, runlog_surroundings(&r->log, &here, &why), &why);
     return 0;
 }
 
 /* From the command line to the first step. *finished: all of them were made by earlier starts. */
-static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, bool *finished, Err *err)
+static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, bool *finished,
+                    Err *err)
 {
     Settings *s = r->settings;
     double memory = 0;

@@ -87,9 +87,9 @@ static const struct {
     { NANOGPT_CPU, 1, { "--preset", "nanogpt-cpu" } },
     { NANOGPT, 0, { "--preset", "nanogpt" } },
     { QWEN3_MUON, 1,
-      { "--family", "qwen3", "--optimizer", "muon", "--layers", "4", "--heads", "4", "--channels", "128",
-        "--context", "128", "--batch", "16", "--steps", "550", "--schedule", "wsd", "--warmup", "100",
-        "--lr", "0.02", "--min-lr", "0", "--weight-decay", "0" } },
+      { "--family", "qwen3", "--optimizer", "muon", "--layers", "4", "--heads", "4", "--channels",
+        "128", "--context", "128", "--batch", "16", "--steps", "550", "--schedule", "wsd",
+        "--warmup", "100", "--lr", "0.02", "--min-lr", "0", "--weight-decay", "0" } },
 };
 
 /* The same, as the trainer takes it. */
@@ -234,7 +234,8 @@ static int measure_evaluation(const Bench *b, const Row *row, double *rate, Err 
 {
     const TrainerOptions *how = &nanogpt(b)->how;
     Model m = { 0 };
-    int n = model_slice(how->family, how->config, cache_bytes(), how->batch), context = nanogpt_context(b);
+    int n = model_slice(how->family, how->config, cache_bytes(), how->batch);
+    int context = nanogpt_context(b);
     size_t characters = (size_t)n * (size_t)context;
     int32_t *x = malloc(characters * sizeof *x), *y = malloc(characters * sizeof *y);
     real *losses = malloc(characters * sizeof *losses);
@@ -317,21 +318,23 @@ static double ortho_flops(double rows, double cols)
     return 5 * ((small + 1) * rows * cols + (small + 1) * small * small + 2 * small * rows * cols);
 }
 
-/* The matrix products of a step: of the network, and of Muon for its hidden matrices. The weights that a
- * character needs: all, but of those with a row for each position only one. */
+/* The matrix products of a step: of the network, and of Muon for its hidden matrices. The weights
+ * that a character needs: all, but of those with a row for each position only one. */
 static int count_work(Work *w, Err *err)
 {
     const Family *f = w->how.family;
     int context = family_context(f, &w->config), n = family_tensors(f, &w->config, NULL, NULL);
     Tensor *tensors = malloc((size_t)n * sizeof *tensors);
-    if (tensors == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the table of tensors");
+    if (tensors == NULL)
+        return fail(err, EXIT_RUNTIME, "not enough memory for the table of tensors");
     family_tensors(f, &w->config, tensors, NULL);
     w->flops = w->characters * f->flops(&w->config, context);
     w->read = 0;
     for (const Tensor *t = tensors; t < tensors + n; t++) {
         bool by_position = t->rows == context && !t->by_symbol && !t->hidden;
         w->read += (by_position ? (size_t)t->cols : tensor_size(t)) * sizeof(real);
-        if (t->hidden && w->how.plan.optimizer == OPTIMIZER_MUON) w->flops += ortho_flops(t->rows, t->cols);
+        if (t->hidden && w->how.plan.optimizer == OPTIMIZER_MUON)
+            w->flops += ortho_flops(t->rows, t->cols);
     }
     free(tensors);
     return 0;
@@ -567,7 +570,8 @@ static void print_result(const Bench *b, Output *out)
         if (has_rows(b, (SectionName)s)) print_section(b, (SectionName)s, out);
     output_print(out, "\n%% peak: of the multiply-adds of as many threads in this run. %% reading: "
                  "the\n"
-                 "time that as many threads need to read the weights, of the time for a character.\n"
+                 "time that as many threads need to read the weights, of the time for a "
+                 "character.\n"
                  "MB: peak resident memory. Training steps of nanogpt: %d rounds at most.\n"
                  "FLOP: matrix products; backward is twice forward, the masked half of attention\n"
                  "is left out, and the mirrored half of Muon's symmetric products.\n",

@@ -1,9 +1,9 @@
 /* checkpoint.c: the checkpoint's format.
  *
  * Owns: little-endian numbers, and the check of every byte of a file that may come from a stranger.
- * Reading goes from the outside inwards: what the file looks like, the header's JSON, the header's checksum,
- * the configuration, every tensor's name, type and shape, and only then the tensors' checksums and values.
- * Nothing is allocated that the file's size does not back.
+ * Reading goes from the outside inwards: what the file looks like, the header's JSON, the header's
+ * checksum, the configuration, every tensor's name, type and shape, and only then the tensors'
+ * checksums and values. Nothing is allocated that the file's size does not back.
  *
  *     Saver *saver;
  *     if (saver_open(&saver, &snapshot, &err)) ...;                  (the only allocation)
@@ -29,7 +29,7 @@ enum {
     CRC_DIGITS = 8,
     BUFFER_ROOM = 1 << 18,      /* bytes that a save writes at once, at least */
     HEADER_GROWTH = 1 << 10,    /* bytes that a header may grow by when its numbers do */
-    TILE = 32                   /* a matrix is transposed in squares of this side, which stay in the cache */
+    TILE = 32                   /* side of the squares, kept in the cache, of a transposition */
 };
 
 /* The scalars of a training state: tensors of shape [1]. */
@@ -119,7 +119,7 @@ static void put_f32(void *bytes, real value)
     put_u32(bytes, bits);
 }
 
-/* 1 to 8 lower-case hexadecimal digits. Upper case is refused: one flipped bit makes an `a` an `A`. */
+/* 1 to 8 lower-case hexadecimal digits. Not upper case: one flipped bit makes an `a` an `A`. */
 static bool hex_value(const char *digits, size_t count, uint32_t *value)
 {
     uint32_t v = 0;
@@ -140,7 +140,7 @@ typedef struct {
     char *p;
     size_t used, room;
     bool failed;
-    bool quoted;                /* what is added stands inside a JSON string: quotes and backslashes are escaped */
+    bool quoted;                /* inside a JSON string: quotes and backslashes are escaped */
 } Text;
 
 static bool text_reserve(Text *t, size_t size)
@@ -224,7 +224,8 @@ struct Saver {
     size_t room, used;
 };
 
-static Item *plan_item(Saver *p, const char *prefix, const char *name, const char *dtype, size_t size)
+static Item *plan_item(Saver *p, const char *prefix, const char *name, const char *dtype,
+                       size_t size)
 {
     Item *item = p->items + p->count++;
     *item = (Item){ .dtype = dtype, .rank = 1, .begin = p->size, .size = size };
@@ -247,14 +248,15 @@ static void plan_reals(Saver *p, const char *prefix, const Snapshot *s, const re
     }
 }
 
-static void plan_words(Saver *p, const char *name, const char *dtype, size_t count, const void *words)
+static void plan_words(Saver *p, const char *name, const char *dtype, size_t count,
+                       const void *words)
 {
     Item *item = plan_item(p, "", name, dtype, 8 * count);
     item->shape[0] = count;
     item->words = words;
 }
 
-/* The order of the file: matrices first, whose sizes keep the next one aligned, single numbers last. */
+/* The order of the file: matrices first, whose sizes keep the next one aligned; numbers last. */
 static void plan_file(Saver *p, const Snapshot *s)
 {
     static const History none;
@@ -393,8 +395,8 @@ static void store_columns(char *out, const real *x, size_t rows, size_t cols, si
                     put_f32(out + 4 * (j * rows + i), x[i * cols + j]);
 }
 
-/* Writes what stands in an item's place of the file from its byte `at` on, as much as fits into `room`: whole
- * numbers, and whole columns of a matrix that is stored transposed. Returns how many bytes. */
+/* Writes an item's bytes of the file from byte `at` on, as much as fits into `room`: whole numbers,
+ * and whole columns of a matrix that is stored transposed. Returns how many bytes. */
 static size_t store_piece(char *out, size_t room, const Item *item, size_t at)
 {
     const Tensor *t = item->tensor;
@@ -407,7 +409,8 @@ static size_t store_piece(char *out, size_t room, const Item *item, size_t at)
             put_u64(out + k, bits);
         }
     } else if (t->stored_transposed) {
-        store_columns(out, item->flat + t->offset + at / unit, (size_t)t->rows, (size_t)t->cols, size / unit);
+        store_columns(out, item->flat + t->offset + at / unit, (size_t)t->rows, (size_t)t->cols,
+                      size / unit);
     } else {
         for (size_t k = 0; k < size; k += 4) put_f32(out + k, item->flat[t->offset + (at + k) / 4]);
     }
@@ -454,7 +457,8 @@ int saver_open(Saver **saver, const Snapshot *s, Err *err)
     p->buffer = malloc(p->room);
     if (p->items != NULL) plan_file(p, s);
     int failed = plan_header(p, s, err);
-    if (failed || p->buffer == NULL || p->items == NULL || !text_reserve(&p->header, HEADER_GROWTH)) {
+    if (failed || p->buffer == NULL || p->items == NULL
+        || !text_reserve(&p->header, HEADER_GROWTH)) {
         saver_close(p);
         return failed ? -1 : no_memory(err, "to save a checkpoint");
     }
@@ -492,7 +496,8 @@ static int write_items(void *saver, int fd)
 int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err)
 {
     if (make_file(saver, s, err)) return -1;
-    return write_items(saver, fd) == 0 ? 0 : fail(err, EXIT_RUNTIME, "a checkpoint cannot be written: %s", strerror(errno));
+    if (write_items(saver, fd) == 0) return 0;
+    return fail(err, EXIT_RUNTIME, "a checkpoint cannot be written: %s", strerror(errno));
 }
 
 int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err)
@@ -500,7 +505,7 @@ int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const cha
     return make_file(saver, s, err) || file_replace(path, temp, write_items, saver, err) ? -1 : 0;
 }
 
-/* ---------------------------------------------------------------- loading: what the file looks like */
+/* ---------------------------------------------------------------- loading: what the file is */
 
 static bool starts_with(const char *bytes, size_t size, const char *start)
 {
@@ -521,7 +526,8 @@ static const char *looks_like(const char *bytes, size_t size)
         { "pk\3\4", "a zip archive, which PyTorch's .pt files are; Folio never opens those" },
         { "\x80\2", "a Python pickle, which old .pt files are; Folio never opens those" },
         { "gguf", "a GGUF file" },
-        { "version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`" },
+        { "version https://git-lfs",
+          "a Git LFS pointer; fetch the file itself with `git lfs pull`" },
         { "<!doctype", "an HTML page; the download went wrong" },
         { "<html", "an HTML page; the download went wrong" },
         { "\x1f\x8b", "a gzip archive; unpack it first" },
@@ -539,7 +545,7 @@ static const char *looks_like(const char *bytes, size_t size)
     return ends && size >= LENGTH_BYTES ? "a text" : NULL;
 }
 
-/* From the first `seen` bytes of a file of `size`: the header's length is sound, or what is wrong. */
+/* From the first `seen` bytes of a file of `size`: the header's length is sound, or what is not. */
 static int check_start(const char *bytes, size_t seen, uint64_t size, Err *err)
 {
     if (size == 0) return unsound(err, "is empty");
@@ -551,10 +557,11 @@ static int check_start(const char *bytes, size_t seen, uint64_t size, Err *err)
     if (look != NULL) return unsound(err, "is not a checkpoint; it looks like %s", look);
     if (seen <= LENGTH_BYTES) return unsound(err, "is cut short: it has only %zu bytes", seen);
     if (length == 0 || length > HEADER_MAX)
-        return unsound(err, "is no checkpoint, or damaged: it claims a header of %" PRIu64 " bytes", length);
+        return unsound(err, "is no checkpoint, or damaged: it claims a header of %" PRIu64 " bytes",
+                       length);
     if (length > size - LENGTH_BYTES)
-        return unsound(err, "is cut short or damaged: its header has %" PRIu64 " bytes, and only %" PRIu64
-                       " follow", length, size - LENGTH_BYTES);
+        return unsound(err, "is cut short or damaged: its header has %" PRIu64 " bytes, and only %"
+                       PRIu64 " follow", length, size - LENGTH_BYTES);
     return unsound(err, "is not a checkpoint, or damaged: its header does not begin with a brace");
 }
 
@@ -595,7 +602,8 @@ static bool read_metadata(Json *j, Header *h)
     if (!json_take(j, '{', "__metadata__ is not an object")) return false;
     while (json_member(j, &first, h->names, NAME_ROOM)) {
         if (h->meta_count == META_MAX) return json_wrong(j, "__metadata__ has too many entries");
-        if (header_meta(h, h->names) != NULL) return json_wrong(j, "a key of __metadata__ is repeated");
+        if (header_meta(h, h->names) != NULL)
+            return json_wrong(j, "a key of __metadata__ is repeated");
         const char *key = keep_name(h);
         json_space(j);
         const char *quote = j->p;
@@ -611,9 +619,9 @@ static bool read_metadata(Json *j, Header *h)
 static size_t read_dtype(Json *j, StoredTensor *t)
 {
     static const struct { const char *name; size_t width; } types[] = {
-        { "F32", 4 }, { "F64", 8 }, { "U64", 8 }, { "U8", 1 }, { "BOOL", 1 }, { "I8", 1 }, { "F8_E4M3", 1 },
-        { "F8_E5M2", 1 }, { "I16", 2 }, { "U16", 2 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U32", 4 },
-        { "I64", 8 }, { "C64", 8 },
+        { "F32", 4 }, { "F64", 8 }, { "U64", 8 }, { "U8", 1 }, { "BOOL", 1 }, { "I8", 1 },
+        { "F8_E4M3", 1 }, { "F8_E5M2", 1 }, { "I16", 2 }, { "U16", 2 }, { "F16", 2 }, { "BF16", 2 },
+        { "I32", 4 }, { "U32", 4 }, { "I64", 8 }, { "C64", 8 },
     };
     char name[NAME_ROOM];
     if (!json_string(j, name, sizeof name)) return 0;
@@ -626,7 +634,7 @@ static size_t read_dtype(Json *j, StoredTensor *t)
     return 0;
 }
 
-/* {"dtype":..,"shape":[..],"data_offsets":[begin,end]}: the size must be the shape's, and inside the data. */
+/* {"dtype":..,"shape":[..],"data_offsets":[begin,end]}: as large as the shape, inside the data. */
 static bool read_tensor(Json *j, const Header *h, StoredTensor *t)
 {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4, ALL = 7 };
@@ -638,7 +646,8 @@ static bool read_tensor(Json *j, const Header *h, StoredTensor *t)
     while (json_member(j, &first, key, sizeof key)) {
         int which = strcmp(key, "dtype") == 0 ? DTYPE : strcmp(key, "shape") == 0 ? SHAPE
                   : strcmp(key, "data_offsets") == 0 ? OFFSETS : 0;
-        if (which == 0 || (seen & which)) return json_wrong(j, "an entry of a tensor is unknown or repeated");
+        if (which == 0 || (seen & which))
+            return json_wrong(j, "an entry of a tensor is unknown or repeated");
         seen |= which;
         if (which == DTYPE) bytes = read_dtype(j, t);
         else if (which == SHAPE) t->rank = json_wholes(j, t->shape, 4);
@@ -653,8 +662,10 @@ static bool read_tensor(Json *j, const Header *h, StoredTensor *t)
     }
     if (range[1] < range[0]) return json_wrong(j, "a tensor ends before it begins");
     if (range[1] > h->data_size)
-        return json_wrong(j, "a tensor ends behind the end of the file, which is cut short or damaged");
-    if (range[1] - range[0] != bytes) return json_wrong(j, "the size of a tensor is not that of its shape");
+        return json_wrong(j, "a tensor ends behind the end of the file, which is cut short or "
+                             "damaged");
+    if (range[1] - range[0] != bytes)
+        return json_wrong(j, "the size of a tensor is not that of its shape");
     t->data = h->data + range[0];
     t->size = (size_t)bytes;
     return true;
@@ -688,7 +699,7 @@ static int read_header(Checkpoint *c, Header *h, Err *err)
 
     size_t capacity = h->text_size / SHORTEST_ENTRY + 1;
     if (capacity > TENSORS_MAX) capacity = TENSORS_MAX;
-    h->names_left = h->text_size + NAME_ROOM;   /* a string in JSON is never shorter than what it means */
+    h->names_left = h->text_size + NAME_ROOM;   /* JSON is never shorter than what it means */
     c->names = malloc(h->names_left);
     c->stored = malloc(capacity * sizeof *c->stored);
     if (c->names == NULL || c->stored == NULL) return no_memory(err, "for its header");
@@ -730,7 +741,7 @@ static int check_header(const Header *h, Err *err)
     return 0;
 }
 
-/* ---------------------------------------------------------------- loading: tensors in their places */
+/* ---------------------------------------------------------------- loading: tensors in place */
 
 /* By place; an empty tensor comes before the one that begins where it stands. */
 static int compare_places(const void *a, const void *b)
@@ -746,11 +757,12 @@ static int compare_names(const void *a, const void *b)
     return strcmp(s->name, t->name);
 }
 
-/* No hole, no overlap, nothing after the last; no name twice. Leaves c->stored in the order of names. */
+/* No hole, no overlap, nothing after the last; no name twice. Leaves c->stored sorted by name. */
 static int check_places(Checkpoint *c, const Header *h, Err *err)
 {
     const char *next = h->data;
-    if (c->stored_count > 0) qsort(c->stored, (size_t)c->stored_count, sizeof *c->stored, compare_places);
+    if (c->stored_count > 0)
+        qsort(c->stored, (size_t)c->stored_count, sizeof *c->stored, compare_places);
     for (int i = 0; i < c->stored_count; i++) {
         const StoredTensor *t = c->stored + i;
         if (t->data != next)
@@ -761,7 +773,8 @@ static int check_places(Checkpoint *c, const Header *h, Err *err)
     size_t left = (size_t)(h->data + h->data_size - next);
     if (left > 0) return unsound(err, "is damaged: %zu bytes follow its last tensor", left);
 
-    if (c->stored_count > 0) qsort(c->stored, (size_t)c->stored_count, sizeof *c->stored, compare_names);
+    if (c->stored_count > 0)
+        qsort(c->stored, (size_t)c->stored_count, sizeof *c->stored, compare_names);
     for (int i = 1; i < c->stored_count; i++)
         if (strcmp(c->stored[i - 1].name, c->stored[i].name) == 0)
             return unsound(err, "is damaged: it lists tensor %s twice", c->stored[i].name);
@@ -861,8 +874,8 @@ static int read_vocabulary(Checkpoint *c, const Header *h, Err *err)
     return why.status ? fail(err, why.status, "is not sound: %s", why.msg) : 0;
 }
 
-/* c->family and c->config from the settings, checked; sizes that the file does not back are refused before
- * anything else looks at them. */
+/* c->family and c->config from the settings, checked; sizes that the file does not back are refused
+ * before anything else looks at them. */
 static int read_config(Checkpoint *c, Err *err)
 {
     Err why = { 0 };
@@ -873,10 +886,11 @@ static int read_config(Checkpoint *c, Err *err)
                        name != NULL ? "not possible: " : "missing", name != NULL ? name : "");
     for (const Field *f = c->family->fields; f < c->family->fields + c->family->field_count; f++) {
         const Setting *s = find_setting(c, f->name);
-        if (s == NULL) return unsound(err, "is not sound: `%s` of its configuration is missing", f->name);
+        if (s == NULL)
+            return unsound(err, "is not sound: `%s` of its configuration is missing", f->name);
         if (s->is_number != (f->kind != FIELD_WORD) || field_set(&c->config, f, s->value))
-            return unsound(err, "is not sound: `%s` of its configuration is not possible: %s", f->name,
-                           s->value);
+            return unsound(err, "is not sound: `%s` of its configuration is not possible: %s",
+                           f->name, s->value);
     }
     if (family_check(c->family, &c->config, c->tokenizer.count, &why))
         return unsound(err, "is not sound: its configuration does not fit together: %s", why.msg);
@@ -898,11 +912,11 @@ static int read_strings(Checkpoint *c, const Header *h, Err *err)
     return 0;
 }
 
-/* ---------------------------------------------------------------- loading: tensors against the model */
+/* ---------------------------------------------------------------- loading: against the model */
 
 /* The tensor <prefix><name>, if it is there with this type and shape. */
-static const StoredTensor *expect(const Checkpoint *c, const char *name, const char *dtype, int rank,
-                                  const uint64_t *shape, Err *err)
+static const StoredTensor *expect(const Checkpoint *c, const char *name, const char *dtype,
+                                  int rank, const uint64_t *shape, Err *err)
 {
     const StoredTensor *t = find(c, name);
     if (t == NULL) {
@@ -912,11 +926,13 @@ static const StoredTensor *expect(const Checkpoint *c, const char *name, const c
     bool same = strcmp(t->dtype, dtype) == 0 && t->rank == rank;
     for (int i = 0; same && i < rank; i++) same = t->shape[i] == shape[i];
     if (same) return t;
-    unsound(err, "is not sound: tensor %s has not the type and shape that its configuration needs", name);
+    unsound(err, "is not sound: tensor %s has not the type and shape that its configuration needs",
+            name);
     return NULL;
 }
 
-static const StoredTensor *expect_reals(const Checkpoint *c, const char *prefix, const Tensor *t, Err *err)
+static const StoredTensor *expect_reals(const Checkpoint *c, const char *prefix, const Tensor *t,
+                                        Err *err)
 {
     char name[NAME_ROOM];
     bool swap = t->stored_transposed || t->rank == 1;
@@ -951,7 +967,8 @@ static int read_train(Checkpoint *c, int *known, Err *err)
 {
     const uint64_t one = 1;
     for (int i = 0; i < TRAIN_FIELDS; i++) {
-        const StoredTensor *t = expect(c, train_fields[i].name, train_fields[i].dtype, 1, &one, err);
+        const StoredTensor *t = expect(c, train_fields[i].name, train_fields[i].dtype, 1, &one,
+                                       err);
         if (t == NULL) return -1;
         uint64_t bits = get_u64(t->data);       /* of a double too: only the type differs */
         memcpy((char *)&c->train + train_fields[i].offset, &bits, sizeof bits);
@@ -966,7 +983,8 @@ static int read_history(Checkpoint *c, int *known, Err *err)
     const StoredTensor *any = find(c, "history.step");
     const uint64_t count = any ? any->shape[0] : 0;
     const StoredTensor *step = expect(c, "history.step", "U64", 1, &count, err);
-    const StoredTensor *train = step ? expect(c, "history.train_loss", "F64", 1, &count, err) : NULL;
+    const StoredTensor *train = step ? expect(c, "history.train_loss", "F64", 1, &count, err)
+                                     : NULL;
     const StoredTensor *val = train ? expect(c, "history.val_loss", "F64", 1, &count, err) : NULL;
     if (val == NULL) return -1;
     h->step = malloc(step->size + 1);
@@ -988,7 +1006,8 @@ static int read_tensors(Checkpoint *c, Err *err)
 {
     int known = 0;
     for (int i = 0; i < c->stored_count; i++)
-        if (strncmp(c->stored[i].name, "optim.", 6) == 0 || strncmp(c->stored[i].name, "train.", 6) == 0)
+        if (strncmp(c->stored[i].name, "optim.", 6) == 0
+            || strncmp(c->stored[i].name, "train.", 6) == 0)
             c->has_train = true;
     for (int i = 0; i < c->stored_count; i++)
         if (strncmp(c->stored[i].name, "train.raw.", 10) == 0) c->has_raw = true;
@@ -998,13 +1017,14 @@ static int read_tensors(Checkpoint *c, Err *err)
     return 0;
 }
 
-/* What is wrong with the bytes of one tensor, or NULL. An exponent of all ones is infinity or no number. */
+/* What is wrong with the bytes of a tensor, or NULL. An exponent of all ones: infinity or NaN. */
 static const char *tensor_damage(const StoredTensor *t)
 {
     if (crc32c(0, t->data, t->size) != t->crc) return "its checksum is wrong";
     if (strcmp(t->dtype, "F32") == 0)
         for (size_t at = 0; at < t->size; at += 4)
-            if ((get_u32(t->data + at) & 0x7f800000u) == 0x7f800000u) return "a value of it is not finite";
+            if ((get_u32(t->data + at) & 0x7f800000u) == 0x7f800000u)
+                return "a value of it is not finite";
     return NULL;
 }
 
@@ -1043,15 +1063,16 @@ int checkpoint_parse(Checkpoint *c, char *bytes, size_t size, const char *name, 
     for (int i = 0; i < c->stored_count; i++) {
         const char *damage = tensor_damage(c->stored + i);
         if (damage == NULL) continue;
-        unsound(err, "%s: is damaged: tensor %s: %s; use another copy", name, c->stored[i].name, damage);
+        unsound(err, "%s: is damaged: tensor %s: %s; use another copy", name, c->stored[i].name,
+                damage);
         checkpoint_close(c);
         return -1;
     }
     return 0;
 }
 
-/* Whether the first bytes and the size of a regular file may be a checkpoint's. If not, `why` says what is
- * wrong, but for a file that is not regular or cannot be opened. */
+/* Whether the first bytes and the size of a regular file may be a checkpoint's. If not, `why` says
+ * what is wrong, but for a file that is not regular or cannot be opened. */
 static bool file_begins(const char *path, const struct stat *info, Err *why)
 {
     char start[512];
@@ -1073,8 +1094,8 @@ bool checkpoint_begins(const char *path)
     return stat(path, &info) == 0 && file_begins(path, &info, &why);
 }
 
-/* Reads a file, unless it does not begin as a checkpoint, so that a large file of another kind is refused at
- * once. */
+/* Reads a file, unless it does not begin as a checkpoint, so that a large file of another kind is
+ * refused at once. */
 static int load_bytes(const char *path, char **bytes, size_t *size, Err *err)
 {
     struct stat info;
@@ -1113,7 +1134,8 @@ int checkpoint_verify(const char *path, DamageReport *report, void *ctx, Err *er
     char *bytes;
     size_t size;
     int damaged = 0;
-    if (load_bytes(path, &bytes, &size, err) || parse_structure(&c, bytes, size, path, err)) return -1;
+    if (load_bytes(path, &bytes, &size, err) || parse_structure(&c, bytes, size, path, err))
+        return -1;
     for (int i = 0; i < c.stored_count; i++) {
         const char *damage = tensor_damage(c.stored + i);
         if (damage == NULL) continue;
@@ -1124,8 +1146,8 @@ int checkpoint_verify(const char *path, DamageReport *report, void *ctx, Err *er
     return damaged;
 }
 
-int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tensors, int n, real *out,
-                    Err *err)
+int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tensors, int n,
+                    real *out, Err *err)
 {
     for (int i = 0; i < n; i++) {
         Err why = { 0 };

@@ -1,16 +1,18 @@
 /* checkpoint.h: the only code that knows the checkpoint's format.
  *
- * A checkpoint is a valid safetensors file: 8 bytes header length (little-endian), a JSON header padded with
- * spaces so that the data start at a multiple of 64, then the tensors without gaps. Weights stand under
- * Hugging Face's names in Hugging Face's layout. __metadata__ holds, all as strings:
- *     format: "pt"    folio.version: "1"    folio.config (JSON)    folio.tokenizer: codepoints|bytes
- *     folio.vocab (hexadecimal values in id order, `-` for the separator)    step    sha256 (of the text)
- *     folio.crc32c (JSON: tensor name -> CRC32C)   folio.header_crc32c (of the header with this field zeroed)
+ * A checkpoint is a valid safetensors file: 8 bytes header length (little-endian), a JSON header
+ * padded with spaces so that the data start at a multiple of 64, then the tensors without gaps.
+ * Weights have Hugging Face's names and layout. __metadata__ holds, all as strings:
+ *     format: "pt"   folio.version: "1"   folio.config (JSON)   folio.tokenizer: codepoints|bytes
+ *     folio.vocab (hexadecimal values in id order, `-` for the separator)
+ *     step   sha256 (of the text)   folio.crc32c (JSON: tensor name -> CRC32C)
+ *     folio.header_crc32c (of the header with this field zeroed)
  * `optim.*`, `train.*` (U64/F64 scalars and vectors) and `history.*` are tensors too.
  *
  *     Checkpoint c;
  *     if (checkpoint_load(&c, "ckpt.bin", &err)) ...;                (checks everything)
- *     ... c.family, c.config, c.tokenizer, c.step; checkpoint_copy(&c, "", tensors, n, params, &err); ...
+ *     ... c.family, c.config, c.tokenizer, c.step ...
+ *     checkpoint_copy(&c, "", tensors, n, params, &err);
  *     checkpoint_close(&c);
  */
 #ifndef CHECKPOINT_H
@@ -22,8 +24,9 @@
 
 enum { CHECKPOINT_VERSION = 1, SETTING_TEXT = FIELD_TEXT, SETTINGS_MAX = 64 };
 
-/* One entry of folio.config: an option's name without its dashes, and its value as text (a number with 17
- * significant digits, or a word). The family and its fields (networks/family.h) come first. */
+/* One entry of folio.config: an option's name without its dashes, and its value as text (a
+ * number with 17 significant digits, or a word). The family and its fields (networks/family.h)
+ * come first. */
 typedef struct {
     char name[SETTING_TEXT];
     char value[SETTING_TEXT];
@@ -34,13 +37,13 @@ typedef struct {
 typedef struct {
     size_t count;
     uint64_t *step;
-    double *train_loss;     /* of that step's own batch, before its update; at step 0 the val loss */
+    double *train_loss;     /* of that step's batch, before its update; at 0 the val loss */
     double *val_loss;
 } History;
 
 /* The scalars that a resumed run needs, saved as tensors train.<name> of shape [1]. */
 typedef struct {
-    uint64_t attempt;       /* times the run returned to a save, at half the rate each; part of every random key */
+    uint64_t attempt;       /* returns to a save, at half the rate each; in every random key */
     uint64_t skipped;       /* updates left out in a row, because their gradient was not finite */
     uint64_t best_step;     /* step that NAME.bin holds; 0: none yet */
     double best_loss;
@@ -60,8 +63,10 @@ typedef struct {
     const Tensor *tensors;
     int tensor_count;
     const real *params;
-    const real *moment1, *moment2;      /* saved as optim.m.<name>, optim.v.<name>, in the weight's layout */
-    const real *raw;        /* with an average in `params`: the weights themselves, saved as train.raw.<name>; or NULL */
+    /* Saved as optim.m.<name> and optim.v.<name>, in the weight's layout. */
+    const real *moment1, *moment2;
+    /* With an average in `params`: the weights, saved as train.raw.<name>; else NULL. */
+    const real *raw;
     const TrainState *train;
     const History *history;
 } Snapshot;
@@ -102,36 +107,39 @@ typedef struct {
 /* The memory that saves need: a few hundred KB, so that no save asks for any. */
 typedef struct Saver Saver;
 
-/* Takes it, for snapshots like this one (the same model and settings; steps and numbers may be others).
- * EXIT_RUNTIME: memory; *saver is NULL then. */
+/* Takes it, for snapshots like this one (the same model and settings; steps and numbers may be
+ * others). EXIT_RUNTIME: memory; *saver is NULL then. */
 int saver_open(Saver **saver, const Snapshot *s, Err *err);
 void saver_close(Saver *saver);
 
-/* Writes the bytes of a checkpoint to a file that is open. Same snapshot, same bytes. EXIT_RUNTIME: it cannot be written. */
+/* Writes the bytes of a checkpoint to an open file. Same snapshot, same bytes. EXIT_RUNTIME: it
+ * cannot be written. */
 int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err);
 
 /* Saves the snapshot as `path` by way of `temp`, as file_replace of runfiles.h does. */
 int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err);
 
-/* Takes over `bytes` (frees them on failure and in checkpoint_close) and checks all of it: structure, every
- * checksum, every name, type and shape against the tensor table of its own Config, finite values. Pure: no
- * file. `name` stands in messages. Fails with EXIT_CHECKPOINT and says what is wrong, or what the file looks
- * like instead; with EXIT_RUNTIME where memory is short. On failure *c is empty. */
+/* Takes over `bytes` (frees them on failure and in checkpoint_close) and checks all of it:
+ * structure, every checksum, every name, type and shape against the tensor table of its own Config,
+ * finite values. Pure: no file. `name` is for messages. Fails with EXIT_CHECKPOINT and says what
+ * is wrong, or what the file looks like instead; with EXIT_RUNTIME where memory is short. On
+ * failure *c is empty. */
 int checkpoint_parse(Checkpoint *c, char *bytes, size_t size, const char *name, Err *err);
 int checkpoint_load(Checkpoint *c, const char *path, Err *err);
-/* Whether it is a file that begins as a checkpoint: with the length of a header that fits, and a brace. */
+/* Whether a file begins as a checkpoint: with the length of a header that fits, and a brace. */
 bool checkpoint_begins(const char *path);
 void checkpoint_close(Checkpoint *c);
 
-/* `./inspect --verify`: as checkpoint_load, but goes on after a damaged tensor and calls report for each.
- * Returns the number of damaged tensors, or -1 with err where the header itself is not sound. */
+/* `./inspect --verify`: as checkpoint_load, but goes on after a damaged tensor and calls report
+ * for each. Returns the number of damaged tensors, or -1 with err where the header itself is not
+ * sound. */
 typedef void DamageReport(void *ctx, const char *tensor, const char *what);
 int checkpoint_verify(const char *path, DamageReport *report, void *ctx, Err *err);
 
-/* Copies the tensors <prefix><name> into a flat array, each at its Tensor's offset and back in the model's
- * layout. prefix: "" for weights, "optim.m.", "optim.v.". */
-int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tensors, int n, real *out,
-                    Err *err);
+/* Copies the tensors <prefix><name> into a flat array, each at its Tensor's offset and back in the
+ * model's layout. prefix: "" for weights, "optim.m.", "optim.v.". */
+int checkpoint_copy(const Checkpoint *c, const char *prefix, const Tensor *tensors, int n,
+                    real *out, Err *err);
 
 /* The value of a setting, or NULL. */
 const char *checkpoint_setting(const Checkpoint *c, const char *name);

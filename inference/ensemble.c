@@ -71,13 +71,14 @@ int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, Err *err)
 {
     double bytes = 0;
     for (int m = 0; m < e->count; m++)
-        bytes += (double)model_bytes(network_of(e->checkpoints[m].family), &e->checkpoints[m].config, kernels,
-                                     MODEL_EVAL, slice);
+        bytes += (double)model_bytes(network_of(e->checkpoints[m].family),
+                                     &e->checkpoints[m].config, kernels, MODEL_EVAL, slice);
     if (memory_check(bytes, err)) return -1;
     for (int m = 0; m < e->count; m++) {
         Model *model = &e->models[m];
         const Checkpoint *c = &e->checkpoints[m];
-        if (model_open(model, network_of(c->family), &c->config, kernels, MODEL_EVAL, slice, err)) return -1;
+        if (model_open(model, network_of(c->family), &c->config, kernels, MODEL_EVAL, slice, err))
+            return -1;
         e->built++;
         if (checkpoint_copy(c, "", model->tensors, model->tensor_count, model->params, err))
             return -1;

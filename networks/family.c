@@ -118,7 +118,8 @@ int family_check(const Family *f, void *config, int vocab, Err *err)
 {
     int *V = field_int(config, family_field(f, FIELD_VOCAB));
     if (*V != 0 && *V != vocab)
-        return fail(err, EXIT_USAGE, "its configuration has %d symbols, its vocabulary %d", *V, vocab);
+        return fail(err, EXIT_USAGE, "its configuration has %d symbols, its vocabulary %d", *V,
+                    vocab);
     *V = vocab;
     if (check_ranges(f, config, true, err) || f->check(config, err)) return -1;
     return check_ranges(f, config, false, err);
@@ -129,9 +130,15 @@ static int whole_field(const Family *f, const void *config, const char *name)
     return *field_int(config, family_field(f, name));
 }
 
-int family_context(const Family *f, const void *config) { return whole_field(f, config, FIELD_CONTEXT); }
+int family_context(const Family *f, const void *config)
+{
+    return whole_field(f, config, FIELD_CONTEXT);
+}
 
-int family_vocab(const Family *f, const void *config) { return whole_field(f, config, FIELD_VOCAB); }
+int family_vocab(const Family *f, const void *config)
+{
+    return whole_field(f, config, FIELD_VOCAB);
+}
 
 int family_tensors(const Family *f, const void *config, Tensor *out, size_t *size)
 {

@@ -1,8 +1,8 @@
 /* family.h: what a family of networks is made of; how it computes is network.h's.
  *
- * Owns: fields (the sizes and switches of a network, from which options, what a checkpoint stores and
- * what ./inspect shows follow), tensors, and the list of families. No mathematics: whoever only reads
- * checkpoints needs nothing else.
+ * Owns: fields (the sizes and switches of a network, from which options, what a checkpoint stores
+ * and what ./inspect shows follow), tensors, and the list of families. No mathematics: whoever only
+ * reads checkpoints needs nothing else.
  *
  *     const Family *f = family_named("qwen3");
  *     Space config = { { 0 } };
@@ -26,7 +26,7 @@ typedef union {
 
 typedef enum { FIELD_INT, FIELD_REAL, FIELD_WORD } FieldKind;
 
-/* What another value than that of --init-from does: it is refused, it may be smaller, it is free. */
+/* Another value than that of --init-from: it is refused, it may be smaller, it is free. */
 typedef enum { FIELD_FIXED, FIELD_SHRINKS, FIELD_FREE } FieldChange;
 
 typedef struct {
@@ -36,7 +36,7 @@ typedef struct {
     size_t offset;          /* into the configuration: an int, or a double for FIELD_REAL */
     double low, high;
     const char *words;      /* "off|on": word i is the value i */
-    const char *text;       /* the default; NULL: no option, it follows from the text (the vocabulary) */
+    const char *text;       /* the default; NULL: no option, it follows from the text */
     FieldChange change;
     const char *help;
 } Field;
@@ -56,8 +56,8 @@ int field_set(void *config, const Field *f, const char *value);
 
 /* ---------------------------------------------------------------- tensors */
 
-/* One tensor, as the optimizer and the checkpoint see it. Parameters, gradients and moments are flat
- * arrays of one length, and a tensor has the same offset in each. */
+/* One tensor, as the optimizer and the checkpoint see it. Parameters, gradients and moments are
+ * flat arrays of one length, and a tensor has the same offset in each. */
 typedef struct {
     char name[80];          /* Hugging Face's, where there is one */
     size_t offset;          /* into the flat arrays, in elements */
@@ -82,15 +82,15 @@ typedef struct {
 } TensorTable;
 
 size_t tensor_size(const Tensor *t);
-/* Appends a tensor and sets its offset: on a cache line of its own, or `joined` to the one before it
- * without a gap, as one matrix. */
+/* Appends a tensor and sets its offset: on a cache line of its own, or `joined` to the one before
+ * it without a gap, as one matrix. */
 void tensors_add(TensorTable *t, Tensor one, bool joined);
 
 /* ---------------------------------------------------------------- families */
 
 typedef struct { const char *name, *value; } Choice;
 
-/* What suits a run of so many floating-point operations over a text of so many characters, at least. */
+/* What suits a run of at least so many floating-point operations and characters of text. */
 typedef struct {
     double flops;
     size_t characters;
@@ -133,8 +133,8 @@ const Family *family_at(int i);
 const Family *family_named(const char *name);
 const Field *family_field(const Family *f, const char *name);
 
-/* Sets the vocabulary, checks the ranges of the fields, then what the family's own check does. EXIT_USAGE,
- * also where the configuration had another vocabulary. */
+/* Sets the vocabulary, checks the ranges of the fields, then what the family's own check does.
+ * EXIT_USAGE, also where the configuration had another vocabulary. */
 int family_check(const Family *f, void *config, int vocab, Err *err);
 int family_context(const Family *f, const void *config);
 int family_vocab(const Family *f, const void *config);

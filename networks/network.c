@@ -1,4 +1,4 @@
-/* network.c: a model of any network: memory, initial values, steps; and decoding with a sliding context. */
+/* network.c: a model of any network: memory, initial values, steps; sliding decoding. */
 #include "network.h"
 #include "list.h"
 
@@ -31,8 +31,8 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
 }
 
 /* Measures the model's arenas. */
-static void model_measure(Model *m, const Network *n, const void *config, const Kernels *K, ModelUse use,
-                          int slice)
+static void model_measure(Model *m, const Network *n, const void *config, const Kernels *K,
+                          ModelUse use, int slice)
 {
     *m = (Model){ .network = n, .use = use, .slice = slice };
     memcpy(m->config.bytes, config, n->family->config);
@@ -53,7 +53,7 @@ size_t model_bytes(const Network *n, const void *config, const Kernels *K, Model
 
 int model_slice(const Family *f, const void *config, size_t cache_bytes, int batch)
 {
-    enum { ROWS = 1024 };                                   /* fewer, and packing the weights shows */
+    enum { ROWS = 1024 };                               /* fewer, and packing the weights shows */
     int context = family_context(f, config);
     double sequences = (double)cache_bytes / (f->kept(config) * sizeof(real) * context);
     double least = (double)((ROWS + context - 1) / context);
@@ -61,8 +61,8 @@ int model_slice(const Family *f, const void *config, size_t cache_bytes, int bat
     return n < batch ? (int)n : batch;
 }
 
-int model_open(Model *m, const Network *n, const void *config, const Kernels *K, ModelUse use, int slice,
-               Err *err)
+int model_open(Model *m, const Network *n, const void *config, const Kernels *K, ModelUse use,
+               int slice, Err *err)
 {
     model_measure(m, n, config, K, use, slice);
     if (arena_open(&m->weights, "weights", err) ||
@@ -94,7 +94,8 @@ void model_init(Model *m, uint64_t seed)
     uint64_t key = rng_key(seed, 0, 0, RNG_INIT);
     for (const Tensor *t = m->tensors; t < m->tensors + m->tensor_count; t++)
         for (size_t i = t->offset; i < t->offset + tensor_size(t); i++)
-            m->params[i] = t->start + (t->deviation > 0 ? (real)(t->deviation * rng_normal(key, i)) : 0);
+            m->params[i] = t->start + (t->deviation > 0 ? (real)(t->deviation * rng_normal(key, i))
+                                                        : 0);
 }
 
 void model_use(Model *m, real *flat) { m->network->bind(m, flat); }
@@ -122,7 +123,10 @@ void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, re
     m->network->losses(m, &(Slice){ .x = x, .y = y, .n = n, .T = T, .batch = n }, nats);
 }
 
-void model_logits(Model *m, const int32_t *x, int T, real *logits) { m->network->logits(m, x, T, logits); }
+void model_logits(Model *m, const int32_t *x, int T, real *logits)
+{
+    m->network->logits(m, x, T, logits);
+}
 
 /* ---------------------------------------------------------------- decoding */
 
@@ -135,8 +139,9 @@ static void layout_decoder(Decoder *d, Arena *a)
 
 static Decoder decoder_measure(Model *m, int streams)
 {
-    enum { ROWS = 16 };                                     /* as many read the weights once for all of them */
-    Decoder d = { .model = m, .room = streams, .n = streams, .rows = streams > ROWS ? streams : ROWS };
+    enum { ROWS = 16 };                         /* as many read the weights once for all of them */
+    Decoder d = { .model = m, .room = streams, .n = streams,
+                  .rows = streams > ROWS ? streams : ROWS };
     layout_decoder(&d, &d.arena);
     return d;
 }
@@ -186,7 +191,8 @@ const real *decoder_step(Decoder *d, const int32_t *ids)
 
 void decoder_copy(Decoder *d, int to, int from)
 {
-    size_t T = (size_t)d->model->context, V = (size_t)d->model->vocab, a = (size_t)to, b = (size_t)from;
+    size_t T = (size_t)d->model->context, V = (size_t)d->model->vocab;
+    size_t a = (size_t)to, b = (size_t)from;
     if (to == from) return;
     memcpy(d->ids + a * T, d->ids + b * T, (size_t)d->pos * sizeof *d->ids);
     memcpy(d->logits + a * V, d->logits + b * V, V * sizeof *d->logits);

@@ -1,19 +1,20 @@
-/* network.h: what the house asks of a network that models p(x) = prod_t p(x_t | x_<t): the contract.
+/* network.h: what the house asks of a network that models p(x) = prod_t p(x_t | x_<t): the
+ * contract.
  *
- * Owns: what all networks share. A network is a const table of functions, as an instruction set is one;
- * Model holds its parameters, gradients and memory, Decoder the characters that it has read. What a
- * network's configuration is made of is family.h's.
+ * Owns: what all networks share. A network is a const table of functions, as an instruction set is
+ * one; Model holds its parameters, gradients and memory, Decoder the characters that it has read.
+ * What a network's configuration is made of is family.h's.
  *
- *     Model m;                                                     allocates everything; nothing later does
+ *     Model m;                                       allocates everything; nothing later does
  *     model_open(&m, network_of(family), &config, kernels, MODEL_TRAIN, slice, &err);
  *     model_init(&m, seed);
- *     model_begin(&m);                                             one step:
+ *     model_begin(&m);                               one step:
  *     for (each slice s of the batch) model_train(&m, &s, &loss_sum);
- *     model_finish(&m);                                            m.grads is d(mean loss) / d(m.params)
+ *     model_finish(&m);                              m.grads is d(mean loss) / d(m.params)
  *
- *     Decoder d;                                                   one character at a time:
+ *     Decoder d;                                     one character at a time:
  *     decoder_open(&d, &m, 1, &err);
- *     const real *logits = decoder_step(&d, &id);                  p(next) = softmax(logits)
+ *     const real *logits = decoder_step(&d, &id);    p(next) = softmax(logits)
  */
 #ifndef NETWORK_H
 #define NETWORK_H
@@ -38,17 +39,17 @@ typedef struct Decoder Decoder;
 /* A function that may be NULL has nothing to do. */
 typedef struct Network {
     const Family *family;
-    /* Takes all memory but that of parameters and gradients, into m->state; runs twice (base.h, Arena). */
+    /* Takes all memory but that of parameters and gradients, into m->state; runs twice (Arena). */
     void (*layout)(Model *m, Arena *a);
     /* Computes constants, once the memory is there. May be NULL. */
     void (*prepare)(Model *m);
     /* From here on computes with the flat array `params`, and with gradients in m->grads. */
     void (*bind)(Model *m, real *params);
-    /* Before the first slice of a batch and after the last, where gradients need it. May be NULL. */
+    /* Before the first slice of a batch and after the last, if gradients need it. May be NULL. */
     void (*begin)(Model *m);
     void (*finish)(Model *m);
-    /* nats (n,T) = -log p(y | x up to there); adds d(sum of nats / (batch T)) to m->grads. Slices come
-     * in order, and neither nats nor gradients depend on where a batch is cut. */
+    /* nats (n,T) = -log p(y | x up to there); adds d(sum of nats / (batch T)) to m->grads. Slices
+     * come in order, and neither nats nor gradients depend on where a batch is cut. */
     void (*gradients)(Model *m, const Slice *s, real *nats);
     /* The same nats without dropout, and no gradient. */
     void (*losses)(Model *m, const Slice *s, real *nats);
@@ -84,18 +85,18 @@ struct Model {
 /* The network of a family. */
 const Network *network_of(const Family *f);
 
-/* Sequences to work on at once: as many as the last-level cache holds, but not fewer than make a matrix
- * product efficient, nor more than the batch. Results do not depend on it. */
+/* Sequences to work on at once: as many as the last-level cache holds, but not fewer than make a
+ * matrix product efficient, nor more than the batch. Results do not depend on it. */
 int model_slice(const Family *f, const void *config, size_t cache_bytes, int batch);
 /* Bytes that model_open would take (gradients included for MODEL_TRAIN). */
 size_t model_bytes(const Network *n, const void *config, const Kernels *K, ModelUse use, int slice);
 /* config: checked by family_check. EXIT_RUNTIME: memory. */
-int model_open(Model *m, const Network *n, const void *config, const Kernels *K, ModelUse use, int slice,
-               Err *err);
+int model_open(Model *m, const Network *n, const void *config, const Kernels *K, ModelUse use,
+               int slice, Err *err);
 void model_close(Model *m);
 /* Every tensor's start + deviation * normal. */
 void model_init(Model *m, uint64_t seed);
-/* Lets the model compute with another flat array of the same layout: an average, or m->params again. */
+/* Lets the model compute with another array of the same layout: an average, or m->params again. */
 void model_use(Model *m, real *flat);
 
 void model_begin(Model *m);
@@ -106,8 +107,8 @@ void model_finish(Model *m);
 void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *nats);
 void model_logits(Model *m, const int32_t *x, int T, real *logits);
 
-/* Several texts of equal length, decoded together so that the weights are read once for all of them. What
- * a stream gives does not depend, to the last bit, on the others. */
+/* Several texts of equal length, decoded together so that the weights are read once for all of
+ * them. What a stream gives does not depend, to the last bit, on the others. */
 struct Decoder {
     Model *model;
     Space state;            /* the network's own */
@@ -124,8 +125,9 @@ size_t decoder_bytes(Model *m, int streams);
 int decoder_open(Decoder *d, Model *m, int streams, Err *err);
 void decoder_close(Decoder *d);
 void decoder_reset(Decoder *d);
-/* Feeds one character to each stream, ids (n); returns the logits (n,V) of the next ones. When the context
- * is full, its last half is kept and read again from position 0. Equals the full forward within 1e-4. */
+/* Feeds one character to each stream, ids (n); returns the logits (n,V) of the next ones. When the
+ * context is full, its last half is kept and read again from position 0. Equals the full forward
+ * within 1e-4. */
 const real *decoder_step(Decoder *d, const int32_t *ids);
 /* Makes stream `to` equal to stream `from`, logits included. */
 void decoder_copy(Decoder *d, int to, int from);

@@ -5,7 +5,8 @@ enum { VALUE_TEXT = 4300 };     /* bytes of an option's value, the longest path 
 
 void settings_print_word(Output *out, const char *word)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
     if (*word != '\0' && word[strspn(word, plain)] == '\0') {
         output_print(out, "%s", word);
         return;
@@ -39,8 +40,10 @@ void settings_print_resumed(Output *out, const Settings *s, bool patience)
     for (int row = 0; s->rows[row].kind != OPT_END; row++) {
         size_t at = s->rows[row].offset;
         bool repeated = s->given[row] && (s->rows[row].flags & ON_RESUME);
-        for (size_t i = 0; i < sizeof once / sizeof once[0]; i++) repeated = repeated && at != once[i];
-        if (repeated && (patience || at != offsetof(Settings, patience))) settings_print_option(out, s, row);
+        for (size_t i = 0; i < sizeof once / sizeof once[0]; i++)
+            repeated = repeated && at != once[i];
+        if (repeated && (patience || at != offsetof(Settings, patience)))
+            settings_print_option(out, s, row);
     }
 }
 

@@ -47,18 +47,22 @@ static void heading_notes(Display *d, const Settings *s, const Heading *h)
     if (c->characters < SMALL_TEXT && !h->has_val)
         display_note(d, "note: a text of %zu characters will be learnt by heart", c->characters);
     else if (c->characters < SMALL_TEXT)
-        display_note(d, "note: a text of %zu characters will be learnt by heart; sample %s to see that, %s is "
-                     "best on the validation part", c->characters, h->paths->last, h->paths->best);
+        display_note(d, "note: a text of %zu characters will be learnt by heart; sample %s to see "
+                     "that, %s is best on the validation part", c->characters, h->paths->last,
+                     h->paths->best);
     if (!h->has_val)
-        display_note(d, "note: no validation part; %s will hold the last weights, not the best", h->paths->best);
+        display_note(d, "note: no validation part; %s will hold the last weights, not the best",
+                     h->paths->best);
     if (c->val_only > 0)
-        display_note(d, "note: the validation part has %zu symbol%s that the training part lacks: nothing can be "
-                     "learnt about %s", c->val_only, s_of(c->val_only), c->val_only == 1 ? "it" : "them");
+        display_note(d, "note: the validation part has %zu symbol%s that the training part lacks: "
+                     "nothing can be learnt about %s", c->val_only, s_of(c->val_only),
+                     c->val_only == 1 ? "it" : "them");
     if (s->split_documents != DOCUMENTS_OFF && c->train_separators < SEPARATORS_ENOUGH)
-        display_note(d, "note: the training part has %zu separators; samples start from one and end at one from "
-                     "%d on", c->train_separators, SEPARATORS_ENOUGH);
+        display_note(d, "note: the training part has %zu separators; samples start from one and "
+                     "end at one from %d on", c->train_separators, SEPARATORS_ENOUGH);
     if (!settings_steps_open(s) && s->plan.warmup >= s->plan.steps)
-        display_note(d, "note: the warm-up (%lld steps) lasts for the whole run", (long long)s->plan.warmup);
+        display_note(d, "note: the warm-up (%lld steps) lasts for the whole run",
+                     (long long)s->plan.warmup);
 }
 
 void display_heading(Display *d, const Settings *s, const Trainer *t, const Heading *h)
@@ -68,8 +72,8 @@ void display_heading(Display *d, const Settings *s, const Trainer *t, const Head
     char sizes[200], parameters[32], length[60];
     size_t trained = corpus_train_characters(c), count = family_parameters(f, t->how.config);
     display_note(d, "text     %s", c->read);
-    display_note(d, "         %zu characters, %d symbols; training %zu, validation %zu", c->characters,
-                 h->symbols, trained, c->characters - trained);
+    display_note(d, "         %zu characters, %d symbols; training %zu, validation %zu",
+                 c->characters, h->symbols, trained, c->characters - trained);
     if (count < SMALL_MODEL) snprintf(parameters, sizeof parameters, "%zu", count);
     else snprintf(parameters, sizeof parameters, "%.2fM", (double)count / 1e6);
     f->describe(t->how.config, sizes, sizeof sizes);
@@ -88,7 +92,8 @@ void display_heading(Display *d, const Settings *s, const Trainer *t, const Head
     heading_notes(d, s, h);
 }
 
-void display_new_characters(Display *d, const Tokenizer *now, const Tokenizer *before, const char *path)
+void display_new_characters(Display *d, const Tokenizer *now, const Tokenizer *before,
+                            const char *path)
 {
     enum { SHOWN = 8 };
     char list[400] = "", name[24];
@@ -145,8 +150,8 @@ void display_live(Display *d, const Settings *s, const Trainer *t, const Timing 
     d->shown = now;
 }
 
-void display_evaluation(Display *d, const Settings *s, const Trainer *t, const Timing *time, double val_loss,
-                        bool best)
+void display_evaluation(Display *d, const Settings *s, const Trainer *t, const Timing *time,
+                        double val_loss, bool best)
 {
     char loss[60];
     if (d->quiet) return;
@@ -173,7 +178,8 @@ void display_profile(Display *d, const Profile *p)
     for (int i = 0; i < PHASES; i++) sum += p->seconds[i];
     display_note(d, "where %.1f seconds went:", sum);
     for (int i = 0; i < PHASES; i++)
-        display_note(d, "  %-44s %10.3f s %7.4f", phase_names[i], p->seconds[i], p->seconds[i] / sum);
+        display_note(d, "  %-44s %10.3f s %7.4f", phase_names[i], p->seconds[i],
+                     p->seconds[i] / sum);
 }
 
 /* ---------------------------------------------------------------- the last words */
@@ -202,16 +208,17 @@ void display_resume_command(Display *d, const Settings *s, double minutes, bool 
     output_print(&out, "\n");
 }
 
-int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace, const RunPaths *paths,
-                      Err *err)
+int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace,
+                      const RunPaths *paths, Err *err)
 {
     double given = time->deadline - time->begun, late = clock_seconds() - time->deadline;
     if (fabs(late) <= deadline_tolerance * given)
         display_note(d, "done in %.1f of %.1f seconds", given + late, given);
     else
-        display_note(d, "done in %.1f of %.1f seconds, %.0f%% %s: a step took %.1f ms before the rate fell and "
-                     "%.1f ms at the end", given + late, given, fabs(late) / given * 100,
-                     late > 0 ? "late" : "early", time->planned_step * 1e3, pace * 1e3);
+        display_note(d, "done in %.1f of %.1f seconds, %.0f%% %s: a step took %.1f ms before the "
+                     "rate fell and %.1f ms at the end", given + late, given,
+                     fabs(late) / given * 100, late > 0 ? "late" : "early",
+                     time->planned_step * 1e3, pace * 1e3);
     if (d->quiet) return 0;
     char name[sizeof paths->best + 8];
     int stem = (int)(strlen(paths->temp) - strlen(".tmp"));

@@ -1,4 +1,5 @@
-/* display.h: what a person sees of a run, on standard error: header, notes, the live line, the last words.
+/* display.h: what a person sees of a run, on standard error: header, notes, the live line, the last
+ * words.
  *
  * Owns: the one voice of a run. It reads the other rooms and changes none.
  *
@@ -45,11 +46,12 @@ void display_complaint(Display *d, const char *what);
 
 void display_heading(Display *d, const Settings *s, const Trainer *t, const Heading *h);
 /* The characters of an --init-from's text that are new: those of `now` that `before` lacks. */
-void display_new_characters(Display *d, const Tokenizer *now, const Tokenizer *before, const char *path);
+void display_new_characters(Display *d, const Tokenizer *now, const Tokenizer *before,
+                            const char *path);
 
 /* A line that stays, of an evaluation; `best`: it is the best so far. */
-void display_evaluation(Display *d, const Settings *s, const Trainer *t, const Timing *time, double val_loss,
-                        bool best);
+void display_evaluation(Display *d, const Settings *s, const Trainer *t, const Timing *time,
+                        double val_loss, bool best);
 /* The line that moves, if it is due. */
 void display_live(Display *d, const Settings *s, const Trainer *t, const Timing *time);
 /* Bytes of a sample, where the live line was. */
@@ -60,7 +62,7 @@ void display_profile(Display *d, const Profile *p);
 /* The command that continues the run; `minutes`: what is left of a timed one. */
 void display_resume_command(Display *d, const Settings *s, double minutes, bool patience);
 /* How well a timed run kept its time and, where it did not, why; the command that repeats it. */
-int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace, const RunPaths *paths,
-                      Err *err);
+int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace,
+                      const RunPaths *paths, Err *err);
 
 #endif

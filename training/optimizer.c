@@ -1,7 +1,7 @@
 /* optimizer.c: AdamW, Muon, clipping, averaging and schedules; see optimizer.h. */
 #include "optimizer.h"
 
-enum { CHUNK = 4096 };      /* elements worked on in one go; fixed, so that no sum depends on the threads */
+enum { CHUNK = 4096 };      /* elements at a time; fixed: no sum depends on the threads */
 
 static const double muon_momentum = 0.95;
 
@@ -14,7 +14,8 @@ double plan_lr(const TrainingPlan *p, int64_t step)
     if (start < p->warmup) start = p->warmup;
     if (step < start) return p->lr;
     double done = (double)(step - start) / (double)(p->steps - start);
-    double left = p->schedule == SCHEDULE_COSINE ? 0.5 * (1 + cos(3.141592653589793 * done)) : 1 - done;
+    double left = p->schedule == SCHEDULE_COSINE ? 0.5 * (1 + cos(3.141592653589793 * done))
+                                                 : 1 - done;
     return p->min_lr + left * (p->lr - p->min_lr);
 }
 
@@ -50,20 +51,22 @@ static void layout_optimizer(Optimizer *o, Arena *a)
     }
 }
 
-static Optimizer optimizer_measure(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size)
+static Optimizer optimizer_measure(const TrainingPlan *p, const Kernels *K, const Tensor *tensors,
+                                   int n, size_t size)
 {
     Optimizer o = { .plan = *p, .K = K, .tensors = tensors, .tensor_count = n, .size = size };
     layout_optimizer(&o, &o.arena);
     return o;
 }
 
-size_t optimizer_bytes(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size)
+size_t optimizer_bytes(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n,
+                       size_t size)
 {
     return optimizer_measure(p, K, tensors, n, size).arena.used;
 }
 
-int optimizer_open(Optimizer *o, const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size,
-                   Err *err)
+int optimizer_open(Optimizer *o, const TrainingPlan *p, const Kernels *K, const Tensor *tensors,
+                   int n, size_t size, Err *err)
 {
     *o = optimizer_measure(p, K, tensors, n, size);
     if (arena_open(&o->arena, "optimizer", err)) return -1;
@@ -96,17 +99,21 @@ double optimizer_norm(Optimizer *o, const real *x)
 static double norm_of(const Kernels *K, const real *x, size_t size)
 {
     double sum = 0;
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)chunks(size); i++) sum += K->sum_squares(x + i * CHUNK, chunk_length(size, i));
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)chunks(size); i++)
+        sum += K->sum_squares(x + i * CHUNK, chunk_length(size, i));
     return sqrt(sum);
 }
 
-static void blend(const Kernels *K, real *y, double a, const real *x, double b, const real *z, size_t size)
+static void blend(const Kernels *K, real *y, double a, const real *x, double b, const real *z,
+                  size_t size)
 {
     for (ptrdiff_t i = 0; i < (ptrdiff_t)chunks(size); i++)
-        K->blend(y + i * CHUNK, (real)a, x + i * CHUNK, (real)b, z + i * CHUNK, chunk_length(size, i));
+        K->blend(y + i * CHUNK, (real)a, x + i * CHUNK, (real)b, z + i * CHUNK,
+                 chunk_length(size, i));
 }
 
-/* w->x (rows,cols) <- ortho(w->x), in w->x or w->y; returns where. The products are taken on the smaller side. */
+/* w->x (rows,cols) <- ortho(w->x), in w->x or w->y; returns where. The products are taken on the
+ * smaller side. */
 static const real *orthogonalise(const Kernels *K, MuonWork *w, int rows, int cols)
 {
     enum { STEPS = 5 };
@@ -131,7 +138,8 @@ static const real *orthogonalise(const Kernels *K, MuonWork *w, int rows, int co
     return x;
 }
 
-static void muon_step(Optimizer *o, const Tensor *t, double lr, double scale, real *params, const real *grads)
+static void muon_step(Optimizer *o, const Tensor *t, double lr, double scale, real *params,
+                      const real *grads)
 {
     MuonWork *work = &o->work[omp_get_thread_num()];
     const Kernels *K = o->K;
@@ -164,9 +172,9 @@ void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const
     double clip = p->clip > 0 ? p->clip / (norm + 1e-6) : 1, scale = clip < 1 ? clip : 1;
     double t = (double)(step + 1), lr = plan_lr(p, step);
     AdamW a = {
-        .lr = (real)(muon ? lr * adamw_share : lr), .beta1 = (real)p->beta1, .beta2 = (real)p->beta2, .eps = (real)1e-8,
-        .correction1 = (real)(1 - pow(p->beta1, t)), .sqrt_correction2 = (real)sqrt(1 - pow(p->beta2, t)),
-        .grad_scale = (real)scale,
+        .lr = (real)(muon ? lr * adamw_share : lr), .beta1 = (real)p->beta1,
+        .beta2 = (real)p->beta2, .eps = (real)1e-8, .correction1 = (real)(1 - pow(p->beta1, t)),
+        .sqrt_correction2 = (real)sqrt(1 - pow(p->beta2, t)), .grad_scale = (real)scale,
     };
     /* Each matrix by one thread: their products are too small to share. */
     OMP(parallel for schedule(dynamic) num_threads(o->workers) if (muon))
@@ -179,6 +187,7 @@ void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const
     OMP(parallel for schedule(static))
     for (ptrdiff_t i = 0; i < count; i++) {
         size_t at = (size_t)i * CHUNK;
-        o->K->blend(o->average + at, (real)p->ema, o->average + at, (real)(1 - p->ema), params + at, chunk_length(o->size, i));
+        o->K->blend(o->average + at, (real)p->ema, o->average + at, (real)(1 - p->ema), params + at,
+                    chunk_length(o->size, i));
     }
 }

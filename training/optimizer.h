@@ -1,7 +1,8 @@
-/* optimizer.h: AdamW and Muon over a table of tensors, gradient clipping, an average of the weights, learning-rate
- * schedules.
+/* optimizer.h: AdamW and Muon over a table of tensors, gradient clipping, an average of the
+ * weights, learning-rate schedules.
  *
- * Knows tensors, not networks: flat arrays of parameters and gradients and a Tensor for each stretch of them.
+ * Knows tensors, not networks: flat arrays of parameters and gradients and a Tensor for each
+ * stretch of them.
  *
  *     optimizer_open(&o, &plan, K, tensors, n, size, &err);
  *     double norm = optimizer_norm(&o, grads);
@@ -29,12 +30,13 @@ typedef struct {
     double beta1, beta2;    /* of AdamW */
     double weight_decay;    /* per unit of learning rate, on the tensors that decay */
     double clip;            /* largest norm of the whole gradient; 0: any */
-    double ema;             /* X of average <- X average + (1 - X) params after each step; 0: no average */
+    double ema;             /* X of average <- X average + (1 - X) params; 0: no average */
 } TrainingPlan;
 
-/* Learning rate of step 0, 1, ..: lr (step + 1) / (warmup + 1) during the warm-up; then from lr to min_lr over the steps that
- * are left: along half a cosine (Loshchilov and Hutter 2017), a line, not at all, or with wsd along a line over the
- * last decay_steps only (warm-up, stable, decay: Hu et al. 2024). min_lr after the last. */
+/* Learning rate of step 0, 1, ..: lr (step + 1) / (warmup + 1) during the warm-up; then from lr to
+ * min_lr over the steps that are left: along half a cosine (Loshchilov and Hutter 2017), a line,
+ * not at all, or with wsd along a line over the last decay_steps only (warm-up, stable, decay: Hu
+ * et al. 2024). min_lr after the last. */
 double plan_lr(const TrainingPlan *p, int64_t step);
 
 /* What one thread needs to orthogonalise a matrix. */
@@ -58,25 +60,30 @@ typedef struct {
     Arena arena;
 } Optimizer;
 
-size_t optimizer_bytes(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size);
-/* Everything zero; where there is an average, the caller copies the first params to it. EXIT_RUNTIME: memory. */
-int optimizer_open(Optimizer *o, const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n, size_t size,
-                   Err *err);
+size_t optimizer_bytes(const TrainingPlan *p, const Kernels *K, const Tensor *tensors, int n,
+                       size_t size);
+/* Everything zero; where there is an average, the caller copies the first params to it.
+ * EXIT_RUNTIME: memory. */
+int optimizer_open(Optimizer *o, const TrainingPlan *p, const Kernels *K, const Tensor *tensors,
+                   int n, size_t size, Err *err);
 void optimizer_close(Optimizer *o);
 
-/* sqrt(sum of x^2) of a flat array, joined from fixed chunks in order. Not finite if any element is not. */
+/* sqrt(sum of x^2) of a flat array, joined from fixed chunks in order. Not finite if any element is
+ * not. */
 double optimizer_norm(Optimizer *o, const real *x);
 
-/* One step on gradients scaled by min(1, clip / (norm + 1e-6)), norm being optimizer_norm(grads); `step` counts from 0.
+/* One step on gradients scaled by min(1, clip / (norm + 1e-6)), norm being optimizer_norm(grads);
+ * `step` counts from 0.
  *
- * AdamW (Loshchilov and Hutter 2019; kernels.h has the formulas), eps 1e-8, for every tensor, or with Muon for those that
- * are not hidden matrices, at adamw_share of the rate.
+ * AdamW (Loshchilov and Hutter 2019; kernels.h has the formulas), eps 1e-8, for every tensor, or
+ * with Muon for those that are not hidden matrices, at adamw_share of the rate.
  *
  * Muon (Jordan et al. 2024), for hidden matrices (rows,cols) with momentum 0.95:
  *     m <- 0.95 m + g        u = g + 0.95 m                        (Nesterov)
  *     w <- w (1 - lr decay) - lr sqrt(max(1, rows / cols)) ortho(u)
- * ortho(u): five quintic Newton-Schulz steps x <- a x + (b x x^T + c (x x^T)^2) x from x = u / (|u| + 1e-7), with
- * (a, b, c) = (3.4445, -4.7750, 2.0315), which take every singular value close to 1. */
+ * ortho(u): five quintic Newton-Schulz steps x <- a x + (b x x^T + c (x x^T)^2) x from x = u /
+ * (|u| + 1e-7), with (a, b, c) = (3.4445, -4.7750, 2.0315), which take every singular value
+ * close to 1. */
 void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const real *grads);
 
 #endif

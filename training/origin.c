@@ -1,8 +1,9 @@
-/* origin.c: settings that come from a checkpoint: what --resume and --init-from take, and what they refuse. */
+/* origin.c: settings from a checkpoint: what --resume and --init-from take and refuse. */
 #include "settings.h"
 
 /* Checks an option that is given again, and takes the stored value over. */
-static int take_row(Settings *s, int row, const char *stored, const Settings *asked, const char *path, Err *err)
+static int take_row(Settings *s, int row, const char *stored, const Settings *asked,
+                    const char *path, Err *err)
 {
     char value[SETTING_TEXT];
     const Option *option = &s->rows[row];
@@ -10,7 +11,7 @@ static int take_row(Settings *s, int row, const char *stored, const Settings *as
     bool context = strcmp(option->name + 2, FIELD_CONTEXT) == 0;
     cli_get_text(option, asked, value, sizeof value);
     if (steps && asked->given[row] && asked->plan.steps > strtoll(stored, NULL, 10)) return 0;
-    if (steps && strcmp(stored, "0") == 0) {                /* not settled, which no user can ask for */
+    if (steps && strcmp(stored, "0") == 0) {            /* not settled, which no user can ask for */
         s->plan.steps = 0;
         return 0;
     }
@@ -18,11 +19,13 @@ static int take_row(Settings *s, int row, const char *stored, const Settings *as
     bool reduced = context && strtoll(stored, NULL, 10) < strtoll(value, NULL, 10);
     bool was_asked = asked->given[row] || (settings_settled(asked, row) && !reduced);
     if (was_asked && strcmp(value, stored) != 0)
-        return fail(err, EXIT_USAGE, "%s %s: the run in %s has %s; leave the option out, or start anew with "
-                    "--overwrite", option->name, value, path, stored);
+        return fail(err, EXIT_USAGE,
+                    "%s %s: the run in %s has %s; leave the option out, or start anew with "
+                    "--overwrite",
+                    option->name, value, path, stored);
     if (cli_set_text(option, s, stored, err))
-        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting %s is %.60s", path, option->name + 2,
-                    stored);
+        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting %s is %.60s", path,
+                    option->name + 2, stored);
     return 0;
 }
 
@@ -57,8 +60,8 @@ int settings_inherit(Settings *s, const Checkpoint *from, Err *err)
         bool shorter = change == FIELD_SHRINKS && strtod(value, NULL) <= strtod(stored, NULL);
         if (s->given[row] && (shorter || change == FIELD_FREE)) continue;
         if (s->given[row] && strcmp(value, stored) != 0)
-            return fail(err, EXIT_USAGE, "%s %s: %s has %s; leave the option out", option->name, value,
-                        s->init_from, stored);
+            return fail(err, EXIT_USAGE, "%s %s: %s has %s; leave the option out", option->name,
+                        value, s->init_from, stored);
         if (cli_set_text(option, s, stored, err)) return -1;
     }
     s->inherited = true;

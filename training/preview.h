@@ -23,8 +23,8 @@ typedef struct {
 /* start: SEPARATOR_ID if the model may also end a text with it. EXIT_RUNTIME: memory. */
 int preview_open(Preview *p, Model *m, const Tokenizer *t, int32_t start, Err *err);
 void preview_close(Preview *p);
-/* Fills p->text with what the model writes with these weights; where a text ends the next one begins.
- * Returns its size. */
+/* Fills p->text with what the model writes with these weights; where a text ends the next one
+ * begins. Returns its size. */
 size_t preview_write(Preview *p, real *weights, uint64_t key);
 
 #endif

@@ -16,7 +16,8 @@ double runlog_seconds(const char *text, size_t size, int64_t step)
         if (next == NULL) break;
         next++;
         snprintf(start, sizeof start, "%.*s", (int)(next - line < 80 ? next - line : 79), line);
-        if (sscanf(start, "{\"step\":%lld,\"seconds\":%lf", &at, &s) == 2 && at <= step) seconds = s;
+        if (sscanf(start, "{\"step\":%lld,\"seconds\":%lf", &at, &s) == 2 && at <= step)
+            seconds = s;
     }
     return seconds;
 }
@@ -54,8 +55,8 @@ static int log_write(RunLog *l, const char *text, size_t size, Err *err)
     return 0;
 }
 
-/* Takes the seconds of the log that continues from `step`, and whether a power cut left its last line without
- * an end. */
+/* Takes the seconds of the log that continues from `step`, and whether a power cut left its last
+ * line without an end. */
 static int read_log(RunLog *l, const char *path, int64_t step, Err *err)
 {
     char *text = NULL;
@@ -77,7 +78,8 @@ int runlog_open(RunLog *l, const char *path, RunLogStart start, int64_t step, Er
         return fail(err, EXIT_USAGE,
                     "%s: the log exists; --resume continues it, --overwrite replaces it", path);
     if (exists && !is_log(path))
-        return fail(err, EXIT_USAGE, "%s: is not a log that train wrote; choose another --log", path);
+        return fail(err, EXIT_USAGE, "%s: is not a log that train wrote; choose another --log",
+                    path);
     if (exists && start == RUNLOG_CONTINUE && read_log(l, path, step, err)) return -1;
     int flags = O_WRONLY | O_CREAT | O_APPEND | (start == RUNLOG_CONTINUE ? 0 : O_TRUNC);
     l->fd = open(path, flags, 0666);
@@ -93,10 +95,11 @@ int runlog_surroundings(RunLog *l, const Surroundings *s, Err *err)
     size_t size = 0;
     Output out = { open_memstream(&text, &size), 0 };
     if (out.file == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the log");
-    output_print(&out, "{\"folio\":\"%s\",\"commit\":\"%s\",\"machine\":", FOLIO_VERSION, s->commit);
+    output_print(&out, "{\"folio\":\"%s\",\"commit\":\"%s\",\"machine\":", FOLIO_VERSION,
+                 s->commit);
     output_json_text(&out, s->machine);
-    output_print(&out, ",\"isa\":\"%s\",\"threads\":%d,\"slice\":%d,\"parameters\":%zu,", s->isa, s->threads,
-                 s->slice, s->parameters);
+    output_print(&out, ",\"isa\":\"%s\",\"threads\":%d,\"slice\":%d,\"parameters\":%zu,", s->isa,
+                 s->threads, s->slice, s->parameters);
     output_print(&out, "\"from_step\":%lld,\"command\":[", (long long)s->from_step);
     for (int i = 0; i < s->argc; i++) {
         output_print(&out, "%s", i > 0 ? "," : "");
@@ -135,7 +138,8 @@ int runlog_step(RunLog *l, const LogLine *line, Err *err)
 int runlog_resumed(RunLog *l, int64_t step, Err *err)
 {
     char text[40];
-    int size = snprintf(text, sizeof text, "%s{\"resumed\":%lld}\n", l->cut ? "\n" : "", (long long)step);
+    int size = snprintf(text, sizeof text, "%s{\"resumed\":%lld}\n", l->cut ? "\n" : "",
+                        (long long)step);
     l->cut = false;
     return log_write(l, text, (size_t)size, err);
 }

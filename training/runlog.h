@@ -1,8 +1,9 @@
 /* runlog.h: the log of a run: one JSON object a line, only ever appended.
  *
- * Owns: the lines and their order. Each start writes its surroundings; then come the steps. A run that is
- * resumed, or that goes back, first writes {"resumed":STEP}: what was written before it about later steps
- * no longer counts, and `seconds` continues from STEP's. A log that fails never ends a run.
+ * Owns: the lines and their order. Each start writes its surroundings; then come the steps. A run
+ * that is resumed, or that goes back, first writes {"resumed":STEP}: what was written before it
+ * about later steps no longer counts, and `seconds` continues from STEP's. A log that fails never
+ * ends a run.
  *
  *     RunLog log;
  *     if (runlog_open(&log, "x.log", RUNLOG_NEW, 0, &err)) ...;
@@ -39,8 +40,9 @@ typedef struct {
     double seconds, tokens, loss, lr, grad_norm, tokens_per_second, val_loss;
 } LogLine;
 
-/* path NULL: no log. With RUNLOG_NEW a log that exists is in the way (EXIT_USAGE); a file that is no log is
- * never touched (EXIT_USAGE); EXIT_RUNTIME: it cannot be opened or, to continue it from `step`, read. */
+/* path NULL: no log. With RUNLOG_NEW a log that exists is in the way (EXIT_USAGE); a file that is
+ * no log is never touched (EXIT_USAGE); EXIT_RUNTIME: it cannot be opened or, to continue it from
+ * `step`, read. */
 int runlog_open(RunLog *l, const char *path, RunLogStart start, int64_t step, Err *err);
 int runlog_surroundings(RunLog *l, const Surroundings *s, Err *err);
 int runlog_step(RunLog *l, const LogLine *line, Err *err);

@@ -60,7 +60,8 @@ bool saves_has_evaluated(const Saves *s, const Trainer *t)
 int64_t saves_stale(const Saves *s, const Trainer *t)
 {
     int64_t n = 0;
-    for (size_t i = s->history.count; i > 0 && s->history.step[i - 1] > t->state.best_step; i--) n++;
+    for (size_t i = s->history.count; i > 0 && s->history.step[i - 1] > t->state.best_step; i--)
+        n++;
     return t->state.best_step > 0 ? n : 0;
 }
 
@@ -93,8 +94,8 @@ static Snapshot snapshot(const Saves *s, const Trainer *t, bool all)
     Snapshot shot = {
         .family = t->how.family, .config = t->how.config, .tokenizer = s->text.tokenizer,
         .settings = s->settings, .setting_count = s->setting_count, .step = (uint64_t)t->step,
-        .sha256 = s->text.sha256, .tensors = t->model.tensors, .tensor_count = t->model.tensor_count,
-        .params = trainer_weights(t), .history = &s->history,
+        .sha256 = s->text.sha256, .tensors = t->model.tensors,
+        .tensor_count = t->model.tensor_count, .params = trainer_weights(t), .history = &s->history,
     };
     if (!all) return shot;
     shot.moment1 = t->optimizer.m;
@@ -183,7 +184,8 @@ int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *e
 /* ---------------------------------------------------------------- starting from other weights */
 
 /* Copies the rows of characters that both vocabularies have. */
-static void take_rows(const Tokenizer *now, const Tokenizer *old, const real *from, real *to, size_t cols)
+static void take_rows(const Tokenizer *now, const Tokenizer *old, const real *from, real *to,
+                      size_t cols)
 {
     for (int id = 0; id < now->count; id++) {
         bool separator = id == SEPARATOR_ID && now->separator;
@@ -205,14 +207,16 @@ int saves_take_weights(Trainer *t, const Tokenizer *now, const Checkpoint *from,
     }
     family_tensors(from->family, &from->config, tensors, NULL);
     if (checkpoint_copy(from, "", tensors, n, flat, err)) goto out;
-    for (int i = 0; i < n; i++) {                           /* the same fields, so the same tensors in order */
+    for (int i = 0; i < n; i++) {               /* the same fields, so the same tensors in order */
         const Tensor *old = &tensors[i], *new = &m->tensors[i];
-        size_t rows = (size_t)(old->rows < new->rows ? old->rows : new->rows), cols = (size_t)new->cols;
+        size_t rows = (size_t)(old->rows < new->rows ? old->rows : new->rows);
+        size_t cols = (size_t)new->cols;
         real *w = m->params + new->offset;
         if (old->by_symbol) take_rows(now, &from->tokenizer, flat + old->offset, w, cols);
         else memcpy(w, flat + old->offset, rows * cols * sizeof *w);
     }
-    if (t->optimizer.average != NULL) memcpy(t->optimizer.average, m->params, m->size * sizeof(real));
+    if (t->optimizer.average != NULL)
+        memcpy(t->optimizer.average, m->params, m->size * sizeof(real));
     failed = 0;
 out:
     free(tensors);

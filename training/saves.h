@@ -1,8 +1,9 @@
-/* saves.h: NAME.bin and NAME.last.bin: which is due, writing both in order, returning to the last one.
+/* saves.h: NAME.bin and NAME.last.bin: which is due, writing both in order, returning to the last
+ * one.
  *
- * Owns: the names of a run's files and their lock, the history of its evaluations, and which of its steps
- * NAME.bin holds. NAME.last.bin is all that resuming needs; NAME.bin holds the weights of the best
- * evaluation.
+ * Owns: the names of a run's files and their lock, the history of its evaluations, and which of its
+ * steps NAME.bin holds. NAME.last.bin is all that resuming needs; NAME.bin holds the weights of the
+ * best evaluation.
  *
  *     Saves s;
  *     if (saves_lock(&s, "x.bin", &err)) ...;                another run trains into it
@@ -56,20 +57,20 @@ int saves_evaluated(Saves *s, Trainer *t, double val_loss, Err *err);
 bool saves_has_evaluated(const Saves *s, const Trainer *t);
 /* Evaluations after the best one. */
 int64_t saves_stale(const Saves *s, const Trainer *t);
-/* Before weights change that could not be saved though they were the best: NAME.bin keeps what it holds. */
+/* Before weights change that were the best and could not be saved: NAME.bin keeps what it holds. */
 void saves_forget_due(Saves *s, Trainer *t);
 
-/* Saves NAME.last.bin (`all`, and in the first save of a run) and NAME.bin where it should hold the same
- * weights: of the best evaluation, or until this run has written it. In this order, so that NAME.bin never
- * is alone, and a run that is killed between the two knows from its state that NAME.bin is due. On failure
- * the old files stay. */
+/* Saves NAME.last.bin (`all`, and in the first save of a run) and NAME.bin where it should hold the
+ * same weights: of the best evaluation, or until this run has written it. In this order, so that
+ * NAME.bin never is alone, and a run that is killed between the two knows from its state that
+ * NAME.bin is due. On failure the old files stay. */
 int saves_write(Saves *s, const Trainer *t, bool all, Err *err);
-/* Copies the state of a run from a checkpoint with a training state, and closes it. *lost: the best step,
- * if there is no NAME.bin that holds it and its weights are lost; else 0. */
+/* Copies the state of a run from a checkpoint with a training state, and closes it. *lost: the best
+ * step, if there is no NAME.bin that holds it and its weights are lost; else 0. */
 int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *err);
 
-/* The weights of --init-from over those of a trainer that has just started: rows of characters are matched by
- * value, positions are taken up to the smaller context. EXIT_RUNTIME: memory. */
+/* The weights of --init-from over those of a trainer that has just started: rows of characters are
+ * matched by value, positions are taken up to the smaller context. EXIT_RUNTIME: memory. */
 int saves_take_weights(Trainer *t, const Tokenizer *now, const Checkpoint *from, Err *err);
 
 #endif

@@ -10,14 +10,15 @@
 static const Option first_rows[] = {
     HEADING("Files"),
     STRING("out", "FILE", out, "ckpt.bin",
-           "NAME.bin: what to use, the best evaluation; NAME.last.bin beside it: what --resume needs",
-           ON_RESUME),
+           "NAME.bin: what to use, the best evaluation; NAME.last.bin beside it: what --resume "
+           "needs", ON_RESUME),
     SWITCH("resume", resume,
-           "continue from NAME.last.bin, with the same text; settings come from the file", ON_RESUME),
+           "continue from NAME.last.bin, with the same text; settings come from the file",
+           ON_RESUME),
     SWITCH("overwrite", overwrite, "replace existing files, at the first save", ON_RESUME),
     STRING("init-from", "FILE", init_from, NULL,
-           "start from the weights of this checkpoint, perhaps on another text: its sizes are taken over, "
-           "characters are matched, new ones start at random"),
+           "start from the weights of this checkpoint, perhaps on another text: its sizes are "
+           "taken over, characters are matched, new ones start at random"),
     STRING("log", "FILE", log, NULL, "write a line of JSON for every step", ON_RESUME),
     HEADING("Model"),
     PRESET("preset", preset, NULL, "a list of settings, see below; instead of --minutes"),
@@ -27,24 +28,26 @@ static const Option first_rows[] = {
 static const Option last_rows[] = {
     HEADING("Training"),
     REAL("minutes", minutes, "5", 0.01, 1e6,
-         "train for this long: times this machine, chooses what --preset and other options leave open, ends "
-         "on time and prints the command that repeats the run; this is what happens without --preset and "
-         "--steps", ON_RESUME),
+         "train for this long: times this machine, chooses what --preset and other options leave "
+         "open, ends on time and prints the command that repeats the run; this is what happens "
+         "without --preset and --steps", ON_RESUME),
     INT("steps", plan.steps, "1200", 1, 1e12,
-        "updates in all, instead of --minutes: what is not given is then as in the preset quick; may grow on "
-        "--resume, which computes the schedule afresh", STORED),
+        "updates in all, instead of --minutes: what is not given is then as in the preset quick; "
+        "may grow on --resume, which computes the schedule afresh", STORED),
     INT("batch", batch, "16", 1, 1e6, "windows of the context in a step", STORED),
     WORD("optimizer", plan.optimizer, "adamw", "adamw|muon",
-         "muon: for the matrices of the blocks, and AdamW at a quarter of the rate for the rest", STORED),
+         "muon: for the matrices of the blocks, and AdamW at a quarter of the rate for the rest",
+         STORED),
     REAL("lr", plan.lr, "4e-3", 0, 1e6, "peak learning rate", STORED),
     REAL("min-lr", plan.min_lr, "1e-4", 0, 1e6, "learning rate at the end", STORED),
     INT("warmup", plan.warmup, "100", 0, 1e12, "steps of rising rate", STORED),
     WORD("schedule", plan.schedule, "cosine", "cosine|linear|constant|wsd",
-         "how the rate goes from --lr to --min-lr; wsd: along a line over the last --decay-steps", STORED),
+         "how the rate goes from --lr to --min-lr; wsd: along a line over the last --decay-steps",
+         STORED),
     INT("decay-steps", plan.decay_steps, "0", 0, 1e12, "of wsd; 0: half of the steps", STORED),
     REAL("ema", plan.ema, "0", 0, 0.999999,
-         "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: none",
-         STORED),
+         "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: "
+         "none", STORED),
     WORD("sampling", sampling, "random", "random|epoch",
          "windows anywhere with replacement, or each once an epoch", STORED),
     REAL("beta1", plan.beta1, "0.9", 0, 0.9999999, "AdamW: memory of the gradient", STORED),
@@ -54,17 +57,21 @@ static const Option last_rows[] = {
     REAL("clip", plan.clip, "1", 0, 1e12, "largest norm of the gradient; 0: any", STORED),
     INT("seed", seed, "1", 0, 9e15, "same seed, same bytes", STORED),
     HEADING("Text"),
-    REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "the end of the text that is not trained on", STORED),
+    REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "the end of the text that is not trained on",
+         STORED),
     SWITCH("bytes", bytes, "symbols are bytes, not characters of UTF-8", STORED),
-    WORD("separator", separator, "on", "off|on", "a symbol <|endoftext|> that separates texts", STORED),
+    WORD("separator", separator, "on", "off|on", "a symbol <|endoftext|> that separates texts",
+         STORED),
     WORD("split-documents", split_documents, "off", DOCUMENTS_WORDS,
-         "the separator comes after every line, too, or after every blank line; samples end at it", STORED),
+         "the separator comes after every line, too, or after every blank line; samples end at it",
+         STORED),
     HEADING("While it runs"),
     INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations", STORED),
     INT("eval-batches", eval_batches, "0", 0, 1e6,
         "evaluate on N random batches; 0: on up to 120000 characters in even windows", STORED),
     INT("sample-every", sample_every, "0", 0, 1e12, "steps between samples; 0: none", ON_RESUME),
-    INT("save-every", save_every, "0", 0, 1e12, "steps between saves; 0: at least twice a minute", ON_RESUME),
+    INT("save-every", save_every, "0", 0, 1e12, "steps between saves; 0: at least twice a minute",
+        ON_RESUME),
     INT("stop-at", stop_at, "0", 0, 1e12,
         "save and end after step N, with the schedule of --steps; 0: do not", ON_RESUME),
     INT("patience", patience, "0", 0, 1e9,
@@ -72,8 +79,8 @@ static const Option last_rows[] = {
     HEADING("Machine and output"),
     THREADS_ROW(ON_RESUME),
     INT("slice", slice, "0", 0, 1e6,
-        "sequences worked on at once, which bounds memory; the result does not depend on it; 0: what suits "
-        "the cache", ON_RESUME),
+        "sequences worked on at once, which bounds memory; the result does not depend on it; 0: "
+        "what suits the cache", ON_RESUME),
     ISA_ROW(ON_RESUME),
     SWITCH("profile", profile, "show at the end where the time went", ON_RESUME),
     JSON_ROW("print the result as JSON", ON_RESUME),
@@ -86,26 +93,27 @@ static const Preset presets[] = {
     { "quick", "about a minute on two cores",
       { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--layers", "4" }, { "--heads", "4" },
         { "--channels", "128" }, { "--context", "64" }, { "--batch", "16" }, { "--steps", "1200" },
-        { "--lr", "4e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--eval-every", "300" },
-        { NULL, NULL } } },
+        { "--lr", "4e-3" }, { "--min-lr", "1e-4" }, { "--warmup", "100" },
+        { "--eval-every", "300" }, { NULL, NULL } } },
     { "nanogpt-cpu", "nanoGPT's shakespeare_char for a CPU",
       { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--sampling", "random" },
         { "--layers", "4" }, { "--heads", "4" }, { "--channels", "128" }, { "--context", "64" },
         { "--batch", "12" }, { "--dropout", "0" }, { "--steps", "2000" }, { "--lr", "1e-3" },
-        { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--beta2", "0.99" }, { "--weight-decay", "0.1" },
-        { "--clip", "1" }, { "--eval-every", "250" }, { "--eval-batches", "20" },
-        { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
+        { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--beta2", "0.99" },
+        { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
+        { "--eval-batches", "20" }, { "--separator", "off" }, { "--seed", "1337" },
+        { NULL, NULL } } },
     { "nanogpt", "nanoGPT's shakespeare_char",
       { { "--family", "gpt2" }, { "--optimizer", "adamw" }, { "--sampling", "random" },
         { "--layers", "6" }, { "--heads", "6" }, { "--channels", "384" }, { "--context", "256" },
         { "--batch", "64" }, { "--dropout", "0.2" }, { "--steps", "5000" }, { "--lr", "1e-3" },
-        { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--beta2", "0.99" }, { "--weight-decay", "0.1" },
-        { "--clip", "1" }, { "--eval-every", "250" }, { "--separator", "off" }, { "--seed", "1337" },
-        { NULL, NULL } } },
+        { "--min-lr", "1e-4" }, { "--warmup", "100" }, { "--beta2", "0.99" },
+        { "--weight-decay", "0.1" }, { "--clip", "1" }, { "--eval-every", "250" },
+        { "--separator", "off" }, { "--seed", "1337" }, { NULL, NULL } } },
     { 0 }
 };
 
-/* ---------------------------------------------------------------- the table, with the fields of all families */
+/* ---------------------------------------------------------------- the table, with all fields */
 
 static void add_row(Settings *s, int *count, Option row) { s->rows[(*count)++] = row; }
 
@@ -125,14 +133,17 @@ static void add_family_row(Settings *s, int *count)
     }
     s->family_row = *count;
     add_row(s, count, (Option){ .name = "--family", .kind = OPT_WORD, .offset = AT(family),
-                                .text = family_at(0)->name, .words = s->families, .help = s->families_help });
+                                .text = family_at(0)->name, .words = s->families,
+                                .help = s->families_help });
 }
 
 /* A field that several families have gives one row. */
 static void add_field_row(Settings *s, int *count, const Field *f)
 {
-    Option row = { .name = f->option, .offset = AT(fields) + (size_t)s->field_rows * sizeof s->fields[0],
-                   .text = f->text, .low = f->low, .high = f->high, .words = f->words, .help = f->help };
+    Option row = { .name = f->option,
+                   .offset = AT(fields) + (size_t)s->field_rows * sizeof s->fields[0],
+                   .text = f->text, .low = f->low, .high = f->high, .words = f->words,
+                   .help = f->help };
     if (f->text == NULL || cli_find(&s->cli, f->option, strlen(f->option)) >= 0) return;
     row.kind = f->kind == FIELD_INT ? OPT_INT : f->kind == FIELD_REAL ? OPT_REAL : OPT_WORD;
     row.arg = f->kind == FIELD_INT ? "N" : f->kind == FIELD_REAL ? "X" : NULL;
@@ -156,10 +167,11 @@ static void mark_choices(Settings *s, const Choice *choices)
 /* What a plain run chooses has no default that --help could state. */
 static void mark_rows(Settings *s)
 {
-    static const char *const by_timing[] = { "family", "steps", "decay-steps", "dropout", "weight-decay",
-                                             "eval-every" };
+    static const char *const by_timing[] = { "family", "steps", "decay-steps", "dropout",
+                                             "weight-decay", "eval-every" };
     const Family *f;
-    for (size_t i = 0; i < sizeof by_timing / sizeof by_timing[0]; i++) mark_chosen(s, by_timing[i], CHOSEN);
+    for (size_t i = 0; i < sizeof by_timing / sizeof by_timing[0]; i++)
+        mark_chosen(s, by_timing[i], CHOSEN);
     for (int i = 0; (f = family_at(i)) != NULL; i++) {
         mark_choices(s, f->always);
         for (int b = 0; b < f->budget_count; b++) mark_choices(s, f->budgets[b].values);
@@ -170,7 +182,8 @@ void settings_init(Settings *s)
 {
     const Family *f;
     int count = 0;
-    *s = (Settings){ .cli = { "train", "TEXT...", "Trains a character-level GPT on any text (- is standard input).",
+    *s = (Settings){ .cli = { "train", "TEXT...",
+                              "Trains a character-level GPT on any text (- is standard input).",
                               NULL, presets, AT(given), 1, ANY_NUMBER } };
     s->cli.options = s->rows;
     add_rows(s, &count, first_rows);
@@ -212,7 +225,8 @@ static bool preset_names(const Settings *s, const char *option)
 
 bool settings_settled(const Settings *s, int row)
 {
-    return (s->inherited && is_model_row(s, row)) || s->given[row] || preset_names(s, s->rows[row].name);
+    return (s->inherited && is_model_row(s, row)) || s->given[row]
+           || preset_names(s, s->rows[row].name);
 }
 
 int settings_adopt(Settings *s, const Choice *values, Err *err)
@@ -253,7 +267,8 @@ int settings_suit(Settings *s, Err *err)
     f->suit(&config, is_settled, s);
     for (const Field *field = f->fields; field < f->fields + f->field_count; field++) {
         field_get(&config, field, text, sizeof text);
-        if (field->text != NULL && cli_set_text(&s->rows[row_named(s, field->name)], s, text, err)) return -1;
+        if (field->text != NULL && cli_set_text(&s->rows[row_named(s, field->name)], s, text, err))
+            return -1;
     }
     return 0;
 }
@@ -265,8 +280,10 @@ int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *r
     *reduced = 0;
     if ((size_t)*context <= count - 1) return 0;
     if (s->given[row])
-        return fail(err, EXIT_TEXT, "%s: the training part has %zu characters, so --context can be at most %zu, "
-                    "not %lld", text, count, count - 1, (long long)*context);
+        return fail(err, EXIT_TEXT,
+                    "%s: the training part has %zu characters, so --context can be at most %zu, "
+                    "not %lld",
+                    text, count, count - 1, (long long)*context);
     *reduced = *context;
     *context = (int64_t)(count - 1);
     return 0;
@@ -277,7 +294,8 @@ int settings_config(const Settings *s, Space *config, int vocab, Err *err)
     const Family *f = settings_family(s);
     for (int row = s->family_row + 1; is_model_row(s, row); row++)
         if (s->given[row] && family_field(f, s->rows[row].name + 2) == NULL)
-            return fail(err, EXIT_USAGE, "%s: the %s family has no such option", s->rows[row].name, f->name);
+            return fail(err, EXIT_USAGE, "%s: the %s family has no such option", s->rows[row].name,
+                        f->name);
     fill_config(s, config);
     return family_check(f, config, vocab, err);
 }
@@ -295,8 +313,9 @@ TrainingPlan settings_plan(const Settings *s, uint64_t attempt)
 
 CorpusOptions settings_corpus(const Settings *s)
 {
-    return (CorpusOptions){ .bytes = s->bytes, .separator = s->separator != 0, .unknown = UNKNOWN_FAILS,
-                            .documents = (Documents)s->split_documents, .val_fraction = s->val_fraction };
+    return (CorpusOptions){ .bytes = s->bytes, .separator = s->separator != 0,
+                            .unknown = UNKNOWN_FAILS, .documents = (Documents)s->split_documents,
+                            .val_fraction = s->val_fraction };
 }
 
 int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX])
@@ -310,7 +329,7 @@ int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MA
         one->is_number = row->kind == OPT_INT || row->kind == OPT_REAL;
         count++;
     }
-    Setting *one = &out[count++];                           /* whether a sample may start from the separator */
+    Setting *one = &out[count++];               /* whether a sample may start from the separator */
     snprintf(one->name, sizeof one->name, "separators");
     snprintf(one->value, sizeof one->value, "%zu", separators);
     one->is_number = true;

@@ -1,8 +1,9 @@
-/* settings.h: what the user asked train for: the option table, presets, and what a checkpoint stores of it.
+/* settings.h: what the user asked train for: the option table, presets, and what a checkpoint
+ * stores of it.
  *
  * Owns: the options and their values. Those of the model are made from the fields of all families
- * (networks/family.h), so a size and its range are stated once. No clock, no files but the checkpoint that
- * others have loaded.
+ * (networks/family.h), so a size and its range are stated once. No clock, no files but the
+ * checkpoint that others have loaded.
  *
  *     Settings s;
  *     settings_init(&s);                                      builds the table
@@ -36,7 +37,7 @@ typedef struct {
     Common common;
     int family;                             /* number of it (family_at) */
     FieldValue fields[FIELDS_MAX];          /* of all families, in the order of their rows */
-    TrainingPlan plan;                      /* as asked for; plan.steps 0: not settled yet (--minutes) */
+    TrainingPlan plan;                      /* as asked for; steps 0: not settled yet (--minutes) */
     int64_t batch, slice, seed;
     int64_t eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int sampling, separator, split_documents;
@@ -46,14 +47,14 @@ typedef struct {
     bool given[CLI_ROWS];                   /* row i is on the command line */
     bool inherited;                         /* the fields are those of --init-from */
     Option rows[CLI_ROWS];
-    int family_row, field_rows;             /* the row of --family, after which come those of the fields */
+    int family_row, field_rows;             /* the row of --family; those of the fields follow */
     char families[200], families_help[400];
     Cli cli;
 } Settings;
 
 #define GIVEN(s, field) CLI_GIVEN(&(s)->cli, s, Settings, field)
 
-/* Whether an option is settled: by the user, by a preset that they named, by the file of --init-from. */
+/* Whether an option is settled: by the user, the preset they named, the file of --init-from. */
 #define SETTLED(s, field) settings_settled(s, cli_find_at(&(s)->cli, offsetof(Settings, field)))
 bool settings_settled(const Settings *s, int row);
 
@@ -63,12 +64,12 @@ const Family *settings_family(const Settings *s);
 
 /* Whether --steps is not settled yet: a timed run in which the rate has not begun to fall. */
 bool settings_steps_open(const Settings *s);
-/* Takes over the values of options and fields that are not settled. The last of `values` has no name. */
+/* Takes over values of options and fields not settled. The last of `values` has no name. */
 int settings_adopt(Settings *s, const Choice *values, Err *err);
 /* The same for the fields that follow from others (Family.suit). */
 int settings_suit(Settings *s, Err *err);
-/* A context that nobody asked for shrinks to what a training part of `count` ids can fill: *reduced is what
- * it was, or 0. EXIT_TEXT for one that was asked for; `text` is its name. */
+/* A context that nobody asked for shrinks to what a training part of `count` ids can fill: *reduced
+ * is what it was, or 0. EXIT_TEXT for one that was asked for; `text` is its name. */
 int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *reduced, Err *err);
 /* The configuration of the family, checked. EXIT_USAGE. */
 int settings_config(const Settings *s, Space *config, int vocab, Err *err);
@@ -76,20 +77,24 @@ int settings_config(const Settings *s, Space *config, int vocab, Err *err);
 TrainingPlan settings_plan(const Settings *s, uint64_t attempt);
 CorpusOptions settings_corpus(const Settings *s);
 
-/* What a checkpoint stores beside the fields, and the separators of the training part; returns how many. */
+/* What a checkpoint stores beside the fields, and the separators of the training part; returns how
+ * many. */
 int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX]);
 /* --resume: takes the settings of a run, `path`; what is given again must agree. EXIT_USAGE. */
 int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *err);
-/* --init-from: takes the fields; what is given again must agree, unless Field.change allows another value. */
+/* --init-from: takes the fields; what is given again must agree, unless Field.change allows another
+ * value. */
 int settings_inherit(Settings *s, const Checkpoint *from, Err *err);
 
-/* Part of a command that a shell reads back: a word, quoted where it must be; an option and its value. */
+/* Part of a command that a shell reads back: a word, quoted where it must be; an option and its
+ * value. */
 void settings_print_word(Output *out, const char *word);
 void settings_print_option(Output *out, const Settings *s, int row);
-/* The options of the command that resumes this run, where they are not in the checkpoint: `patience`: with
- * --patience. */
+/* The options of the command that resumes this run, where they are not in the checkpoint:
+ * `patience`: with --patience. */
 void settings_print_resumed(Output *out, const Settings *s, bool patience);
-/* The options of the command that gives the bytes of this run without a clock: all that are not defaults. */
+/* The options of the command that gives the bytes of this run without a clock: all that are not
+ * defaults. */
 int settings_print_repeated(Output *out, const Settings *s, Err *err);
 
 #endif

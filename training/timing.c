@@ -51,14 +51,18 @@ int timing_deadline(Timing *t, Settings *s, bool resumed, const char *last, Err 
 {
     if (!is_timed(s, resumed)) {
         if (!settings_steps_open(s)) return 0;
-        return fail(err, EXIT_USAGE, "%s: is of a timed run that has not settled its steps yet; say how long "
-                    "it may continue, with --minutes X or --steps N", last);
+        return fail(err, EXIT_USAGE,
+                    "%s: is of a timed run that has not settled its steps yet; say how long "
+                    "it may continue, with --minutes X or --steps N",
+                    last);
     }
     if (GIVEN(s, plan.steps))
-        return fail(err, EXIT_USAGE, "--minutes and --steps: only one of them can say when training ends");
+        return fail(err, EXIT_USAGE,
+                    "--minutes and --steps: only one of them can say when training ends");
     bool settled = resumed || GIVEN(s, plan.schedule);
     if (settled && (s->plan.schedule == SCHEDULE_COSINE || s->plan.schedule == SCHEDULE_LINEAR))
-        return fail(err, EXIT_USAGE, "--minutes: needs --schedule wsd or constant, because the other "
+        return fail(err, EXIT_USAGE,
+                    "--minutes: needs --schedule wsd or constant, because the other "
                     "schedules must know the number of steps in advance");
     t->deadline = t->begun + 60 * s->minutes;
     if (!settings_steps_open(s) && resumed) s->plan.decay_steps = 0;
@@ -91,7 +95,8 @@ static int measure(const Family *f, const Kernels *K, double least, double *flop
     int batch = 1;
     if (probe_config(f, &config, &batch, err)) return -1;
     int context = family_context(f, &config), n = model_slice(f, &config, cache_bytes(), batch);
-    int32_t *ids = calloc((size_t)n * (size_t)context, sizeof *ids);    /* the values do not change the time */
+    /* The values do not change the time. */
+    int32_t *ids = calloc((size_t)n * (size_t)context, sizeof *ids);
     if (ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory to measure this machine");
     if (model_open(&m, network_of(f), &config, K, MODEL_TRAIN, n, err)) {
         free(ids);
@@ -99,7 +104,7 @@ static int measure(const Family *f, const Kernels *K, double least, double *flop
     }
     Slice s = { .x = ids, .y = ids, .T = context, .batch = batch, .n = n };
     double loss = 0, tokens = 0, seconds = 0;
-    model_train(&m, &s, &loss);                             /* wakes the threads and touches the memory */
+    model_train(&m, &s, &loss);                     /* wakes the threads and touches the memory */
     double start = clock_seconds();
     for (; seconds < least; seconds = clock_seconds() - start, tokens += n * context)
         model_train(&m, &s, &loss);
@@ -126,12 +131,13 @@ static int choose_sizes(Settings *s, double flops, const Corpus *text, int64_t *
     return settings_fit_context(s, text->train_count, text->read, reduced, err);
 }
 
-int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, int vocab, int64_t *reduced,
-                  Err *err)
+int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, int vocab,
+                  int64_t *reduced, Err *err)
 {
     double rate = 0;
     Space config;
-    if (settings_adopt(s, common, err) || settings_adopt(s, settings_family(s)->always, err)) return -1;
+    if (settings_adopt(s, common, err) || settings_adopt(s, settings_family(s)->always, err))
+        return -1;
     const Family *f = settings_family(s);
     if (measure(f, K, fmin(measure_most, measure_share * 60 * s->minutes), &rate, err)) return -1;
     double flops = rate * (t->deadline - clock_seconds());
@@ -140,11 +146,14 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
 
     int context = family_context(f, &config);
     double tokens = flops / f->flops(&config, context), batch = (double)s->batch * context;
-    if (settings_adopt(s, timing_regularisation(tokens / (double)corpus_train_characters(text)), err)) return -1;
+    if (settings_adopt(s, timing_regularisation(tokens / (double)corpus_train_characters(text)),
+                       err))
+        return -1;
     double scored = fmin((double)corpus_part(text, PART_VAL).count, EVAL_CHARACTERS);
     double cheap = scored / 3 / batch * EVAL_SHARE;
     char every[24];
-    snprintf(every, sizeof every, "%lld", (long long)two_digits(fmax(cheap, tokens / batch / EVALS_MAX)));
+    snprintf(every, sizeof every, "%lld",
+             (long long)two_digits(fmax(cheap, tokens / batch / EVALS_MAX)));
     return settings_adopt(s, (const Choice[]){ { "eval-every", every }, { NULL, NULL } }, err);
 }
 
@@ -157,7 +166,7 @@ bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last
     double now = clock_seconds(), left = t->deadline - now - t->last_evaluation - 2 * last_save;
     double training = now - t->started - t->evaluating;
     if (trainer->made == 0) return false;
-    double step = training / (double)trainer->made;         /* with its share of saves and samples */
+    double step = training / (double)trainer->made;     /* with its share of saves and samples */
     int64_t fit = left > 0 ? (int64_t)(left / step) : 0;
     int64_t evaluations = (at + fit) / s->eval_every - at / s->eval_every;
     left -= (double)evaluations * t->last_evaluation;
@@ -166,7 +175,8 @@ bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last
     int64_t decay = !falls ? 0 : p->decay_steps > 0 ? p->decay_steps : (at + fit) / 2;
     if (fit > decay) return false;
     p->steps = at + fit;
-    if (falls) p->decay_steps = fit > 0 ? fit : 1;          /* the first step of a decay has the whole rate */
+    /* The first step of a decay has the whole rate. */
+    if (falls) p->decay_steps = fit > 0 ? fit : 1;
     t->planned_step = step;
     return true;
 }

@@ -4,9 +4,9 @@
  *
  *     Timing t = { .begun = clock_seconds() };
  *     if (timing_deadline(&t, &settings, resumed, path, &err)) ...;
- *     if (timing_choose(&t, &settings, K, &part, &err)) ...;              where settings leave it open
+ *     if (timing_choose(&t, &settings, K, &part, &err)) ...;         where settings leave it open
  *     ...
- *     if (timing_plan_end(&t, &settings, &trainer, last_save)) ...;       steps are settled from here on
+ *     if (timing_plan_end(&t, &settings, &trainer, last_save)) ...;  steps are settled from here on
  */
 #ifndef TIMING_H
 #define TIMING_H
@@ -30,15 +30,16 @@ const Choice *timing_sizes(const Family *f, double flops, size_t characters);
 /* What keeps a model from learning the text by heart, by how often it reads it. */
 const Choice *timing_regularisation(double epochs);
 
-/* Sets the deadline of a timed run, whose number of steps is open. `last`: the file that is resumed.
- * EXIT_USAGE. */
+/* Sets the deadline of a timed run, whose number of steps is open. `last`: the file that is
+ * resumed. EXIT_USAGE. */
 int timing_deadline(Timing *t, Settings *s, bool resumed, const char *last, Err *err);
-/* Model, batch, rate and regularisation of a timed run, from this machine's speed and the text, of `vocab`
- * symbols. *reduced: as settings_fit_context. */
+/* Model, batch, rate and regularisation of a timed run, from this machine's speed and the text, of
+ * `vocab` symbols. *reduced: as settings_fit_context. */
 int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, int vocab,
                   int64_t *reduced, Err *err);
-/* A timed run keeps its rate until what is left of the time is just what the decay costs, the evaluations
- * that fall into it, and the last evaluation and save. Then it sets steps and decay_steps; true. */
+/* A timed run keeps its rate until what is left of the time is just what the decay costs, the
+ * evaluations that fall into it, and the last evaluation and save. Then it sets steps and
+ * decay_steps; true. */
 bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last_save);
 
 #endif

@@ -33,8 +33,8 @@ int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
     *t = (Trainer){ .how = *how };
     Model *m = &t->model;
     if (model_open(m, network, how->config, how->kernels, MODEL_TRAIN, slice_of(how), err)
-        || optimizer_open(&t->optimizer, &how->plan, how->kernels, m->tensors, m->tensor_count, m->size,
-                          err)) {
+        || optimizer_open(&t->optimizer, &how->plan, how->kernels, m->tensors, m->tensor_count,
+                          m->size, err)) {
         trainer_close(t);
         return -1;
     }
@@ -92,7 +92,8 @@ static void draw_batch(Trainer *t)
     const TrainerOptions *h = &t->how;
     int B = h->batch, T = t->model.context;
     if (h->sampling == SAMPLING_EPOCH) {
-        uint64_t key = rng_key(h->seed, t->state.attempt, 0, RNG_BATCH);    /* one order of epochs a run */
+        /* One order of epochs a run. */
+        uint64_t key = rng_key(h->seed, t->state.attempt, 0, RNG_BATCH);
         corpus_epoch_windows(h->part, key, (uint64_t)t->step * (uint64_t)B, B, T, t->x, t->y);
     } else {
         corpus_random_windows(h->part, trainer_key(t, RNG_BATCH), B, T, t->x, t->y);

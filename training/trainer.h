@@ -1,7 +1,7 @@
 /* trainer.h: one update after another: batch, gradient, clipping, optimizer, average.
  *
- * Owns: a step and nothing else. No files, no words, no options: train, bench and the tests all make their
- * steps with it. What follows from a step (going back, saving, ending) is the caller's.
+ * Owns: a step and nothing else. No files, no words, no options: train, bench and the tests all
+ * make their steps with it. What follows from a step (going back, saving, ending) is the caller's.
  *
  *     TrainerOptions how = { .family = &family_gpt2, .config = &config, .kernels = K, .plan = plan,
  *                            .part = corpus_part(&corpus, PART_TRAIN), .batch = 12, .seed = 1 };
@@ -26,7 +26,7 @@ enum { SKIPS_MAX = 3 };     /* updates left out in a row before a run has diverg
 /* How steps are made: settings, not state. */
 typedef struct {
     const Family *family;
-    const void *config;     /* checked by family_check; the trainer keeps a copy, and points at it */
+    const void *config;     /* checked by family_check; the trainer keeps a copy */
     const Kernels *kernels;
     TrainingPlan plan;
     Part part;              /* what is trained on */
@@ -53,7 +53,7 @@ typedef enum {
     STEP_MADE,
     STEP_LEFT_OUT,          /* loss or gradient is not finite: the weights stay as they are */
     STEP_STOPPED,           /* stop() said so; nothing has changed */
-    STEP_DIVERGED           /* SKIPS_MAX in a row were left out, or the weights are no longer finite */
+    STEP_DIVERGED           /* SKIPS_MAX in a row were left out, or weights are not finite */
 } StepResult;
 
 /* Bytes that trainer_open takes. */
