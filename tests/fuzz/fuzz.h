@@ -1,8 +1,10 @@
-/* fuzz.h: what the fuzz targets share: how a property is stated, and judges of UTF-8 and JSON of their own.
+/* fuzz.h: what the fuzz targets share: how a property is stated, and judges of UTF-8 and JSON of
+ * their own.
  *
- * A target is a file tests/fuzz_NAME.c with LLVMFuzzerTestOneInput, which tries one input, whatever its bytes are, and ends
- * the process where a property does not hold. `make fuzz` links it with libFuzzer; test_fuzz.c mutates seeds by itself,
- * and there the Makefile gives each target the name fuzz_NAME.
+ * A target is a file tests/fuzz_NAME.c with LLVMFuzzerTestOneInput, which tries one input, whatever
+ * its bytes are, and ends the process where a property does not hold. `make fuzz` links it with
+ * libFuzzer; test_fuzz.c mutates seeds by itself, and there the Makefile gives each target the name
+ * fuzz_NAME.
  *
  *     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
  *     {
@@ -31,7 +33,8 @@ static inline bool fuzz_refusal(const Err *err, int status)
     return err->status == status && err->msg[0] != '\0' && strlen(err->msg) < sizeof err->msg;
 }
 
-/* The longest start of the text that is well-formed UTF-8, in bytes: the grammar of RFC 3629, section 4. */
+/* The longest start of the text that is well-formed UTF-8, in bytes: the grammar of RFC 3629,
+ * section 4. */
 static inline size_t fuzz_utf8(const void *text, size_t size)
 {
     const uint8_t *s = text;
@@ -55,9 +58,9 @@ static inline size_t fuzz_utf8(const void *text, size_t size)
     return good;
 }
 
-/* ---------------------------------------------------------------- JSON (RFC 8259), over well-formed UTF-8 */
+/* ---------------------------------------------------------------- JSON (RFC 8259), in UTF-8 */
 
-/* Each of these takes a place in a text and its end, and returns the place behind what it names, or NULL. */
+/* Each takes a place in a text and its end, and returns the place after what it names, or NULL. */
 
 static inline const char *fuzz_space(const char *p, const char *end)
 {
@@ -107,7 +110,8 @@ static inline void fuzz_append(char *out, size_t *used, long value)
         out[(*used)++] = (char)(unsigned char)(0x80 + (value >> shift & 0x3f));
 }
 
-/* out gets what the string means, *used bytes: never more than the string has. A surrogate that stands alone is refused. */
+/* out gets what the string means, *used bytes: never more than the string has. A lone
+ * surrogate is refused. */
 static inline const char *fuzz_string(const char *p, const char *end, char *out, size_t *used)
 {
     static const char letters[] = "bfnrt/\\\"", meanings[] = "\b\f\n\r\t/\\\"";
@@ -115,7 +119,8 @@ static inline const char *fuzz_string(const char *p, const char *end, char *out,
     if (p == end || *p++ != '"') return NULL;
     while (p < end && *p != '"') {
         if ((unsigned char)*p < 0x20) return NULL;
-        const char *letter = *p == '\\' && end - p > 1 && p[1] != '\0' ? strchr(letters, p[1]) : NULL;
+        const char *letter = *p == '\\' && end - p > 1 && p[1] != '\0' ? strchr(letters, p[1])
+                                                                       : NULL;
         if (*p != '\\') {
             out[(*used)++] = *p++;
         } else if (letter != NULL) {
@@ -176,7 +181,8 @@ static inline bool fuzz_is_json(const char *text, size_t size)
     enum { DEPTH = 8 };
     char *room = malloc(size + 1);
     if (room == NULL) return false;
-    const char *end = fuzz_utf8(text, size) == size ? fuzz_value(text, text + size, DEPTH, room) : NULL;
+    const char *end = fuzz_utf8(text, size) == size ? fuzz_value(text, text + size, DEPTH, room)
+                                                    : NULL;
     free(room);
     return end != NULL && fuzz_space(end, text + size) == text + size;
 }

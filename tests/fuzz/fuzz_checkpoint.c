@@ -1,7 +1,9 @@
-/* fuzz_checkpoint.c: the parser of checkpoint.h over files of any bytes, and what the programs do with a file it accepts.
+/* fuzz_checkpoint.c: the parser of checkpoint.h over files of any bytes, and what the programs do
+ * with a file it accepts.
  *
- * The first byte of the input holds switches, the rest is the file. Checksums stop a change at the door, so the switches
- * can have them, the header's length and the size of the data repaired first: then the checks behind them are reached.
+ * The first byte of the input holds switches, the rest is the file. Checksums stop a change at the
+ * door, so the switches can have them, the header's length and the size of the data repaired first:
+ * then the checks after them are reached.
  */
 #include "fuzz.h"
 #include "../../formats/digest.h"
@@ -44,7 +46,8 @@ static char *seek(const File *f, const char *from, const char *word)
     return NULL;
 }
 
-/* The length up to the brace that closes the first one, and the padding behind it; all of the file if there is none. */
+/* The length up to the brace that closes the first one, and the padding after it; all of the file
+ * if there is none. */
 static size_t braced(const File *f)
 {
     int depth = 0;
@@ -66,7 +69,8 @@ static size_t braced(const File *f)
 static void repair_length(File *f)
 {
     f->header = braced(f);
-    for (int i = 0; i < 8; i++) f->bytes[i] = (char)(unsigned char)((uint64_t)f->header >> 8 * i & 255);
+    for (int i = 0; i < 8; i++)
+        f->bytes[i] = (char)(unsigned char)((uint64_t)f->header >> 8 * i & 255);
 }
 
 /* Reads `a,b` of data_offsets; false if they are not two numbers. */
@@ -106,7 +110,8 @@ static void put_digits(char *at, uint32_t crc)
     memcpy(at, digits, 8);
 }
 
-/* The name of the tensor whose entry holds `at`, as folio.crc32c writes it: \"name\":\". False: there is none. */
+/* The name of the tensor whose entry holds `at`, as folio.crc32c writes it: \"name\":\". False:
+ * there is none. */
 static bool checksum_key(const File *f, const char *at, char *key, size_t room)
 {
     const char *brace = at, *start;
@@ -125,8 +130,10 @@ static void repair_checksums(File *f)
     uint64_t range[2];
     for (const char *at = f->bytes + 8; (at = seek(f, at, offsets_key)) != NULL; ) {
         at += strlen(offsets_key);
-        bool sound = offsets(f, at, range) && range[0] <= range[1] && range[1] <= f->size - 8 - f->header;
-        char *digits = sound && checksum_key(f, at, key, sizeof key) ? seek(f, f->bytes + 8, key) : NULL;
+        bool sound = offsets(f, at, range) && range[0] <= range[1]
+                     && range[1] <= f->size - 8 - f->header;
+        char *digits = sound && checksum_key(f, at, key, sizeof key) ? seek(f, f->bytes + 8, key)
+                                                                     : NULL;
         if (digits == NULL || end - digits < (ptrdiff_t)strlen(key) + 8) continue;
         put_digits(digits + strlen(key), crc32c(0, data + range[0], (size_t)(range[1] - range[0])));
     }
@@ -159,7 +166,8 @@ static uint64_t width_of(const char *dtype)
     return (uint64_t)strtol(dtype + strcspn(dtype, "123468"), NULL, 10) / 8;
 }
 
-/* The tensors fill the data behind the header without a gap, each as large as its shape says; no name is there twice. */
+/* The tensors fill the data after the header without a gap, each as large as its shape says; no
+ * name is there twice. */
 static void require_places(const Checkpoint *c)
 {
     uint64_t length = 0, sum = 0;
@@ -178,7 +186,8 @@ static void require_places(const Checkpoint *c)
         for (int k = 0; k < i; k++) {
             const StoredTensor *u = c->stored + k;
             REQUIRE(strcmp(t->name, u->name) != 0);
-            REQUIRE(t->size == 0 || u->size == 0 || t->data + t->size <= u->data || u->data + u->size <= t->data);
+            REQUIRE(t->size == 0 || u->size == 0 || t->data + t->size <= u->data
+                    || u->data + u->size <= t->data);
         }
         sum += t->size;
     }
@@ -194,10 +203,12 @@ static void require_reals(const Checkpoint *c, const char *prefix, const Tensor 
     while (i < c->stored_count && strcmp(c->stored[i].name, name) != 0) i++;
     REQUIRE(i < c->stored_count);
     const StoredTensor *t = c->stored + i;
-    uint64_t rows = (uint64_t)tensor->rows, cols = (uint64_t)tensor->cols, *shape = c->stored[i].shape;
+    uint64_t rows = (uint64_t)tensor->rows, cols = (uint64_t)tensor->cols;
+    uint64_t *shape = c->stored[i].shape;
     REQUIRE(strcmp(t->dtype, "F32") == 0 && t->rank == tensor->rank && t->size == 4 * rows * cols);
-    REQUIRE(tensor->rank == 1 || (tensor->stored_transposed ? shape[0] == cols && shape[1] == rows
-                                                            : shape[0] == rows && shape[1] == cols));
+    REQUIRE(tensor->rank == 1
+            || (tensor->stored_transposed ? shape[0] == cols && shape[1] == rows
+                                          : shape[0] == rows && shape[1] == cols));
     for (size_t k = 0; k < t->size; k += 4) {
         float x;
         memcpy(&x, t->data + k, sizeof x);
@@ -255,10 +266,11 @@ static char *saved(const Checkpoint *c, size_t *size)
     Err err = { 0 };
     Loaded l = loaded(c);
     Snapshot s = {
-        .family = c->family, .config = &c->config, .tokenizer = &c->tokenizer, .settings = c->settings, .setting_count = c->setting_count,
-        .step = c->step, .sha256 = c->sha256, .tensors = l.tensors, .tensor_count = l.count, .params = l.weights,
-        .moment1 = l.moment1, .moment2 = l.moment2, .raw = l.raw, .train = c->has_train ? &c->train : NULL,
-        .history = &c->history,
+        .family = c->family, .config = &c->config, .tokenizer = &c->tokenizer,
+        .settings = c->settings, .setting_count = c->setting_count, .step = c->step,
+        .sha256 = c->sha256, .tensors = l.tensors, .tensor_count = l.count, .params = l.weights,
+        .moment1 = l.moment1, .moment2 = l.moment2, .raw = l.raw,
+        .train = c->has_train ? &c->train : NULL, .history = &c->history,
     };
     char *bytes = saved_bytes(&s, size, &err);
     REQUIRE(bytes != NULL);
@@ -276,7 +288,8 @@ static void try_saving(const Checkpoint *c)
     REQUIRE(copy != NULL);
     memcpy(copy, first, first_size);
     REQUIRE(checkpoint_parse(&again, copy, first_size, "again", &err) == 0);
-    REQUIRE(again.step == c->step && again.has_train == c->has_train && again.has_raw == c->has_raw);
+    REQUIRE(again.step == c->step && again.has_train == c->has_train
+            && again.has_raw == c->has_raw);
     REQUIRE(again.history.count == c->history.count && again.tokenizer.count == c->tokenizer.count);
     char *second = saved(&again, &second_size);
     REQUIRE(first_size == second_size && memcmp(first, second, first_size) == 0);
@@ -298,7 +311,8 @@ static void try_writing(const Checkpoint *c)
     REQUIRE(model_open(&m, network_of(c->family), &c->config, K, MODEL_EVAL, 1, &err) == 0);
     REQUIRE(checkpoint_copy(c, "", m.tensors, m.tensor_count, m.params, &err) == 0);
     if (decoder_bytes(&m, 1) <= MODEL_LIMIT) {
-        REQUIRE(decoder_open(&d, &m, 1, &err) == 0 && chooser_open(&chooser, &c->tokenizer, &err) == 0);
+        REQUIRE(decoder_open(&d, &m, 1, &err) == 0
+                && chooser_open(&chooser, &c->tokenizer, &err) == 0);
         chooser.top_k = 3;
         chooser.top_p = 0.9;
         int32_t id = c->tokenizer.count - 1;
@@ -318,7 +332,8 @@ static void require_printed(Output *out, char **text, const size_t *size, bool j
     Err err = { 0 };
     REQUIRE(output_close(out, &err) == 0 && *size > 0 && (*text)[*size - 1] == '\n');
     REQUIRE(fuzz_utf8(*text, *size) == *size);
-    for (size_t i = 0; i < *size; i++) REQUIRE((unsigned char)(*text)[i] >= 0x20 || (*text)[i] == '\n');
+    for (size_t i = 0; i < *size; i++)
+        REQUIRE((unsigned char)(*text)[i] >= 0x20 || (*text)[i] == '\n');
     REQUIRE(memchr(*text, 0x7f, *size) == NULL);
     REQUIRE(!json || fuzz_is_json(*text, *size));
     free(*text);
@@ -348,7 +363,8 @@ static void try_disk(const File *f, bool accepted)
     char path[4096], *text = NULL;
     const char *items[] = { path };
     size_t size = 0;
-    snprintf(path, sizeof path, "%s/fuzz-XXXXXX", place != NULL && *place != '\0' ? place : P_tmpdir);
+    snprintf(path, sizeof path, "%s/fuzz-XXXXXX",
+             place != NULL && *place != '\0' ? place : P_tmpdir);
     Err err = { 0 };
     Checkpoint c;
     Options o = { .common = { .json = f->size % 2 }, .verify = true };
@@ -396,7 +412,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_printing(&c);
         checkpoint_close(&c);
     } else {
-        REQUIRE(fuzz_refusal(&err, EXIT_CHECKPOINT) && c.bytes == NULL && c.stored == NULL && c.tokenizer.ids == NULL);
+        REQUIRE(fuzz_refusal(&err, EXIT_CHECKPOINT) && c.bytes == NULL && c.stored == NULL
+                && c.tokenizer.ids == NULL);
     }
     if (data[0] & ON_DISK) try_disk(&f, accepted);
     free(f.bytes);

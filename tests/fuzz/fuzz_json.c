@@ -1,13 +1,15 @@
 /* fuzz_json.c: the reader of json.h against another one, over any bytes.
  *
- * The first byte of the input says what the rest is read as: 0 a header, 1 a string, 2 a number, 3 a whole number.
+ * The first byte of the input says what the rest is read as: 0 a header, 1 a string, 2 a number, 3
+ * a whole number.
  */
 #include "../../formats/json.h"
 #include "fuzz.h"
 
 enum { ROOM = 256 };
 
-/* Walks over whatever a header may hold: an object of strings, numbers, lists of whole numbers, and one more level. */
+/* Walks over whatever a header may hold: an object of strings, numbers, lists of whole numbers, and
+ * one more level. */
 static bool walk(Json *j, int levels)
 {
     char text[ROOM];
@@ -39,7 +41,8 @@ static void try_string(const char *text, size_t size)
     size_t used = 0;
     if (other == NULL) return;
     Json j = { text, text + size, NULL };
-    const char *start = fuzz_space(text, text + size), *end = fuzz_string(start, text + size, other, &used);
+    const char *start = fuzz_space(text, text + size);
+    const char *end = fuzz_string(start, text + size, other, &used);
     bool sound = end != NULL && memchr(other, '\0', used) == NULL && used < sizeof out
               && fuzz_utf8(start, (size_t)(end - start)) == (size_t)(end - start);
     REQUIRE(json_string(&j, out, sizeof out) == sound);
@@ -54,7 +57,9 @@ static void try_number(const char *text, size_t size)
     const char *start = fuzz_space(text, text + size), *end = fuzz_number(start, text + size);
     bool sound = end != NULL && end - start < ROOM;
     REQUIRE(json_number(&j, out, sizeof out) == sound);
-    REQUIRE(!sound || (j.p == end && strlen(out) == (size_t)(end - start) && memcmp(out, start, strlen(out)) == 0));
+    REQUIRE(!sound
+            || (j.p == end && strlen(out) == (size_t)(end - start)
+                && memcmp(out, start, strlen(out)) == 0));
 }
 
 static void try_whole(const char *text, size_t size)
@@ -74,7 +79,8 @@ static void try_whole(const char *text, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const kinds[])(const char *, size_t) = { try_header, try_string, try_number, try_whole };
+    static void (*const kinds[])(const char *, size_t) = { try_header, try_string, try_number,
+                                                           try_whole };
     if (size == 0) return 0;
     /* A copy of exactly this size, so that a sanitizer sees a read behind its end. */
     char *text = malloc(size - 1 > 0 ? size - 1 : 1);

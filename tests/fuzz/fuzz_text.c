@@ -1,13 +1,14 @@
 /* fuzz_text.c: tokenizer.h and corpus.h over texts of any bytes.
  *
- * The first byte of the input holds switches (see the enum), the second says how much of the rest is a text to learn the
- * vocabulary from; what remains is a text that is encoded with it.
+ * The first byte of the input holds switches (see the enum), the second says how much of the rest
+ * is a text to learn the vocabulary from; what remains is a text that is encoded with it.
  */
 #include "../../corpus.h"
 #include "../../tokenizer.h"
 #include "fuzz.h"
 
-enum { BYTES = 1, SEPARATOR = 2, FROM_VALUES = 4, FROM_FILE = 8, WINDOWS = 16, SIZE_LIMIT = 1 << 16 };
+enum { BYTES = 1, SEPARATOR = 2, FROM_VALUES = 4, FROM_FILE = 8, WINDOWS = 16 };
+enum { SIZE_LIMIT = 1 << 16 };
 
 typedef struct {
     const char *text;
@@ -15,13 +16,17 @@ typedef struct {
     bool bytes;
 } Piece;
 
-static size_t well_formed(const Piece *p) { return p->bytes ? p->size : fuzz_utf8(p->text, p->size); }
+static size_t well_formed(const Piece *p)
+{
+    return p->bytes ? p->size : fuzz_utf8(p->text, p->size);
+}
 
 /* Characters of a well-formed piece. */
 static size_t characters(const Piece *p)
 {
     size_t n = 0;
-    for (size_t i = 0; i < p->size; i++) n += p->bytes || ((unsigned char)p->text[i] & 0xc0) != 0x80;
+    for (size_t i = 0; i < p->size; i++)
+        n += p->bytes || ((unsigned char)p->text[i] & 0xc0) != 0x80;
     return n;
 }
 
@@ -48,7 +53,8 @@ static void require_sound(const Tokenizer *t)
             continue;
         }
         REQUIRE(t->ids[t->values[id]] == id && (id == first || t->values[id] > t->values[id - 1]));
-        REQUIRE(length >= 1 && (t->bytes ? length == 1 : fuzz_utf8(bytes, (size_t)length) == (size_t)length));
+        REQUIRE(length >= 1
+                && (t->bytes ? length == 1 : fuzz_utf8(bytes, (size_t)length) == (size_t)length));
     }
 }
 
@@ -60,7 +66,8 @@ static void try_encode(const Tokenizer *t, const Piece *p, bool known)
     char *back = malloc(p->size + UTF8_MAX);
     size_t used = 0;
     if (e.ids == NULL || back == NULL) abort();
-    int failed = tokenizer_encode(t, p->text, p->size, "text", UNKNOWN_SKIPPED, EXIT_USAGE, &e, &err);
+    int failed = tokenizer_encode(t, p->text, p->size, "text", UNKNOWN_SKIPPED, EXIT_USAGE, &e,
+                                  &err);
     REQUIRE((failed == 0) == (well_formed(p) == p->size));
     if (failed) {
         REQUIRE(fuzz_refusal(&err, EXIT_USAGE));
@@ -72,9 +79,11 @@ static void try_encode(const Tokenizer *t, const Piece *p, bool known)
             used += (size_t)tokenizer_decode(t, e.ids[i], back + used);
             REQUIRE(used <= p->size);
         }
-        REQUIRE(e.skipped > 0 ? used < p->size : used == p->size && memcmp(back, p->text, used) == 0);
+        REQUIRE(e.skipped > 0 ? used < p->size
+                              : used == p->size && memcmp(back, p->text, used) == 0);
         Encoding strict = { .ids = e.ids };
-        failed = tokenizer_encode(t, p->text, p->size, "text", UNKNOWN_FAILS, EXIT_TEXT, &strict, &err);
+        failed = tokenizer_encode(t, p->text, p->size, "text", UNKNOWN_FAILS, EXIT_TEXT, &strict,
+                                  &err);
         REQUIRE((failed != 0) == (e.skipped > 0));
         REQUIRE(failed ? fuzz_refusal(&err, EXIT_TEXT) : strict.count == e.count);
     }
@@ -89,7 +98,8 @@ static void try_values(const Tokenizer *t)
     Err err = { 0 };
     REQUIRE(tokenizer_from_values(&again, t->values, t->count, t->bytes, t->separator, &err) == 0);
     REQUIRE(again.count == t->count);
-    for (int id = t->separator ? 1 : 0; id < t->count; id++) REQUIRE(again.values[id] == t->values[id]);
+    for (int id = t->separator ? 1 : 0; id < t->count; id++)
+        REQUIRE(again.values[id] == t->values[id]);
     tokenizer_close(&again);
 }
 
@@ -106,7 +116,8 @@ static void try_any_values(const Piece *p, bool separator)
         require_sound(&t);
         REQUIRE(t.count == count);
     } else {
-        REQUIRE(fuzz_refusal(&err, EXIT_CHECKPOINT) && t.count == 0 && t.ids == NULL && t.values == NULL);
+        REQUIRE(fuzz_refusal(&err, EXIT_CHECKPOINT) && t.count == 0 && t.ids == NULL
+                && t.values == NULL);
     }
     tokenizer_close(&t);
     free(values);
@@ -130,7 +141,8 @@ static void try_file(const Piece *p, bool separator, unsigned fraction)
     Corpus c;
     Tokenizer t = { 0 };
     Err err = { 0 };
-    CorpusOptions o = { .bytes = p->bytes, .separator = separator, .val_fraction = fraction / 256.0 };
+    CorpusOptions o = { .bytes = p->bytes, .separator = separator,
+                        .val_fraction = fraction / 256.0 };
     give_input(p->text, p->size);
     if (corpus_open(&c, &t, &o, paths, 1, &err)) {
         REQUIRE(fuzz_refusal(&err, EXIT_TEXT) && t.count == 0 && c.ids == NULL);
@@ -140,7 +152,8 @@ static void try_file(const Piece *p, bool separator, unsigned fraction)
     size_t held_out = (c.characters * fraction + 255) / 256;        /* N - floor((1 - f) N) */
     REQUIRE(p->size > 0 && well_formed(p) == p->size);
     REQUIRE(c.characters == characters(p) && c.count == c.characters && c.skipped == 0);
-    REQUIRE(corpus_part(&c, PART_TRAIN).count == c.count - held_out && corpus_part(&c, PART_VAL).count == held_out);
+    REQUIRE(corpus_part(&c, PART_TRAIN).count == c.count - held_out
+            && corpus_part(&c, PART_VAL).count == held_out);
     REQUIRE(corpus_part(&c, PART_ALL).count == c.count && c.val_only <= (size_t)t.count);
     corpus_close(&c);
     tokenizer_close(&t);
@@ -155,7 +168,8 @@ static void try_windows(const uint8_t *data, size_t size)
     if (size < 20) return;
     memcpy(&key, data, sizeof key);
     memcpy(&first, data + 8, sizeof first);
-    int count = 2 + (data[16] | data[17] << 8) % (COUNT - 1), context = 1 + (data[18] | data[19] << 8) % (count - 1);
+    int count = 2 + (data[16] | data[17] << 8) % (COUNT - 1);
+    int context = 1 + (data[18] | data[19] << 8) % (count - 1);
     for (int i = 0; i < count; i++) ids[i] = i;
     Part part = { .ids = ids, .count = (size_t)count };
     corpus_random_windows(part, key, BATCH, context, x[0], y[0]);
@@ -181,8 +195,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(second, data + 2 + cut, rest - cut);
     Piece learnt = { first, cut, bytes }, other = { second, rest - cut, bytes };
 
-    int failed = tokenizer_start(&t, bytes, separator, &err) || tokenizer_add(&t, first, cut, "text", &err)
-              || tokenizer_finish(&t, &err);
+    int failed = tokenizer_start(&t, bytes, separator, &err)
+                 || tokenizer_add(&t, first, cut, "text", &err) || tokenizer_finish(&t, &err);
     REQUIRE((failed == 0) == (cut > 0 && well_formed(&learnt) == cut));
     if (failed) {
         REQUIRE(fuzz_refusal(&err, EXIT_TEXT) && t.count == 0 && t.ids == NULL);

@@ -1,7 +1,8 @@
 /* bigram.c: the smallest network that can learn: p(x_{t+1} | x_t) = softmax(W[x_t]), W (V,V).
  *
- * It proves that networks/network.h suffices: built with this file in place of the networks' own list, the
- * programs train, save, resume, sample and score it (tests/run/train_bigram.sh), and know nothing of it.
+ * It proves that networks/network.h suffices: built with this file in place of the networks' own
+ * list, the programs train, save, resume, sample and score it (tests/run/train_bigram.sh), and know
+ * nothing of it.
  *
  *     ./train text.txt --family bigram --context 8 --steps 100
  */
@@ -20,10 +21,16 @@ static const Field fields[] = {
     FIELD(FIELD_VOCAB, vocab, VOCAB_MAX, NULL, FIELD_FIXED, NULL),
 };
 static const Choice always[] = { { "lr", "0.1" }, { "schedule", "wsd" }, { NULL, NULL } };
-static const Budget budgets[] = { { 0, 0, { { "context", "32" }, { "batch", "8" }, { NULL, NULL } } } };
+static const Budget budgets[] = {
+    { 0, 0, { { "context", "32" }, { "batch", "8" }, { NULL, NULL } } }
+};
 
 static int check(void *config, Err *err) { (void)config; (void)err; return 0; }
-static double flops(const void *config, int T) { (void)T; return 3.0 * ((const Bigram *)config)->vocab; }
+static double flops(const void *config, int T)
+{
+    (void)T;
+    return 3.0 * ((const Bigram *)config)->vocab;
+}
 static double kept(const void *config) { (void)config; return 1; }
 
 static void describe(const void *config, char *out, size_t room)
@@ -40,8 +47,9 @@ static void tensors(TensorTable *t, const void *config)
 }
 
 extern const Family family_bigram;
-const Family family_bigram = { "bigram", "a table of pairs", fields, 2, sizeof(Bigram), check, tensors, flops,
-                               kept, describe, always, budgets, 1, budgets[0].values, NULL };
+const Family family_bigram = { "bigram", "a table of pairs", fields, 2, sizeof(Bigram), check,
+                               tensors, flops, kept, describe, always, budgets, 1,
+                               budgets[0].values, NULL };
 
 static State *state(Model *m) { return (State *)(void *)m->state.bytes; }
 static void layout(Model *m, Arena *a) { state(m)->p = arena_reals(a, (size_t)m->vocab); }
@@ -51,7 +59,8 @@ static const real *row(Model *m, int32_t id) { return state(m)->w + (size_t)id *
 static void losses(Model *m, const Slice *s, real *nats)
 {
     for (int i = 0; i < s->n * s->T; i++)
-        nats[i] = m->gemm.K->softmax(state(m)->p, row(m, s->x[i]), m->vocab, 1) - row(m, s->x[i])[s->y[i]];
+        nats[i] = m->gemm.K->softmax(state(m)->p, row(m, s->x[i]), m->vocab, 1)
+                  - row(m, s->x[i])[s->y[i]];
 }
 
 static void gradients(Model *m, const Slice *s, real *nats)
@@ -80,16 +89,18 @@ static void decoder_layout(Decoder *d, Arena *a)
 
 static void feed(Decoder *d, int count)
 {
-    for (int i = 0; i < d->n; i++) last(d)->last[i] = d->ids[i * d->model->context + d->pos + count - 1];
+    for (int i = 0; i < d->n; i++)
+        last(d)->last[i] = d->ids[i * d->model->context + d->pos + count - 1];
 }
 
 static void decoder_logits(Decoder *d)
 {
-    for (int i = 0; i < d->n; i++) logits(d->model, &last(d)->last[i], 1, d->logits + i * d->model->vocab);
+    for (int i = 0; i < d->n; i++)
+        logits(d->model, &last(d)->last[i], 1, d->logits + i * d->model->vocab);
 }
 
 static void copy(Decoder *d, int to, int from) { last(d)->last[to] = last(d)->last[from]; }
 
 extern const Network network_bigram;
-const Network network_bigram = { &family_bigram, layout, NULL, bind, NULL, NULL, gradients, losses, logits,
-                                 decoder_layout, feed, decoder_logits, copy };
+const Network network_bigram = { &family_bigram, layout, NULL, bind, NULL, NULL, gradients, losses,
+                                 logits, decoder_layout, feed, decoder_logits, copy };

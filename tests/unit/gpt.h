@@ -1,6 +1,8 @@
-/* gpt.h: the decoder of model.h as tests ask for it: by a Config whose `family` says which network it is.
+/* gpt.h: the decoder of model.h as tests ask for it: by a Config whose `family` says which network
+ * it is.
  *
- *     Config c = { .family = FAMILY_QWEN3, .layers = 1, .heads = 2, .channels = 8, .context = 9, .vocab = 11 };
+ *     Config c = { .family = FAMILY_QWEN3, .layers = 1, .heads = 2, .channels = 8, .context = 9,
+ *                  .vocab = 11 };
  *     gpt_complete(&c);
  *     if (gpt_open(&m, &c, K, MODEL_TRAIN, 1, &err)) ...;
  */
@@ -28,7 +30,8 @@ static inline void gpt_complete(Config *c)
     gpt_family(c)->check(c, &unused);
 }
 
-static inline int gpt_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice, Err *err)
+static inline int gpt_open(Model *m, const Config *c, const Kernels *K, ModelUse use, int slice,
+                           Err *err)
 {
     Config checked = *c;
     *m = (Model){ 0 };
@@ -36,7 +39,13 @@ static inline int gpt_open(Model *m, const Config *c, const Kernels *K, ModelUse
     return model_open(m, network_of(gpt_family(c)), &checked, K, use, slice, err);
 }
 
-static inline const Config *gpt_sizes(const Model *m) { return (const Config *)(const void *)m->config.bytes; }
-static inline const Gpt *gpt_memory(const Model *m) { return (const Gpt *)(const void *)m->state.bytes; }
+static inline const Config *gpt_sizes(const Model *m)
+{
+    return (const Config *)(const void *)m->config.bytes;
+}
+static inline const Gpt *gpt_memory(const Model *m)
+{
+    return (const Gpt *)(const void *)m->state.bytes;
+}
 
 #endif

@@ -15,7 +15,8 @@ static inline char *saved_bytes(const Snapshot *s, size_t *size, Err *err)
     FILE *f = tmpfile();
     char *bytes = NULL;
     if (f == NULL) fail(err, EXIT_RUNTIME, "no temporary file: %s", strerror(errno));
-    if (f != NULL && saver_open(&saver, s, err) == 0 && checkpoint_write(saver, s, fileno(f), err) == 0) {
+    if (f != NULL && saver_open(&saver, s, err) == 0
+        && checkpoint_write(saver, s, fileno(f), err) == 0) {
         *size = (size_t)lseek(fileno(f), 0, SEEK_CUR);
         bytes = malloc(*size);
         rewind(f);

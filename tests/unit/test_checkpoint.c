@@ -1,8 +1,9 @@
-/* test_checkpoint.c: what is saved comes back; what is damaged, hostile or something else is refused; a save
- * that fails or is killed at any point leaves the old file or the new one.
+/* test_checkpoint.c: what is saved comes back; what is damaged, hostile or something else is
+ * refused; a save that fails or is killed at any point leaves the old file or the new one.
  *
- * Built with -DFAULTS and linked with faults.c (built without), checkpoint.c, tokenizer.c and the kernels. It
- * compares with a reader, a writer and checksums of its own, which share nothing with checkpoint.c. */
+ * Built with -DFAULTS and linked with faults.c (built without), checkpoint.c, tokenizer.c and the
+ * kernels. It compares with a reader, a writer and checksums of its own, which share nothing with
+ * checkpoint.c. */
 #include "../../base.h"
 #include "check.h"
 #include "../../formats/checkpoint.h"
@@ -53,7 +54,8 @@ static void set_setting(Setting *s, const char *name, const char *value, bool is
     s->is_number = is_number;
 }
 
-static void world_open(World *w, Config config, bool bytes, bool separator, bool train, uint64_t key)
+static void world_open(World *w, Config config, bool bytes, bool separator, bool train,
+                       uint64_t key)
 {
     const char *text = bytes ? "ab\xff" : "a\nb\xc3\xa9\xf0\x9f\x98\x80";
     Err err = { 0 };
@@ -65,14 +67,15 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     w->config = config;
     w->config.vocab = w->tokenizer.count;
     gpt_complete(&w->config);
-    CHECK(family_tensors(gpt_family(&w->config), &w->config, NULL, NULL) <= 64, "too many tensors for this test");
+    CHECK(family_tensors(gpt_family(&w->config), &w->config, NULL, NULL) <= 64,
+          "too many tensors for this test");
     int count = family_tensors(gpt_family(&w->config), &w->config, w->tensors, &w->size);
     w->params = some_reals(w->size, key);
     w->moment1 = some_reals(w->size, key + 1);
     w->moment2 = some_reals(w->size, key + 2);
     w->raw = some_reals(w->size, key + 3);
-    w->train = (TrainState){ .attempt = 3, .skipped = 2, .best_step = 18446744073709551615u, .best_loss = 1.0 / 3,
-                              .train_loss = 0.1, .grad_norm = 0.7 };
+    w->train = (TrainState){ .attempt = 3, .skipped = 2, .best_step = 18446744073709551615u,
+                             .best_loss = 1.0 / 3, .train_loss = 0.1, .grad_norm = 0.7 };
     for (int i = 0; i < 3; i++) {
         w->steps[i] = (uint64_t)i * 9007199254740993u;
         w->losses[i] = 4.0 / 3 - i;
@@ -83,9 +86,10 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     set_setting(&w->settings[1], "schedule", "co\"s\\ine", false);
     set_setting(&w->settings[2], "layers", "77", true);     /* the configuration's own field wins */
     w->snapshot = (Snapshot){
-        .family = gpt_family(&w->config), .config = &w->config, .tokenizer = &w->tokenizer, .settings = w->settings, .setting_count = 3,
-        .step = 12345678901234567890u, .sha256 = some_sha, .tensors = w->tensors, .tensor_count = count,
-        .params = w->params, .moment1 = train ? w->moment1 : NULL, .moment2 = train ? w->moment2 : NULL,
+        .family = gpt_family(&w->config), .config = &w->config, .tokenizer = &w->tokenizer,
+        .settings = w->settings, .setting_count = 3, .step = 12345678901234567890u,
+        .sha256 = some_sha, .tensors = w->tensors, .tensor_count = count, .params = w->params,
+        .moment1 = train ? w->moment1 : NULL, .moment2 = train ? w->moment2 : NULL,
         .train = train ? &w->train : NULL, .history = &w->history,
     };
 }
@@ -117,7 +121,8 @@ static char *world_bytes(const World *w, size_t *size)
     return bytes;
 }
 
-static const Config tiny = { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 2, .context = 2 };
+static const Config tiny = { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 2,
+                             .context = 2 };
 static const Config tiny_qwen3 = { .family = FAMILY_QWEN3, .layers = 1, .heads = 1, .channels = 2,
                                    .hidden = 3,
                                    .context = 2 };
@@ -134,7 +139,7 @@ static char *file_of(Config config, size_t *size)
 
 static char *tiny_file(size_t *size) { return file_of(tiny, size); }
 
-/* ---------------------------------------------------------------- an independent reader and writer */
+/* ---------------------------------------------------------------- another reader and writer */
 
 static uint32_t slow_crc(const char *bytes, size_t size)
 {
@@ -173,9 +178,10 @@ static char *header_text(const char *file)
     return text;
 }
 
-/* Finds `"name":{"dtype":"D","shape":S,"data_offsets":[B,E]}` by its text. entry gets what stands between. */
-static const char *find_entry(const char *file, const char *name, char *entry, size_t room, size_t *begin,
-                              size_t *end)
+/* Finds `"name":{"dtype":"D","shape":S,"data_offsets":[B,E]}` by its text. entry gets what
+ * is between. */
+static const char *find_entry(const char *file, const char *name, char *entry, size_t room,
+                              size_t *begin, size_t *end)
 {
     char key[200], *text = header_text(file);
     snprintf(key, sizeof key, "\"%s\":{", name);
@@ -193,7 +199,8 @@ static const char *find_entry(const char *file, const char *name, char *entry, s
 }
 
 /* Pads a header, computes its checksum if it has a place for it, and puts the data after it. */
-static char *seal(const char *header, size_t length, const char *data, size_t data_size, size_t *size)
+static char *seal(const char *header, size_t length, const char *data, size_t data_size,
+                  size_t *size)
 {
     size_t padded = (8 + length + 63) / 64 * 64 - 8;
     char *file = malloc(8 + padded + data_size + 1);
@@ -240,8 +247,8 @@ static char *replaced(const char *text, const char *find, const char *put)
 }
 
 /* The file with an edited header, resealed, and `more` after its data. */
-static char *edited(const char *file, size_t size, const char *find, const char *put, const char *more,
-                    size_t *new_size)
+static char *edited(const char *file, size_t size, const char *find, const char *put,
+                    const char *more, size_t *new_size)
 {
     char *text = header_text(file);
     size_t length = strlen(text), data_size = size - 8 - header_size(file);
@@ -257,7 +264,7 @@ static char *edited(const char *file, size_t size, const char *find, const char 
     return out;
 }
 
-/* Parses a copy; returns the status (0: fine) and the message. Memory must be balanced after a failure. */
+/* Parses a copy; returns the status (0: fine) and the message. A failure must leave no memory. */
 static int status_of(const char *bytes, size_t size, Err *err)
 {
     Checkpoint c;
@@ -277,8 +284,8 @@ static void expect_refused(const char *bytes, size_t size, const char *word, con
     Err err;
     int status = status_of(bytes, size, &err);
     CHECK(status == EXIT_CHECKPOINT, "%s: status %d: %s", what, status, err.msg);
-    CHECK(strncmp(err.msg, "x.bin: ", 7) == 0 && strstr(err.msg, word) != NULL, "%s: `%s` lacks `%s`", what,
-          err.msg, word);
+    CHECK(strncmp(err.msg, "x.bin: ", 7) == 0 && strstr(err.msg, word) != NULL,
+          "%s: `%s` lacks `%s`", what, err.msg, word);
 }
 
 /* ---------------------------------------------------------------- what is saved comes back */
@@ -294,12 +301,14 @@ static void test_crc(void)
     for (size_t size = 500; size < 1190; size++) {
         size_t at = size % 9;
         CHECK(crc32c(0, bytes + at, size) == slow_crc(bytes + at, size), "size %zu", size);
-        CHECK(crc32c(crc32c(0, bytes, at + 1), bytes + at + 1, size) == slow_crc(bytes, size + at + 1),
+        CHECK(crc32c(crc32c(0, bytes, at + 1), bytes + at + 1, size)
+                  == slow_crc(bytes, size + at + 1),
               "in two");
     }
 }
 
-static void check_reals_back(const World *w, const Checkpoint *c, const char *prefix, const real *want)
+static void check_reals_back(const World *w, const Checkpoint *c, const char *prefix,
+                             const real *want)
 {
     Err err = { 0 };
     real *got = malloc(w->size * sizeof *got);
@@ -308,8 +317,8 @@ static void check_reals_back(const World *w, const Checkpoint *c, const char *pr
     CHECK(status == 0, "copy %s: %s", prefix, err.msg);
     for (int i = 0; status == 0 && i < w->snapshot.tensor_count; i++) {
         const Tensor *t = w->tensors + i;
-        CHECK(memcmp(got + t->offset, want + t->offset, tensor_size(t) * sizeof *got) == 0, "%s%s", prefix,
-              t->name);
+        CHECK(memcmp(got + t->offset, want + t->offset, tensor_size(t) * sizeof *got) == 0, "%s%s",
+              prefix, t->name);
     }
     free(got);
 }
@@ -342,10 +351,13 @@ static void check_back(const World *w, const Checkpoint *c, bool train)
     CHECK(checkpoint_setting(c, "nonsense") == NULL, "a setting that is not there");
     CHECK(c->has_train == train, "has_train");
     if (train) CHECK(memcmp(&c->train, &w->train, sizeof c->train) == 0, "train");
-    if (train) CHECK(c->train.attempt == 3 && c->train.skipped == 2 && c->train.grad_norm == 0.7, "train, by name");
+    if (train)
+        CHECK(c->train.attempt == 3 && c->train.skipped == 2 && c->train.grad_norm == 0.7,
+              "train, by name");
     CHECK(h->count == 3 && memcmp(h->step, w->steps, sizeof w->steps) == 0
-          && memcmp(h->train_loss, w->losses, 24) == 0 && memcmp(h->val_loss, w->losses + 3, 24) == 0,
-              "history");
+              && memcmp(h->train_loss, w->losses, 24) == 0
+              && memcmp(h->val_loss, w->losses + 3, 24) == 0,
+          "history");
     check_reals_back(w, c, "", w->params);
     if (train) check_reals_back(w, c, "optim.m.", w->moment1);
     if (train) check_reals_back(w, c, "optim.v.", w->moment2);
@@ -355,13 +367,14 @@ static void test_round_trip(void)
 {
     for (int variant = 0; variant < 32; variant++) {
         bool bytes = variant & 1, separator = variant & 2, train = variant & 4, large = variant & 8;
-        Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = large ? 70 : 6,
-                          .context = 5, .bias = variant % 3 != 0, .gelu_tanh = variant % 5 == 0,
-                          .dropout = 0.1 };
+        Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2,
+                          .channels = large ? 70 : 6, .context = 5, .bias = variant % 3 != 0,
+                          .gelu_tanh = variant % 5 == 0, .dropout = 0.1 };
         if (variant & 16)
-            config = (Config){ .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = large ? 70 : 6,
-                               .hidden = large ? 0 : 7, .head_size = 4, .context = 5,
-                               .untied = variant % 3 != 0, .rope_base = 1e6 / 3, .dropout = 0.1 };
+            config = (Config){ .family = FAMILY_QWEN3, .layers = 2, .heads = 3,
+                               .channels = large ? 70 : 6, .hidden = large ? 0 : 7, .head_size = 4,
+                               .context = 5, .untied = variant % 3 != 0, .rope_base = 1e6 / 3,
+                               .dropout = 0.1 };
         World w;
         size_t size, size2;
         Checkpoint c;
@@ -377,7 +390,8 @@ static void test_round_trip(void)
             Tensor other = w.tensors[0];
             other.rows++;
             real unused;
-            CHECK(checkpoint_copy(&c, "", &other, 1, &unused, &err) != 0 && err.status == EXIT_CHECKPOINT,
+            CHECK(checkpoint_copy(&c, "", &other, 1, &unused, &err) != 0
+                      && err.status == EXIT_CHECKPOINT,
                   "a tensor of another shape is not copied");
             checkpoint_close(&c);
         }
@@ -385,13 +399,15 @@ static void test_round_trip(void)
     }
 }
 
-/* With an average in the weights: the weights themselves come back too, and are all there or not at all. */
+/* With an average in the weights: the weights themselves come back too, all of them or none. */
 static void test_raw(void)
 {
     for (int variant = 0; variant < 4; variant++) {
-        Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 6, .context = 5, .bias = 1 };
-        if (variant & 1) config = (Config){ .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = 6, .hidden = 7,
-                                            .head_size = 4, .context = 5, .untied = 1 };
+        Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 6,
+                          .context = 5, .bias = 1 };
+        if (variant & 1)
+            config = (Config){ .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = 6,
+                               .hidden = 7, .head_size = 4, .context = 5, .untied = 1 };
         bool train = variant & 2;
         World w;
         Checkpoint c;
@@ -401,7 +417,8 @@ static void test_raw(void)
         char *less = world_bytes(&w, &without);
         w.snapshot.raw = w.raw;
         char *file = world_bytes(&w, &size);
-        CHECK(train ? size > without + 4 * w.size / 2 : size == without && memcmp(file, less, size) == 0,
+        CHECK(train ? size > without + 4 * w.size / 2
+                    : size == without && memcmp(file, less, size) == 0,
               "variant %d: %zu bytes, %zu without", variant, size, without);
         free(less);
         int status = checkpoint_parse(&c, file, size, "x.bin", &err);
@@ -437,17 +454,19 @@ static void test_raw_missing(void)
         free(bad);
     }
     Checkpoint c;
-    Err err = { 0 };                                        /* all of them: no average, and tensors that nobody knows */
+    Err err = { 0 };        /* all of them are missing: no average, and tensors nobody knows */
     char *none = edited(file, size, "train.raw.", "other.raw.", "", &new_size);
     int status = checkpoint_parse(&c, none, new_size, "x.bin", &err);
-    CHECK(status == 0 && !c.has_raw && c.extra == w.snapshot.tensor_count, "without any: %s", err.msg);
+    CHECK(status == 0 && !c.has_raw && c.extra == w.snapshot.tensor_count, "without any: %s",
+          err.msg);
     if (status == 0) checkpoint_close(&c);
     free(file);
 
     w.raw[w.tensors[2].offset] = (real)INFINITY;
     file = world_bytes(&w, &size);
     char word[160];
-    snprintf(word, sizeof word, "tensor train.raw.%s: a value of it is not finite", w.tensors[2].name);
+    snprintf(word, sizeof word, "tensor train.raw.%s: a value of it is not finite",
+             w.tensors[2].name);
     expect_refused(file, size, word, "raw weights that are not finite");
     free(file);
     world_close(&w);
@@ -468,11 +487,12 @@ static void check_values(const World *w, const char *file, const char *prefix, c
                   matrix ? rows : cols);
     CHECK(data != NULL && strcmp(entry, want) == 0, "%s: %s", name, entry);
     if (data == NULL) return;
-    CHECK(end - begin == 4 * rows * cols && (w->config.channels % 16 || begin % 64 == 0), "place of %s",
-          name);
+    CHECK(end - begin == 4 * rows * cols && (w->config.channels % 16 || begin % 64 == 0),
+          "place of %s", name);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < cols; j++) {
-            uint32_t bits = (uint32_t)number_at(data + 4 * (matrix ? j * rows + i : i * cols + j), 4);
+            uint32_t bits = (uint32_t)number_at(data + 4 * (matrix ? j * rows + i : i * cols + j),
+                                                4);
             float value;
             memcpy(&value, &bits, sizeof value);
             if ((real)value != flat[t->offset + i * cols + j]) wrong++;
@@ -482,8 +502,8 @@ static void check_values(const World *w, const char *file, const char *prefix, c
 
 static void test_layout(void)
 {
-    Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 16, .context = 5, .bias = 1,
-                      .dropout = 0.2 };
+    Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 16, .context = 5,
+                      .bias = 1, .dropout = 0.2 };
     World w;
     size_t size, begin, end;
     char entry[120];
@@ -492,12 +512,15 @@ static void test_layout(void)
     char *file = world_bytes(&w, &size), *text = header_text(file);
     CHECK((8 + header_size(file)) % 64 == 0
           && file[8] == '{', "the data are aligned, the header begins with {");
-    const char *begins = "{\"__metadata__\":{\"format\":\"pt\",\"folio.version\":\"1\",\"folio.config\":\"{"
-                         "\\\"family\\\":\\\"gpt2\\\",\\\"layers\\\":2,";
+    const char *begins =
+        "{\"__metadata__\":{\"format\":\"pt\",\"folio.version\":\"1\",\"folio.config\":\"{"
+        "\\\"family\\\":\\\"gpt2\\\",\\\"layers\\\":2,";
     CHECK(strncmp(text, begins, strlen(begins)) == 0, "%.100s", text);
-    CHECK(strstr(text, "\\\"dropout\\\":0.20000000000000001,\\\"lr\\\":0.00029999999999999997,") != NULL,
+    CHECK(strstr(text, "\\\"dropout\\\":0.20000000000000001,\\\"lr\\\":0.00029999999999999997,")
+              != NULL,
           "17 digits");
-    CHECK(strstr(text, "\"folio.tokenizer\":\"codepoints\",\"folio.vocab\":\"- a 61 62 e9 1f600\"") != NULL,
+    CHECK(strstr(text, "\"folio.tokenizer\":\"codepoints\",\"folio.vocab\":\"- a 61 62 e9 1f600\"")
+              != NULL,
           "vocab");
     CHECK(strstr(text, "\"step\":\"12345678901234567890\"") != NULL, "step");
     for (int i = 0; i < w.snapshot.tensor_count; i++) {
@@ -513,14 +536,16 @@ static void test_layout(void)
     data = find_entry(file, "train.best_loss", entry, sizeof entry, &begin, &end);
     uint64_t bits;
     memcpy(&bits, &w.train.best_loss, sizeof bits);
-    CHECK(data && number_at(data, 8) == bits && strcmp(entry, "\"dtype\":\"F64\",\"shape\":[1],") == 0,
+    CHECK(data && number_at(data, 8) == bits
+              && strcmp(entry, "\"dtype\":\"F64\",\"shape\":[1],") == 0,
           "train.best_loss: %s", entry);
     static const struct { const char *name; uint64_t value; } counts[] = {
         { "train.attempt", 3 }, { "train.skipped", 2 }
     };
     for (int i = 0; i < 2; i++) {
         data = find_entry(file, counts[i].name, entry, sizeof entry, &begin, &end);
-        CHECK(data && number_at(data, 8) == counts[i].value && strcmp(entry, "\"dtype\":\"U64\",\"shape\":[1],") == 0,
+        CHECK(data && number_at(data, 8) == counts[i].value
+                  && strcmp(entry, "\"dtype\":\"U64\",\"shape\":[1],") == 0,
               "%s: %s", counts[i].name, entry);
     }
     CHECK(find_entry(file, "history.val_loss", entry, sizeof entry, &begin, &end) != NULL
@@ -534,18 +559,21 @@ static void test_layout(void)
     CHECK(strstr(text, ".bias") == NULL && strstr(text, "optim.") == NULL
           && strstr(text, "train.attempt") == NULL,
           "absent biases and training state are absent");
-    CHECK(strstr(text, "\"folio.tokenizer\":\"bytes\",\"folio.vocab\":\"61 62 ff\"") != NULL, "bytes");
+    CHECK(strstr(text, "\"folio.tokenizer\":\"bytes\",\"folio.vocab\":\"61 62 ff\"") != NULL,
+          "bytes");
     free(text);
     free(file);
     world_close(&w);
 }
 
-/* Matrices that take several buffers, whole or transposed; and the same saver for a longer history and a later step. */
+/* Matrices that take several buffers, whole or transposed; and the same saver for a longer history
+ * and a later step. */
 static void test_pieces(void)
 {
     static const int hidden[] = { 700, 5000 };
     for (int i = 0; i < 2; i++) {
-        Config config = { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 44, .context = 3000, .bias = 1 };
+        Config config = { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 44,
+                          .context = 3000, .bias = 1 };
         config.hidden = hidden[i];
         World w;
         Err err = { 0 };
@@ -558,7 +586,8 @@ static void test_pieces(void)
         w.snapshot.step = UINT64_MAX;
         w.history.count = 3;
         faults_arm("malloc:1:persist");
-        CHECK(checkpoint_save(saver, &w.snapshot, "world.bin", "world.tmp", &err) == 0, "no memory is taken: %s", err.msg);
+        CHECK(checkpoint_save(saver, &w.snapshot, "world.bin", "world.tmp", &err) == 0,
+              "no memory is taken: %s", err.msg);
         faults_arm(NULL);
         CHECK(read_file("world.bin", &file, &size, &err) == 0, "%s", err.msg);
         if (file == NULL) abort();
@@ -576,10 +605,11 @@ static void test_pieces(void)
     }
 }
 
-/* A qwen3 model under Hugging Face's names in its layout: (outputs, inputs), queries apart from keys. */
+/* A qwen3 model under Hugging Face's names in its layout: (outputs, inputs), queries apart from
+ * keys. */
 static void test_qwen3_layout(void)
 {
-    static const char *const entries[] = {                  /* A = 48, C = 16, F = 32, D = 16, V = 6 */
+    static const char *const entries[] = {              /* A = 48, C = 16, F = 32, D = 16, V = 6 */
         "\"model.embed_tokens.weight\":{\"dtype\":\"F32\",\"shape\":[6,16],",
         "\"model.layers.1.input_layernorm.weight\":{\"dtype\":\"F32\",\"shape\":[16],",
         "\"model.layers.1.self_attn.q_proj.weight\":{\"dtype\":\"F32\",\"shape\":[48,16],",
@@ -604,11 +634,13 @@ static void test_qwen3_layout(void)
         char *file = world_bytes(&w, &size), *text = header_text(file);
         for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
             CHECK(strstr(text, entries[i]) != NULL, "the header lacks %s", entries[i]);
-        CHECK((strstr(text, "\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[6,16],") != NULL) == untied,
+        CHECK((strstr(text, "\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[6,16],") != NULL)
+                  == untied,
               "lm_head.weight is there only if it is the model's");
         CHECK(strstr(text, ".bias") == NULL && strstr(text, "transformer.") == NULL,
               "names of the other family");
-        CHECK(strstr(text, "\\\"head-size\\\":16,") && strstr(text, "\\\"rope-base\\\":10000,"), "settings");
+        CHECK(strstr(text, "\\\"head-size\\\":16,") && strstr(text, "\\\"rope-base\\\":10000,"),
+              "settings");
         for (int i = 0; i < w.snapshot.tensor_count; i++) {
             check_values(&w, file, "", w.tensors + i, w.params);
             check_values(&w, file, "optim.m.", w.tensors + i, w.moment1);
@@ -668,8 +700,8 @@ static void test_flips(void)
             int status = status_of(file, size, &err);
             refused += status == EXIT_CHECKPOINT;
             if (at >= start) named += strstr(err.msg, name) != NULL;
-            if (status != EXIT_CHECKPOINT) CHECK(false, "bit %d of byte %zu: status %d: %s", bit, at, status,
-                                                 err.msg);
+            if (status != EXIT_CHECKPOINT)
+                CHECK(false, "bit %d of byte %zu: status %d: %s", bit, at, status, err.msg);
             file[at] = (char)(file[at] ^ 1 << bit);
         }
     }
@@ -679,7 +711,7 @@ static void test_flips(void)
 }
 
 typedef struct {
-    const char *find, *put;     /* where there is no quote in `find`, every occurrence is replaced */
+    const char *find, *put;     /* without a quote in `find`, every occurrence is replaced */
     const char *word;           /* what the message must say; NULL: the file loads */
 } Edit;
 
@@ -704,7 +736,8 @@ static void run_edits(Config config, const Edit *edits, size_t count)
 #define WTE "\"transformer.wte.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[0,32]}"
 #define EMPTY "\"e\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}"
 #define WTE_AS(dtype, shape, offsets) \
-    "\"transformer.wte.weight\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+    "\"transformer.wte.weight\":{\"dtype\":" dtype ",\"shape\":" shape \
+    ",\"data_offsets\":" offsets "}"
 
 static void test_tensor_entries(void)
 {
@@ -754,13 +787,15 @@ static void test_tensor_entries(void)
         { WTE, "\"transformer.wte.weight\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}", "repeated" },
         { WTE, "\"transformer.wte.weight\":{\"dtype\":\"F32\",\"shape\":[4,2]}", "lacks" },
         { WTE, "\"transformer.wte.weight\":{\"strides\":[1,2]}", "unknown" },
-        { "transformer.ln_f.weight", "transformer.ln_g.weight", "tensor transformer.ln_f.weight is missing" },
+        { "transformer.ln_f.weight", "transformer.ln_g.weight",
+          "tensor transformer.ln_f.weight is missing" },
         { "optim.m.transformer.wte", "optim.x.transformer.wte",
          "tensor optim.m.transformer.wte.weight is missing" },
         { "train.best_loss", "train.best_lost", "tensor train.best_loss is missing" },
         { "train.skipped", "train.skippet", "tensor train.skipped is missing" },
         { "history.val_loss", "history.val_lost", "tensor history.val_loss is missing" },
-        { "\"dtype\":\"U64\",\"shape\":[3]", "\"dtype\":\"F64\",\"shape\":[3]", "history.step has not" },
+        { "\"dtype\":\"U64\",\"shape\":[3]", "\"dtype\":\"F64\",\"shape\":[3]",
+          "history.step has not" },
         { "\"dtype\":\"U64\",\"shape\":[3]", "\"dtype\":\"U64\",\"shape\":[1,3]", "history." },
     };
     RUN(edits);
@@ -784,7 +819,7 @@ static void test_config(void)
         { FIELD("layers", "1"), FIELD("layers", "1") "," FIELD("layers", "1"), "twice" },
         { FIELD("layers", "1"), FIELD("layerz", "1"), "`layers` of its configuration is missing" },
         { FIELD("layers", "1"), FIELD("layers", "2"), "is missing" },
-        { FIELD("layers", "1"), FIELD("layers", "0"), NULL },        /* its tensors are then extra */
+        { FIELD("layers", "1"), FIELD("layers", "0"), NULL },       /* its tensors are then extra */
         { FIELD("heads", "1"), FIELD("heads", "0"), "`heads`" },
         { FIELD("heads", "1"), FIELD("heads", "3"), "does not fit together" },
         { FIELD("channels", "2"), FIELD("channels", "65536"), "does not fit together" },
@@ -799,7 +834,8 @@ static void test_config(void)
         { FIELD("lr", "0"), FIELD("lr\\u001b[2J", "0"), "control character" },
         { FIELD("lr", "0"), FIELD("lr\xc2\x9b", "0"), "control character" },
         { FIELD("heads", "1"), FIELD("headz", "1"), "`heads` of its configuration is missing" },
-        { FIELD("dropout", "0"), FIELD("dropoud", "0"), "`dropout` of its configuration is missing" },
+        { FIELD("dropout", "0"), FIELD("dropoud", "0"),
+          "`dropout` of its configuration is missing" },
         { FIELD("hidden", "8"), FIELD("hidden", "0"), NULL },        /* as if it were not there */
         { FIELD("hidden", "8"), FIELD("hidden", "4"), "has not the type" },
         { FIELD("hidden", "8"), FIELD("hidden", "262144"), "more parameters" },
@@ -815,13 +851,14 @@ static void test_config(void)
         { FIELD("hidden", "3") ",", "", "`hidden` of its configuration is missing" },
         { FIELD("hidden", "3"), FIELD("hidden", "262144"), "more parameters" },
         { FIELD("channels", "2"), FIELD("channels", "65536"), "more parameters" },
-        { FIELD("channels", "2"), FIELD("channels", "4"), "model.embed_tokens.weight has not the type" },
-        { FIELD("head-size", "2"), FIELD("head-size", "4"), "self_attn.q_proj.weight has not the type" },
+        { FIELD("channels", "2"), FIELD("channels", "4"), "embed_tokens.weight has not the type" },
+        { FIELD("head-size", "2"), FIELD("head-size", "4"), "q_proj.weight has not the type" },
         { FIELD("head-size", "2"), FIELD("head-size", "1"), "must be even" },
         { FIELD("head-size", "2"), FIELD("head-size", "65536"), "more parameters" },
         { FIELD("head-size", "2") ",", "", "`head-size` of its configuration is missing" },
         { FIELD("head", "\\\"tied\\\"") ",", "", "`head` of its configuration is missing" },
-        { FIELD("head", "\\\"tied\\\""), FIELD("head", "\\\"untied\\\""), "lm_head.weight is missing" },
+        { FIELD("head", "\\\"tied\\\""), FIELD("head", "\\\"untied\\\""),
+          "lm_head.weight is missing" },
         { FIELD("bias", "\\\"off\\\""), FIELD("bias", "\\\"on\\\""), "does not fit together" },
         { FIELD("rope-base", "10000"), FIELD("rope-base", "0.5"), "`rope-base`" },
         { FIELD("rope-base", "10000"), FIELD("rope-base", "1e999"), "`rope-base`" },
@@ -892,10 +929,13 @@ static void test_checksum_list(void)
         { "\"folio.crc32c\":\"{", "\"folio.crc32c\":\"[", "folio.crc32c" },
         { "{\\\"transformer.wte.weight\\\":", "{\\\"transformer.wxe.weight\\\":",
          "wrong entry for transformer.wxe" },
-        { "{\\\"transformer.wte.weight\\\":", "{\\\"transformer.wte.weight\\\":0,\\\"a\\\":", "crc32c" },
-        { "{\\\"transformer.wte.weight\\\":\\\"", "{\\\"transformer.wte.weight\\\":\\\"0", "wrong entry" },
-        { "{\\\"transformer.wte.weight\\\":\\\"", "{\\\"transformer.wpe.weight\\\":\\\"00000000\\\","
-          "\\\"transformer.wte.weight\\\":\\\"", "wrong entry for transformer.wpe" },
+        { "{\\\"transformer.wte.weight\\\":", "{\\\"transformer.wte.weight\\\":0,\\\"a\\\":",
+          "crc32c" },
+        { "{\\\"transformer.wte.weight\\\":\\\"", "{\\\"transformer.wte.weight\\\":\\\"0",
+          "wrong entry" },
+        { "{\\\"transformer.wte.weight\\\":\\\"",
+          "{\\\"transformer.wpe.weight\\\":\\\"00000000\\\",\\\"transformer.wte.weight\\\":\\\"",
+          "wrong entry for transformer.wpe" },
         { ",\\\"history.val_loss\\\"", ",\\\"history.step\\\"", "wrong entry for history.step" },
     };
     RUN(edits);
@@ -959,14 +999,16 @@ static void test_extra(void)
     size_t size, size1, size2;
     char *file = tiny_file(&size), entry[200], crcs[200];
     size_t data = size - 8 - header_size(file);
-    snprintf(entry, sizeof entry, "{\"empty\":{\"dtype\":\"BF16\",\"shape\":[7,0],\"data_offsets\":[0,0]},"
-             "\"more\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[%zu,%zu]},\"__metadata__\"", data,
-                 data + 3);
+    snprintf(entry, sizeof entry,
+             "{\"empty\":{\"dtype\":\"BF16\",\"shape\":[7,0],\"data_offsets\":[0,0]},"
+             "\"more\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[%zu,%zu]},"
+             "\"__metadata__\"", data, data + 3);
     snprintf(crcs, sizeof crcs, "{\\\"empty\\\":\\\"00000000\\\",\\\"more\\\":\\\"%08lx\\\","
              "\\\"transformer.wte.weight\\\"", (unsigned long)slow_crc("xyz", 3));
     char *half = edited(file, size, "{\"__metadata__\"", entry, "xyz", &size1);
     char *both = edited(half, size1, "{\\\"transformer.wte.weight\\\"", crcs, "", &size2);
-    expect_refused(half, size1, "folio.crc32c lacks tensor empty", "an extra tensor without a checksum");
+    expect_refused(half, size1, "folio.crc32c lacks tensor empty",
+                   "an extra tensor without a checksum");
     Checkpoint c;
     Err err = { 0 };
     int status = checkpoint_parse(&c, both, size2, "x.bin", &err);
@@ -1043,7 +1085,8 @@ static void test_looks_like(void)
     Err err = { 0 };
     CHECK(checkpoint_load(&c, "not there", &err) != 0 && err.status == EXIT_RUNTIME, "%s", err.msg);
     CHECK(checkpoint_load(&c, ".", &err) != 0 && err.status == EXIT_RUNTIME, "%s", err.msg);
-    CHECK(checkpoint_load(&c, "/dev/zero", &err) != 0 && err.status == EXIT_CHECKPOINT, "%s", err.msg);
+    CHECK(checkpoint_load(&c, "/dev/zero", &err) != 0 && err.status == EXIT_CHECKPOINT, "%s",
+          err.msg);
 
     size_t size;
     const char *plain = "{\"w\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]},"
@@ -1057,12 +1100,14 @@ static void test_looks_like(void)
 static void test_large_file(void)
 {
     FILE *f = fopen("large.bin", "wb");
-    CHECK(f != NULL && fwrite("GGUF\3\0\0\0", 1, 8, f) == 8 && fclose(f) == 0, "large.bin cannot be written");
+    CHECK(f != NULL && fwrite("GGUF\3\0\0\0", 1, 8, f) == 8 && fclose(f) == 0,
+          "large.bin cannot be written");
     if (truncate("large.bin", (off_t)1 << 36) == 0) {
         Checkpoint c;
         Err err = { 0 };
         faults_arm(NULL);
-        CHECK(checkpoint_load(&c, "large.bin", &err) != 0 && err.status == EXIT_CHECKPOINT, "%s", err.msg);
+        CHECK(checkpoint_load(&c, "large.bin", &err) != 0 && err.status == EXIT_CHECKPOINT, "%s",
+              err.msg);
         CHECK(faults_calls("read") <= 1 && faults_calls("malloc") == 0, "it was read");
     }
     unlink("large.bin");
@@ -1097,8 +1142,10 @@ static void test_many(void)
     expect_many("{", "\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},", 1000000, "",
                 "too many tensors");
     expect_many("{", "\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},", 100000,
-                "\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", "not one that Folio wrote");
-    expect_many("{\"__metadata__\":{\"a\":\"", "\\ud83d\\ude00", 1000000, "\"}}", "not one that Folio wrote");
+                "\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+                "not one that Folio wrote");
+    expect_many("{\"__metadata__\":{\"a\":\"", "\\ud83d\\ude00", 1000000, "\"}}",
+                "not one that Folio wrote");
     expect_many("{\"", "x", 1000000, "\"}", "too long");
     expect_many("{", " ", 1000000, "", "string is missing");
 
@@ -1188,8 +1235,8 @@ typedef struct {
 
 static void saving_open(Saving *s)
 {
-    Config several_writes = { .family = FAMILY_GPT2, .layers = 2, .heads = 1, .channels = 4, .context = 9000,
-                          .bias = 1 };
+    Config several_writes = { .family = FAMILY_GPT2, .layers = 2, .heads = 1, .channels = 4,
+                              .context = 9000, .bias = 1 };
     Err err = { 0 };
     CHECK(run_paths(&s->paths, "ckpt.bin", &err) == 0, "%s", err.msg);
     world_open(&s->old, tiny, true, true, true, 1);
@@ -1239,14 +1286,15 @@ static void test_save_order(void)
     CHECK(put_new(&s, &err) == 0, "%s", err.msg);
     const char *trace = faults_trace(), *wrote = strchr(trace, 'w'), *flushed = strchr(trace, 'f');
     const char *renamed = strchr(trace, 'm'), *folder = strchr(trace, 'd');
-    CHECK(wrote && flushed && renamed && folder && wrote < flushed && flushed < renamed && renamed < folder
-          && strrchr(trace, 'w') < flushed && memchr(flushed, 'c', (size_t)(renamed - flushed)) != NULL,
+    CHECK(wrote && flushed && renamed && folder && wrote < flushed && flushed < renamed
+              && renamed < folder && strrchr(trace, 'w') < flushed
+              && memchr(flushed, 'c', (size_t)(renamed - flushed)) != NULL,
           "write, fsync, close, rename, fsync of the folder: %s", trace);
 
     struct stat info;
     mode_t mask = umask(022);
-    CHECK(stat("ckpt.bin", &info) == 0 && (info.st_mode & 0777) == (0666 & ~mask), "mode of a new file: %o",
-          (unsigned)info.st_mode);
+    CHECK(stat("ckpt.bin", &info) == 0 && (info.st_mode & 0777) == (0666 & ~mask),
+          "mode of a new file: %o", (unsigned)info.st_mode);
     CHECK(chmod("ckpt.bin", 0640) == 0 && put_new(&s, &err) == 0, "%s", err.msg);
     CHECK(stat("ckpt.bin", &info) == 0 && (info.st_mode & 0777) == 0640, "mode of the old file");
     CHECK(chmod("ckpt.bin", 0666) == 0 && put_new(&s, &err) == 0, "%s", err.msg);
@@ -1281,18 +1329,24 @@ static void check_failed_save(const Saving *s, const char *fault)
     long flushes = faults_calls("fsync"), writes = faults_calls("write");
     faults_arm(NULL);
     int which = holds(s->paths.best, s->a, s->a_size, s->b, s->b_size);
-    CHECK(which >= 0 && (status != 0 || which == 1), "%s: status %d, the file is %d", fault, status, which);
-    CHECK((status == 0) == (err.status == 0) && (status == 0 || err.status == EXIT_RUNTIME), "%s: %s", fault,
-          err.msg);
-    CHECK(status == 0 || strstr(err.msg, strstr(fault, "write") ? strerror(ENOSPC) : strerror(EIO)) != NULL
-          || strstr(fault, "any"), "%s: why? %s", fault, err.msg);
+    CHECK(which >= 0 && (status != 0 || which == 1), "%s: status %d, the file is %d", fault, status,
+          which);
+    CHECK((status == 0) == (err.status == 0) && (status == 0 || err.status == EXIT_RUNTIME),
+          "%s: %s", fault, err.msg);
+    CHECK(status == 0
+              || strstr(err.msg, strstr(fault, "write") ? strerror(ENOSPC) : strerror(EIO)) != NULL
+              || strstr(fault, "any"),
+          "%s: why? %s", fault, err.msg);
     CHECK(!exists(s->paths.temp), "%s: the temporary file is still there", fault);
     CHECK(faults_live_blocks() == blocks && faults_live_files() == files, "%s: leaks", fault);
     if (strcmp(fault, "fsync:1") == 0)
         CHECK(flushes == 1 && status != 0 && which == 0, "fsync is not tried again");
-    if (strcmp(fault, "fsync:2") == 0) CHECK(flushes == 2 && status != 0 && which == 1, "the folder's fsync");
-    if (strcmp(fault, "write:1") == 0) CHECK(writes == 1 && status != 0 && which == 0, "a full disk");
-    if (strcmp(fault, "write:1:short") == 0) CHECK(writes >= 2 && status == 0, "short writes go on");
+    if (strcmp(fault, "fsync:2") == 0)
+        CHECK(flushes == 2 && status != 0 && which == 1, "the folder's fsync");
+    if (strcmp(fault, "write:1") == 0)
+        CHECK(writes == 1 && status != 0 && which == 0, "a full disk");
+    if (strcmp(fault, "write:1:short") == 0)
+        CHECK(writes >= 2 && status == 0, "short writes go on");
     if (strcmp(fault, "close:1") == 0) CHECK(status != 0 && which == 0, "close");
     if (strcmp(fault, "rename:1") == 0) CHECK(status != 0 && which == 0, "rename");
     CHECK(put_new(s, &err) == 0, "%s: the next save works: %s", fault, err.msg);
@@ -1343,7 +1397,8 @@ static void test_file_limit(void)
     saving_close(&s);
 }
 
-/* Dies before file operation n of a save; which file is there then? `mode`: kill, or cut for a loss of power. */
+/* Dies before file operation n of a save; which file is there then? `mode`: kill, or cut for a loss
+ * of power. */
 static int dies_while_saving(const Saving *s, const char *mode, long n)
 {
     char fault[64];
@@ -1357,7 +1412,8 @@ static int dies_while_saving(const Saving *s, const char *mode, long n)
         put_new(s, &err);
         _exit(0);
     }
-    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s", fault);
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+          "%s", fault);
     Checkpoint c;
     int loads = checkpoint_load(&c, "ckpt.bin", &err) == 0;
     int which = holds("ckpt.bin", s->a, s->a_size, s->b, s->b_size);
@@ -1385,8 +1441,8 @@ static void test_killed_saves(void)
             int which = dies_while_saving(&s, modes[mode], n);
             if (which >= 0) outcomes[which]++;
         }
-        CHECK(outcomes[0] > 0 && outcomes[1] > 0, "%s: the old file %d times, the new one %d times", modes[mode],
-              outcomes[0], outcomes[1]);
+        CHECK(outcomes[0] > 0 && outcomes[1] > 0, "%s: the old file %d times, the new one %d times",
+              modes[mode], outcomes[0], outcomes[1]);
     }
     saving_close(&s);
 }
@@ -1425,9 +1481,10 @@ static void test_memory(void)
             faults_arm(fault);
             status = use_memory(&w, load, &err);
             faults_arm(NULL);
-            CHECK(status == 0 || (err.status == EXIT_RUNTIME && strstr(err.msg, "memory")), "%s: %s", fault,
-                  err.msg);
-            CHECK(faults_live_blocks() == blocks && faults_live_files() == files, "%s: leaks", fault);
+            CHECK(status == 0 || (err.status == EXIT_RUNTIME && strstr(err.msg, "memory")),
+                  "%s: %s", fault, err.msg);
+            CHECK(faults_live_blocks() == blocks && faults_live_files() == files, "%s: leaks",
+                  fault);
         }
         CHECK(status == 0 && n > 3, "variant %d: %ld allocations", variant, n);
     }
@@ -1469,20 +1526,20 @@ static void test_verify(void)
     Err err = { 0 };
     Damages d = { 0 };
     put_bytes("ckpt.bin", file, size);
-    CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 0 && d.count == 0, "a sound file: %s",
-          err.msg);
+    CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 0 && d.count == 0,
+          "a sound file: %s", err.msg);
     file[size - 1] ^= 1;
     file[8 + header_size(file)] ^= 1;
     put_bytes("ckpt.bin", file, size);
-    CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 2 && d.count == 2, "two damages: %s",
-          err.msg);
+    CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 2 && d.count == 2,
+          "two damages: %s", err.msg);
     CHECK(strcmp(d.names[0], "history.val_loss: its checksum is wrong") == 0
-          && strcmp(d.names[1], "transformer.wte.weight: its checksum is wrong") == 0, "%s, %s", d.names[0],
-              d.names[1]);
+          && strcmp(d.names[1], "transformer.wte.weight: its checksum is wrong") == 0,
+          "%s, %s", d.names[0], d.names[1]);
     file[20] ^= 1;
     put_bytes("ckpt.bin", file, size);
-    CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == -1 && err.status == EXIT_CHECKPOINT
-          && d.count == 2,
+    CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == -1
+              && err.status == EXIT_CHECKPOINT && d.count == 2,
           "a damaged header: %s", err.msg);
     unlink("ckpt.bin");
     free(file);
@@ -1511,7 +1568,8 @@ static void test_paths(void)
     }
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         Err err = { 0 };
-        CHECK(run_paths(&p, bad[i], &err) != 0 && err.status == EXIT_USAGE, "`%s` is refused", bad[i]);
+        CHECK(run_paths(&p, bad[i], &err) != 0 && err.status == EXIT_USAGE, "`%s` is refused",
+              bad[i]);
     }
     char long_name[5001];
     for (int length = 4100; length <= 5000; length++) {
@@ -1519,7 +1577,8 @@ static void test_paths(void)
         memset(long_name, 'x', (size_t)length);
         long_name[length] = '\0';
         bool ok = run_paths(&p, long_name, &err) == 0;
-        bool whole = ok && strlen(p.last) == (size_t)length + 5 && strlen(p.lock) == (size_t)length + 5;
+        bool whole = ok && strlen(p.last) == (size_t)length + 5
+                     && strlen(p.lock) == (size_t)length + 5;
         CHECK(whole != (err.status == EXIT_USAGE), "length %d", length);
     }
 }
@@ -1531,16 +1590,18 @@ static void expect_no_place(const char *out, const char *word)
     CHECK(run_paths(&p, out, &err) == 0, "%s", err.msg);
     long files = faults_live_files();
     int fd = run_lock(&p, &err);
-    CHECK(fd < 0 && err.status == EXIT_RUNTIME && strstr(err.msg, word) != NULL, "%s: %s", out, err.msg);
+    CHECK(fd < 0 && err.status == EXIT_RUNTIME && strstr(err.msg, word) != NULL, "%s: %s", out,
+          err.msg);
     CHECK(faults_live_files() == files, "%s: a descriptor is left open", out);
     if (fd >= 0) run_unlock(&p, fd);
 }
 
 static void test_places(void)
 {
-    int ready = mkdir("folder", 0777) | symlink("nothing", "dangling") | symlink("looping", "looping")
-              | mkfifo("pipe.bin", 0666) | mkdir("x.last.bin", 0777) | mkdir("y.tmp", 0777)
-              | mkdir("z.lock", 0777) | mkfifo("w.lock", 0666) | symlink("elsewhere", "v.lock");
+    int ready = mkdir("folder", 0777) | symlink("nothing", "dangling")
+                | symlink("looping", "looping") | mkfifo("pipe.bin", 0666)
+                | mkdir("x.last.bin", 0777) | mkdir("y.tmp", 0777) | mkdir("z.lock", 0777)
+                | mkfifo("w.lock", 0666) | symlink("elsewhere", "v.lock");
     CHECK(ready == 0, "the places cannot be made");
     expect_no_place("folder", "is a folder");
     expect_no_place("dangling", "leads nowhere");
@@ -1564,14 +1625,16 @@ static void test_places(void)
     }
     for (long n = 1; n <= 5; n++) {
         char fault[64];
-        snprintf(fault, sizeof fault, "any:%ld", n);        /* lock, probe, its close, the holder's name */
+        /* Lock, probe, its close, the holder's name. */
+        snprintf(fault, sizeof fault, "any:%ld", n);
         faults_arm(fault);
         RunPaths p;
         Err err = { 0 };
         CHECK(run_paths(&p, "q.bin", &err) == 0, "%s", err.msg);
         int fd = run_lock(&p, &err);
         faults_arm(NULL);
-        CHECK((fd < 0) == (n <= 4) && (fd >= 0 || err.status == EXIT_RUNTIME), "%s: %s", fault, err.msg);
+        CHECK((fd < 0) == (n <= 4) && (fd >= 0 || err.status == EXIT_RUNTIME), "%s: %s", fault,
+              err.msg);
         if (fd >= 0) run_unlock(&p, fd);
         CHECK(!exists("q.lock") && !exists("q.tmp"), "%s: files are left", fault);
     }
@@ -1605,7 +1668,8 @@ static void test_lock(void)
     CHECK(run_lock(&p, &err) < 0 && err.status == EXIT_RUNTIME && strstr(err.msg, pid) != NULL
           && strstr(err.msg, "ckpt.bin") != NULL, "%s", err.msg);
     kill(child, SIGKILL);
-    CHECK(waitpid(child, &status, 0) == child && exists("ckpt.lock"), "a killed run leaves its lock file");
+    CHECK(waitpid(child, &status, 0) == child && exists("ckpt.lock"),
+          "a killed run leaves its lock file");
     int fd = run_lock(&p, &err);
     CHECK(fd >= 0, "which is taken over: %s", err.msg);
     snprintf(pid, sizeof pid, "%ld\n", (long)getpid());

@@ -1,7 +1,9 @@
-/* test_decoder.c: decoding several texts together, and the mean of several models, on every usable table.
+/* test_decoder.c: decoding several texts together, and the mean of several models, on every usable
+ * table.
  *
- * A stream must give the same bits as a decoder of its own, whatever the others read, however many there are,
- * and for any number of threads; and what it gives must be the full forward pass within rounding.
+ * A stream must give the same bits as a decoder of its own, whatever the others read, however many
+ * there are, and for any number of threads; and what it gives must be the full forward pass within
+ * rounding.
  */
 #include "gpt.h"
 #include "check.h"
@@ -14,7 +16,7 @@ static const Config configs[] = {
     { .family = FAMILY_GPT2, .layers = 1, .heads = 3, .channels = 15, .gelu_tanh = 1 },
     { .family = FAMILY_QWEN3, .layers = 2, .heads = 3, .channels = 10, .head_size = 4, .hidden = 7,
       .untied = 1 },
-    { .family = FAMILY_GPT2, .layers = 2, .heads = 4, .channels = 80 },     /* worth several threads */
+    { .family = FAMILY_GPT2, .layers = 2, .heads = 4, .channels = 80 },  /* worth several threads */
 };
 
 enum { CONFIGS = sizeof configs / sizeof configs[0] };
@@ -32,7 +34,8 @@ static void open_model(Model *m, const Config *c, int context, const Kernels *K,
         exit(1);
     }
     for (int i = 0; i < m->tensor_count; i++)
-        for (size_t e = m->tensors[i].offset; e < m->tensors[i].offset + tensor_size(&m->tensors[i]); e++)
+        for (size_t e = m->tensors[i].offset;
+             e < m->tensors[i].offset + tensor_size(&m->tensors[i]); e++)
             m->params[e] = (real)(0.5 * rng_normal(seed, e));
 }
 
@@ -45,7 +48,10 @@ static void open_decoder(Decoder *d, Model *m, int streams)
 }
 
 /* Character t of text number i. */
-static int32_t character(int i, int t) { return (int32_t)rng_below(9, (uint64_t)(i * STEPS_MAX + t), V); }
+static int32_t character(int i, int t)
+{
+    return (int32_t)rng_below(9, (uint64_t)(i * STEPS_MAX + t), V);
+}
 
 /* want (STEPS_MAX,STREAMS,V): what a decoder for each text alone gives. */
 static void decode_alone(Model *m, int steps, real *want)
@@ -116,8 +122,8 @@ static void check_spread(Model *m, int steps, const char *name)
     decoder_close(&d);
 }
 
-/* The logits of text 2 against the full forward over what the decoder should hold: when the context is full,
- * its last half is kept. */
+/* The logits of text 2 against the full forward over what the decoder should hold: when the context
+ * is full, its last half is kept. */
 static void check_forward(Model *m, int steps, const char *name)
 {
     int context = m->context, held = 0;
@@ -132,7 +138,8 @@ static void check_forward(Model *m, int steps, const char *name)
         window[held++] = character(2, t);
         model_logits(m, window, held, full);
         for (int v = 0; v < V; v++) {
-            double error = fabs((double)want[(t * STREAMS + 2) * V + v] - (double)full[(held - 1) * V + v]);
+            double error = fabs((double)want[(t * STREAMS + 2) * V + v]
+                                - (double)full[(held - 1) * V + v]);
             if (!(error <= worst)) worst = error;           /* keeps a NaN */
         }
     }
@@ -172,12 +179,14 @@ static void check_mean(void)
     CHECK(mean_nats(nats, 1, 1) == 0.5, "one model is itself");
     real far[] = { (real)5000, (real)5000, (real)1e30, (real)INFINITY, (real)NAN };
     CHECK(mean_nats(far, 1, 2) == 5000, "tiny probabilities do not underflow");
-    CHECK_NEAR(mean_nats(far, 1, 3), 5000 + log(1.5), 1e-12, 0, "nor do they vanish beside smaller ones");
+    CHECK_NEAR(mean_nats(far, 1, 3), 5000 + log(1.5), 1e-12, 0,
+               "nor do they vanish beside smaller ones");
     CHECK_NEAR(mean_nats(far, 1, 4), 5000 + log(2.0), 1e-12, 0, "nor beside zero");
     CHECK(isnan(mean_nats(far, 1, 5)), "a NaN stays");
 }
 
-/* ln of the mean of the softmaxes, in double precision, for models of both families and several contexts. */
+/* ln of the mean of the softmaxes, in double precision, for models of both families and several
+ * contexts. */
 static void check_writers(const Kernels *K)
 {
     enum { MODELS = 3, STEPS = 20 };

@@ -1,8 +1,9 @@
-/* test_gradients.c: gradients of model.h against finite differences, its losses against a second network.
- * Built with -DFOLIO_DOUBLE, so that differences are exact to about ten digits.
+/* test_gradients.c: gradients of model.h against finite differences, its losses against a second
+ * network. Built with -DFOLIO_DOUBLE, so that differences are exact to about ten digits.
  *
- * Along a direction u, (f(x + h u) - f(x - h u)) / 2h must equal grad . u, for every tensor of tiny models
- * with every switch of Config. f is the mean loss of a batch, dropout with a fixed key included.
+ * Along a direction u, (f(x + h u) - f(x - h u)) / 2h must equal grad . u, for every tensor of tiny
+ * models with every switch of Config. f is the mean loss of a batch, dropout with a fixed key
+ * included.
  *
  *     test_gradients               the verdict
  *     test_gradients --stop        the same, ended by the first case that fails (for mutate.sh)
@@ -27,8 +28,8 @@ static double run(Case *c, int n)
     double sum = 0;
     model_begin(&c->m);
     for (int first = 0; first < c->B; first += n) {
-        Slice s = { c->x + first * c->T, c->y + first * c->T, n < c->B - first ? n : c->B - first, c->T,
-                    first, c->B, DROPOUT_KEY };
+        Slice s = { c->x + first * c->T, c->y + first * c->T, n < c->B - first ? n : c->B - first,
+                    c->T, first, c->B, DROPOUT_KEY };
         model_train(&c->m, &s, &sum);
     }
     model_finish(&c->m);
@@ -57,13 +58,16 @@ static double misfit(Case *c, size_t offset, const double *u, size_t count)
     return fabs(got - want) / (1e-8 + 1e-5 * fabs(want));
 }
 
-/* With one position its probability is 1 whatever the score: queries and keys then change nothing. */
+/* With one position its probability is 1 whatever the score: queries and keys then change
+ * nothing. */
 static bool without_effect(const Case *c, const Tensor *t)
 {
-    return c->T == 1 && (strstr(t->name, "self_attn.q_") != NULL || strstr(t->name, "self_attn.k_") != NULL);
+    return c->T == 1
+           && (strstr(t->name, "self_attn.q_") != NULL || strstr(t->name, "self_attn.k_") != NULL);
 }
 
-/* One verdict: a random direction of length 1; single elements too, all of a short vector, else some. */
+/* One verdict: a random direction of length 1; single elements too, all of a short vector, else
+ * some. */
 static void check_tensor(Case *c, const Tensor *t, double *u)
 {
     size_t n = tensor_size(t);
@@ -79,7 +83,8 @@ static void check_tensor(Case *c, const Tensor *t, double *u)
     for (size_t i = 0; i < n; i += t->rank == 1 && n < 64 && c->T < QUERIES ? 1 : 1 + n / 5)
         worst = tiny_larger(worst, misfit(c, t->offset + i, u, 1));
     CHECK(worst <= 1 && (norm > 1e-12) != without_effect(c, t),
-          "%s: %s: %.3g times the allowed difference, norm %.3g", c->name, t->name, worst, sqrt(norm));
+          "%s: %s: %.3g times the allowed difference, norm %.3g", c->name, t->name, worst,
+          sqrt(norm));
 }
 
 /* Losses, and with dropout their mean, agree with the second network. */
@@ -89,8 +94,8 @@ static void check_forward(Case *c)
     double *losses = malloc((size_t)c->B * (size_t)c->T * sizeof *losses), worst = 0;
     CHECK(o != NULL && losses != NULL, "memory");
     if (o != NULL && losses != NULL) {
-        CHECK_NEAR(run(c, c->B), tiny_mean_loss(o, c->x, c->y, c->B, c->T), 0, 1e-9, "%s: mean loss",
-                   c->name);
+        CHECK_NEAR(run(c, c->B), tiny_mean_loss(o, c->x, c->y, c->B, c->T), 0, 1e-9,
+                   "%s: mean loss", c->name);
         o->dropout = 0;
         model_losses(&c->m, c->x, c->y, c->B, c->T, losses);
         for (int r = 0; r < c->B * c->T; r++) {
@@ -175,7 +180,7 @@ static void check_qwen3(bool stop)
     static const int lengths[] = { 7, 1 };
     for (int untied = 1; untied >= 0; untied--)
         for (int drop = 1; drop >= 0; drop--)
-            for (int large = 0; large < 2; large++) {       /* heads smaller and larger than C / H */
+            for (int large = 0; large < 2; large++) {   /* heads smaller and larger than C / H */
                 Config c = qwen3(2, 2, large ? 6 : 2, 8, large ? 5 : 19, 9, 11, 0.3 * drop);
                 c.untied = untied;
                 c.rope_base = large ? 10000 : 3;
@@ -188,7 +193,7 @@ static void check_qwen3(bool stop)
                 c.context = 2 * QUERIES + 4;
                 if (untied != large) check_case(&c, 2 * QUERIES + 4, 2, stop);
             }
-    /* C / H channels a head; few channels between wide heads; more columns than a thread's share. */
+    /* C / H channels a head; few channels between wide heads; more columns than a share. */
     Config usual = qwen3(1, 2, 0, 8, 0, 5, 11, 0), thin = qwen3(1, 3, 4, 3, 1, 5, 11, 0);
     Config wide = qwen3(1, 1, COLUMNS + 8, COLUMNS + 4, COLUMNS + 1, 3, 11, 0.3);
     check_case(&usual, 5, 3, stop);

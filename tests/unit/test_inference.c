@@ -1,5 +1,5 @@
-/* test_inference.c: what is drawn, and what is scored: frequencies of the sampler against probabilities
- * worked out here, and the three protocols against sums of their own.
+/* test_inference.c: what is drawn, and what is scored: frequencies of the sampler against
+ * probabilities worked out here, and the three protocols against sums of their own.
  */
 #include "../../inference/evaluate.h"
 #include "../../inference/sampling.h"
@@ -17,12 +17,13 @@ static Tokenizer letters(bool separator)
     Tokenizer t = { 0 };
     Err err = { 0 };
     static const uint32_t values[V] = { 'a', 'b', 'c', 'd', 'e', 'f' };
-    CHECK(tokenizer_from_values(&t, values, V, false, separator, &err) == 0, "vocabulary: %s", err.msg);
+    CHECK(tokenizer_from_values(&t, values, V, false, separator, &err) == 0, "vocabulary: %s",
+          err.msg);
     return t;
 }
 
-/* Draws DRAWS symbols; each must come as often as `want` says, within five standard deviations, and one of
- * probability 0 never. */
+/* Draws DRAWS symbols; each must come as often as `want` says, within five standard deviations, and
+ * one of probability 0 never. */
 static void check_frequencies(Chooser *c, const real *logits, const double *want, const char *name)
 {
     double counts[V] = { 0 };
@@ -35,8 +36,8 @@ static void check_frequencies(Chooser *c, const real *logits, const double *want
     CHECK(outside == 0, "%s: %d draws are no symbols", name, outside);
     for (int i = 0; i < V; i++) {
         double sigma = sqrt(DRAWS * want[i] * (1 - want[i]));
-        CHECK(fabs(counts[i] - DRAWS * want[i]) <= 5 * sigma, "%s: symbol %d came %.0f times, not %.0f",
-              name, i, counts[i], DRAWS * want[i]);
+        CHECK(fabs(counts[i] - DRAWS * want[i]) <= 5 * sigma,
+              "%s: symbol %d came %.0f times, not %.0f", name, i, counts[i], DRAWS * want[i]);
     }
 }
 
@@ -66,14 +67,16 @@ static void test_sampling(void)
     check_frequencies(&c, logits, (const double[]){ 0, 1, 0, 0, 0, 0 }, "top-p of what top-k kept");
     c.top_k = 0;
     c.top_p = 0.5;      /* the symbol that crosses p is kept */
-    check_frequencies(&c, logits, (const double[]){ 0, 0.4 / 0.65, 0, 0.25 / 0.65, 0, 0 }, "top-p 0.5");
+    check_frequencies(&c, logits, (const double[]){ 0, 0.4 / 0.65, 0, 0.25 / 0.65, 0, 0 },
+                      "top-p 0.5");
     c.top_p = 0;
     check_frequencies(&c, logits, (const double[]){ 0, 1, 0, 0, 0, 0 }, "top-p 0");
 
     real tied[V] = { 1, 2, 2, 2, 1, 2 };
     c.top_p = 1;
     c.top_k = 2;
-    check_frequencies(&c, tied, (const double[]){ 0, 0.5, 0.5, 0, 0, 0 }, "of equals the first ones");
+    check_frequencies(&c, tied, (const double[]){ 0, 0.5, 0.5, 0, 0, 0 },
+                      "of equals the first ones");
     chooser_close(&c);
     tokenizer_close(&t);
 }
@@ -85,7 +88,8 @@ static void test_separator_is_not_drawn(void)
     Err err = { 0 };
     real logits[V] = { 9, 1, 1, 1, 1, 1 };
     CHECK(chooser_open(&c, &t, &err) == 0, "%s", err.msg);
-    check_frequencies(&c, logits, (const double[]){ 0, 0.2, 0.2, 0.2, 0.2, 0.2 }, "without separator");
+    check_frequencies(&c, logits, (const double[]){ 0, 0.2, 0.2, 0.2, 0.2, 0.2 },
+                      "without separator");
     c.temperature = 0;
     CHECK(chooser_pick(&c, logits, 1, 0) == 1, "greedy: the first of equals that may be drawn");
     logits[3] = (real)INFINITY;
@@ -111,7 +115,8 @@ static void open_scored(Scored *x, bool separator, int slice)
     x->separator = separator;
     for (int i = 0; i < COUNT; i++) x->ids[i] = (int32_t)rng_below(5, (uint64_t)i, V);
     CHECK(family_check(&family_gpt2, &c, V, &err) == 0, "%s", err.msg);
-    CHECK(model_open(&x->m, network_of(&family_gpt2), &c, K, MODEL_EVAL, slice, &err) == 0, "%s", err.msg);
+    CHECK(model_open(&x->m, network_of(&family_gpt2), &c, K, MODEL_EVAL, slice, &err) == 0, "%s",
+          err.msg);
     for (size_t i = 0; i < x->m.size; i++) x->m.params[i] = (real)(0.5 * rng_normal(11, i));
     CHECK(scorer_open(&x->s, &x->m, 1, separator, &err) == 0, "%s", err.msg);
 }
@@ -203,7 +208,8 @@ static void test_protocols(void)
             check_random(&x, part, slice);
             check_strided(&x, part, slice);
             Score none = evaluate_full(&x.s, (Part){ x.ids, 1 }, CONTEXT, SIZE_MAX);
-            CHECK(none.characters == 0 && isnan(score_mean(none)), "one character: nothing is scored");
+            CHECK(none.characters == 0 && isnan(score_mean(none)),
+                  "one character: nothing is scored");
             close_scored(&x);
         }
 }

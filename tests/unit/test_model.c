@@ -1,8 +1,8 @@
 /* test_model.c: model.h in single precision, on every usable table.
  *
- * Gradients and logits are held against the second network of tiny.h in double precision, differentiated
- * numerically element by element; the rest are invariants: what must not change a result, to the last bit or
- * within rounding.
+ * Gradients and logits are held against the second network of tiny.h in double precision,
+ * differentiated numerically element by element; the rest are invariants: what must not change a
+ * result, to the last bit or within rounding.
  */
 #include "gpt.h"
 #include "check.h"
@@ -40,13 +40,14 @@ static void *memory(size_t count, size_t size)
     exit(1);
 }
 
-/* Mean loss of the batch x, y (B,T), in slices of at most n sequences; gradients end in m->grads. */
+/* Mean loss of the batch x, y (B,T), in slices of at most n sequences; gradients in m->grads. */
 static double run(Model *m, const int32_t *x, const int32_t *y, int B, int T, int n)
 {
     double sum = 0;
     model_begin(m);
     for (int first = 0; first < B; first += n) {
-        Slice s = { x + first * T, y + first * T, n < B - first ? n : B - first, T, first, B, DROPOUT_KEY };
+        Slice s = { x + first * T, y + first * T, n < B - first ? n : B - first, T, first, B,
+                    DROPOUT_KEY };
         model_train(m, &s, &sum);
     }
     model_finish(m);
@@ -55,7 +56,7 @@ static double run(Model *m, const int32_t *x, const int32_t *y, int B, int T, in
 
 /* ---------------------------------------------------------------- against the second network */
 
-/* Gradients, one verdict per tensor: the largest difference against the tensor's largest gradient. */
+/* Gradients, one verdict per tensor: the largest difference against its largest gradient. */
 static void check_gradients(const Model *m, const double *want, const char *name)
 {
     for (int i = 0; i < m->tensor_count; i++) {
@@ -66,8 +67,8 @@ static void check_gradients(const Model *m, const double *want, const char *name
             worst = tiny_larger(worst, error);
             largest = fmax(largest, fabs(want[e]));
         }
-        CHECK(worst <= 1e-3 * largest, "%s %s: %s is off by %.3g of %.3g", m->gemm.K->name, name, t->name,
-              worst, largest);
+        CHECK(worst <= 1e-3 * largest, "%s %s: %s is off by %.3g of %.3g", m->gemm.K->name, name,
+              t->name, worst, largest);
     }
 }
 
@@ -118,13 +119,14 @@ static void check_against_tiny(const Config *c, int T, int B)
     free(y);
 }
 
-/* ---------------------------------------------------------------- invariants of the forward pass */
+/* ---------------------------------------------------------------- invariants forward */
 
 /* A fresh model knows next to nothing: its loss is nearly that of equal probabilities. */
 static void check_initial_loss(const Kernels *K, int family)
 {
     enum { T = 32, V = 65 };
-    Config c = family == FAMILY_GPT2 ? gpt2(4, 4, 64, T, V, 0, 0, 0.2) : qwen3(4, 4, 0, 64, 0, T, V, 0.2);
+    Config c = family == FAMILY_GPT2 ? gpt2(4, 4, 64, T, V, 0, 0, 0.2)
+                                     : qwen3(4, 4, 0, 64, 0, T, V, 0.2);
     int32_t x[T], y[T];
     real losses[T];
     double sum = 0;
@@ -164,8 +166,8 @@ static void check_causality(const Kernels *K, int family)
     model_close(&m);
 }
 
-/* Feeds 3 T characters one by one; every logit against the full forward over what the decoder should hold:
- * when the context is full, its last half is kept. */
+/* Feeds 3 T characters one by one; every logit against the full forward over what the decoder
+ * should hold: when the context is full, its last half is kept. */
 static void check_decoder(const Kernels *K, const Config *c, int T)
 {
     int V = c->vocab, held = 0;
@@ -193,7 +195,8 @@ static void check_decoder(const Kernels *K, const Config *c, int T)
             model_logits(&m, window, held, full);
             const real *logits = decoder_step(&d, &id);
             const real *want = full + (held - 1) * V;
-            for (int v = 0; v < V; v++) worst = tiny_larger(worst, fabs((double)(logits[v] - want[v])));
+            for (int v = 0; v < V; v++)
+                worst = tiny_larger(worst, fabs((double)(logits[v] - want[v])));
         }
         decoder_reset(&d);
         model_logits(&m, window, 1, full);
@@ -202,13 +205,15 @@ static void check_decoder(const Kernels *K, const Config *c, int T)
         decoder_close(&d);
     }
     CHECK(worst < 1e-4, "%s: decoding %s: logits are off by %.3g", K->name, name, worst);
-    CHECK(again < 1e-4, "%s: decoding %s after a reset: logits are off by %.3g", K->name, name, again);
+    CHECK(again < 1e-4, "%s: decoding %s after a reset: logits are off by %.3g", K->name, name,
+          again);
     model_close(&m);
     free(window);
     free(full);
 }
 
-/* With another flat array a model computes what the owner of that array computes; and again with its own. */
+/* With another flat array a model computes what the owner of that array computes; and again with
+ * its own. */
 static void check_use(const Kernels *K, int family)
 {
     enum { T = 9, V = 11 };
@@ -229,15 +234,16 @@ static void check_use(const Kernels *K, int family)
           "%s family %d: the other weights do not count", K->name, family);
     model_use(&m, m.params);
     model_logits(&m, x, T, got);
-    CHECK(memcmp(got, before, sizeof got) == 0, "%s family %d: the model's own weights do not", K->name,
-          family);
+    CHECK(memcmp(got, before, sizeof got) == 0, "%s family %d: the model's own weights do not",
+          K->name, family);
     model_close(&m);
     model_close(&other);
 }
 
 /* ---------------------------------------------------------------- batches, slices, threads */
 
-/* A batch of two is two batches of one: the same losses to the last bit, and the mean of the gradients. */
+/* A batch of two is two batches of one: the same losses to the last bit, and the mean of the
+ * gradients. */
 static void check_two_batches(const Kernels *K, int family)
 {
     enum { T = 9 };
@@ -290,8 +296,8 @@ static void check_same_bytes(const Kernels *K, const Config *c, int B, int T)
                 loss = got;
             }
             CHECK(got == loss && memcmp(grads, m.grads, m.size * sizeof *grads) == 0,
-                  "%s family %d C=%d V=%d: %d threads and slices of %d give other bytes", K->name, c->family,
-                  c->channels, c->vocab, threads[i], slices[j]);
+                  "%s family %d C=%d V=%d: %d threads and slices of %d give other bytes", K->name,
+                  c->family, c->channels, c->vocab, threads[i], slices[j]);
         }
         model_close(&m);
     }
@@ -301,8 +307,8 @@ static void check_same_bytes(const Kernels *K, const Config *c, int B, int T)
     free(y);
 }
 
-/* No two rows of any layer, site and step draw the same dropout. The keys are tiny.h's, which the model's are
- * too: with others its losses would differ from the second network's. */
+/* No two rows of any layer, site and step draw the same dropout. The keys are tiny.h's, which the
+ * model's are too: with others its losses would differ from the second network's. */
 static void check_dropout_keys(void)
 {
     enum { STEPS = 3, LAYERS = 4, ROWS = 32, KEYS = STEPS * LAYERS * SITES * ROWS };
@@ -323,7 +329,8 @@ static void check_dropout_keys(void)
 static void check_same_losses(const Kernels *K, int family)
 {
     enum { T = 70, B = 3, V = 70, C = COLUMNS + 16 };
-    Config c = family == FAMILY_GPT2 ? gpt2(2, 4, C, T, V, 1, 1, 0) : qwen3(2, 4, 24, C, 99, T, V, 0);
+    Config c = family == FAMILY_GPT2 ? gpt2(2, 4, C, T, V, 1, 1, 0)
+                                     : qwen3(2, 4, 24, C, 99, T, V, 0);
     static real first[B * T], losses[B * T];
     static int32_t x[B * T], y[B * T];
     tiny_text(x, y, B * T, V, 2);
@@ -353,7 +360,7 @@ static void check_overfit(const Kernels *K, const Config *c)
     open_model(&m, c, K, MODEL_TRAIN, B);
     model_init(&m, 1);
     tiny_text(x, y, B * T, V, 2);
-    for (int b = 0; b < B; b++) x[b * T] = b;               /* equal beginnings could not be told apart */
+    for (int b = 0; b < B; b++) x[b * T] = b;       /* equal beginnings could not be told apart */
     real *moments = memory(2 * m.size, sizeof *moments);
     for (int step = 1; step <= STEPS; step++) {
         loss = run(&m, x, y, B, T, B);
@@ -362,8 +369,8 @@ static void check_overfit(const Kernels *K, const Config *c)
                     (real)sqrt(1 - pow(0.99, step)), 1 };
         K->adamw(m.params, moments, moments + m.size, m.grads, (int)m.size, a);
     }
-    CHECK(start > 2.5 && loss < 0.02, "%s family %d untied %d: loss %.3g, and after %d steps %.3g", K->name,
-          c->family, c->untied, start, STEPS, loss);
+    CHECK(start > 2.5 && loss < 0.02, "%s family %d untied %d: loss %.3g, and after %d steps %.3g",
+          K->name, c->family, c->untied, start, STEPS, loss);
     free(moments);
     model_close(&m);
 }
@@ -397,8 +404,8 @@ static void check_odd_sizes(const Kernels *K)
         model_init(&m, 1);
         tiny_text(x, y, 2 * c->context, c->vocab, 2);
         double loss = run(&m, x, y, 2, c->context, 2);
-        CHECK_NEAR(loss, log(c->vocab), 0, 0.05, "%s V=%d T=%d C=%d: loss", K->name, c->vocab, c->context,
-                   c->channels);
+        CHECK_NEAR(loss, log(c->vocab), 0, 0.05, "%s V=%d T=%d C=%d: loss", K->name, c->vocab,
+                   c->context, c->channels);
         CHECK(isfinite(m.gemm.K->sum_squares(m.grads, (int)m.size)), "gradients are finite");
         if (decoder_open(&d, &m, 1, &err) == 0) {
             for (int t = 0; t < 3; t++)
@@ -410,7 +417,7 @@ static void check_odd_sizes(const Kernels *K)
     }
 }
 
-/* ---------------------------------------------------------------- configuration, tensors, memory */
+/* ---------------------------------------------------------------- sizes, tensors, memory */
 
 /* Field by field: a struct may have gaps. */
 static bool same_config(const Config *a, const Config *b)
@@ -427,7 +434,8 @@ static bool same_config(const Config *a, const Config *b)
 /* Every value as text and back; values that a field takes and does not take. */
 static void check_fields(void)
 {
-    Config configs[] = { gpt2(6, 6, 384, 256, 65, 0, 1, 0.2), qwen3(3, 5, 14, 100, 333, 64, 65, 0.1) };
+    Config configs[] = { gpt2(6, 6, 384, 256, 65, 0, 1, 0.2),
+                         qwen3(3, 5, 14, 100, 333, 64, 65, 0.1) };
     configs[1].untied = 1;
     configs[1].rope_base = 1e6 / 3;
     Config back;
@@ -448,7 +456,8 @@ static void check_fields(void)
     static const struct { const char *field, *value; int result; } cases[] = {
         { "layers", "0", 0 },       { "layers", "1000", 0 },        { "layers", "1001", -1 },
         { "layers", "-1", -1 },     { "layers", "1.5", -1 },        { "layers", "", -1 },
-        { "layers", "6x", -1 },     { "layers", "nan", -1 },        { "layers", "9999999999999999999", -1 },
+        { "layers", "6x", -1 },     { "layers", "nan", -1 },
+        { "layers", "9999999999999999999", -1 },
         { "heads", "0", -1 },       { "channels", "0", -1 },        { "vocab", "0", -1 },
         { "context", "0", -1 },     { "context", "65536", 0 },      { "context", "65537", -1 },
         { "bias", "on", 0 },        { "bias", "off", 0 },           { "bias", "1", -1 },
@@ -479,19 +488,22 @@ static void check_completion(void)
         { FAMILY_QWEN3, 1, 1, 64, 1, 10000 },       { FAMILY_QWEN3, 2, 96, 256, 48, 10000 },
     };
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
-        Config c = { .family = want[i].family, .heads = want[i].heads, .channels = want[i].channels };
+        Config c = { .family = want[i].family, .heads = want[i].heads,
+                     .channels = want[i].channels };
         gpt_complete(&c);
-        CHECK(c.hidden == want[i].hidden && c.head_size == want[i].head_size && c.rope_base == want[i].base,
-              "family %d C=%d: hidden %d, head-size %d, rope-base %g", c.family, c.channels, c.hidden,
-              c.head_size, c.rope_base);
+        CHECK(c.hidden == want[i].hidden && c.head_size == want[i].head_size
+                  && c.rope_base == want[i].base,
+              "family %d C=%d: hidden %d, head-size %d, rope-base %g", c.family, c.channels,
+              c.hidden, c.head_size, c.rope_base);
         Config again = c;
         gpt_complete(&again);
         CHECK(same_config(&c, &again), "a complete configuration changes");
     }
-    Config given = { .family = FAMILY_QWEN3, .heads = 4, .channels = 128, .hidden = 1, .head_size = 6,
-                     .rope_base = 1e6 };
+    Config given = { .family = FAMILY_QWEN3, .heads = 4, .channels = 128, .hidden = 1,
+                     .head_size = 6, .rope_base = 1e6 };
     gpt_complete(&given);
-    CHECK(given.hidden == 1 && given.head_size == 6 && given.rope_base == 1e6, "given values change");
+    CHECK(given.hidden == 1 && given.head_size == 6 && given.rope_base == 1e6,
+          "given values change");
 }
 
 /* A Config that differs from a sound one in one field. */
@@ -508,21 +520,21 @@ static void check_refused(const Config *c, const char *what)
 {
     Model m;
     Err err = { 0 };
-    CHECK(gpt_check(c, &err) == -1 && err.status == EXIT_USAGE && err.msg[0] != '\0', "%s is accepted",
-          what);
+    CHECK(gpt_check(c, &err) == -1 && err.status == EXIT_USAGE && err.msg[0] != '\0',
+          "%s is accepted", what);
     CHECK(gpt_open(&m, c, kernels_usable(0), MODEL_EVAL, 1, &err) == -1, "%s opens", what);
 }
 
 static void check_config(void)
 {
     static const struct { const char *field; double value; } both[] = {
-        { "layers", -1 },           { "layers", 1001 },
-        { "heads", 0 },         { "heads", 1025 },      { "channels", 0 },          { "channels", 65537 },
-        { "hidden", -1 },        { "hidden", 262145 },   { "head-size", -1 },         { "head-size", 65538 },
-        { "context", 0 },       { "context", 65537 },   { "vocab", 0 },             { "vocab", 1 << 22 },
-        { "bias", 2 },          { "gelu", -1 },         { "head", 2 },              { "head", -1 },
-        { "dropout", 1.0 },     { "dropout", -0.1 },    { "dropout", (double)NAN }, { "rope-base", 0.5 },
-        { "rope-base", 1e13 },  { "rope-base", (double)NAN },
+        { "layers", -1 },     { "layers", 1001 },      { "heads", 0 },      { "heads", 1025 },
+        { "channels", 0 },    { "channels", 65537 },   { "hidden", -1 },    { "hidden", 262145 },
+        { "head-size", -1 },  { "head-size", 65538 },  { "context", 0 },    { "context", 65537 },
+        { "vocab", 0 },       { "vocab", 1 << 22 },    { "bias", 2 },       { "gelu", -1 },
+        { "head", 2 },        { "head", -1 },          { "dropout", 1.0 },  { "dropout", -0.1 },
+        { "rope-base", 0.5 }, { "rope-base", 1e13 },
+        { "rope-base", (double)NAN }, { "dropout", (double)NAN },
     };
     for (int family = FAMILY_GPT2; family <= FAMILY_QWEN3; family++) {
         Err err = { 0 };
@@ -534,8 +546,9 @@ static void check_config(void)
         }
     }
     static const struct { int family; const char *field; double value; } wrong[] = {
-        { FAMILY_GPT2, "heads", 3 },    { FAMILY_GPT2, "channels", 9 },     { FAMILY_GPT2, "head-size", 6 },
-        { FAMILY_GPT2, "head", 1 },     { FAMILY_QWEN3, "bias", 1 },        { FAMILY_QWEN3, "head-size", 3 },
+        { FAMILY_GPT2, "heads", 3 },  { FAMILY_GPT2, "channels", 9 },
+        { FAMILY_GPT2, "head", 1 },   { FAMILY_GPT2, "head-size", 6 },
+        { FAMILY_QWEN3, "bias", 1 },  { FAMILY_QWEN3, "head-size", 3 },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         Config c = changed(wrong[i].family, wrong[i].field, wrong[i].value);
@@ -562,8 +575,8 @@ static bool continues(const Tensor *t)
         || strstr(t->name, ".up_proj.") != NULL;
 }
 
-/* Tensors: in order, apart, on cache lines or joined without a gap, named once, and as many numbers as there
- * should be. */
+/* Tensors: in order, apart, on cache lines or joined without a gap, named once, and as many numbers
+ * as there should be. */
 static void check_tensors(const Config *c, size_t parameters, int decayed, int others)
 {
     size_t size = 0, end = 0, sum = 0;
@@ -578,28 +591,30 @@ static void check_tensors(const Config *c, size_t parameters, int decayed, int o
               t[i].name, t[i].offset, end);
         CHECK(t[i].decay == (t[i].rank == 2) && t[i].hidden == (t[i].rank == 2 && t[i].block >= 0),
               "%s: decay %d, hidden %d", t[i].name, t[i].decay, t[i].hidden);
-        CHECK(t[i].rank == 2 || t[i].rows == 1, "%s: rank %d with %d rows", t[i].name, t[i].rank, t[i].rows);
+        CHECK(t[i].rank == 2 || t[i].rows == 1, "%s: rank %d with %d rows", t[i].name, t[i].rank,
+              t[i].rows);
         end = t[i].offset + tensor_size(&t[i]);
         sum += tensor_size(&t[i]);
         decay += t[i].decay;
         for (int j = 0; j < i; j++) CHECK(strcmp(t[i].name, t[j].name) != 0, "%s twice", t[i].name);
     }
     CHECK(end <= size, "the last tensor ends at %zu of %zu", end, size);
-    CHECK(sum == parameters && family_parameters(gpt_family(c), c) == parameters, "%zu parameters instead of %zu", sum,
-          parameters);
+    CHECK(sum == parameters && family_parameters(gpt_family(c), c) == parameters,
+          "%zu parameters instead of %zu", sum, parameters);
     CHECK(decay == decayed, "%d tensors decay instead of %d", decay, decayed);
     free(t);
 }
 
-/* Names and shapes are those of Hugging Face's Qwen3ForCausalLM; the model's matrices are made of them. */
+/* Names and shapes are those of Hugging Face's Qwen3ForCausalLM; the model's matrices are made of
+ * them. */
 static void check_qwen3_tensors(int untied)
 {
     enum { L = 2, H = 2, D = 6, A = H * D, C = 8, F = 19, T = 9, V = 11 };
     static const struct { const char *name; int rows, cols; } block[] = {   /* rows 0: a vector */
-        { "input_layernorm", 0, C },        { "self_attn.q_proj", A, C },   { "self_attn.k_proj", A, C },
-        { "self_attn.v_proj", A, C },       { "self_attn.q_norm", 0, D },   { "self_attn.k_norm", 0, D },
-        { "self_attn.o_proj", C, A },       { "post_attention_layernorm", 0, C },
-        { "mlp.gate_proj", F, C },          { "mlp.up_proj", F, C },        { "mlp.down_proj", C, F },
+        { "input_layernorm", 0, C },   { "self_attn.q_proj", A, C },  { "self_attn.k_proj", A, C },
+        { "self_attn.v_proj", A, C },  { "self_attn.q_norm", 0, D },  { "self_attn.k_norm", 0, D },
+        { "self_attn.o_proj", C, A },  { "post_attention_layernorm", 0, C },
+        { "mlp.gate_proj", F, C },     { "mlp.up_proj", F, C },       { "mlp.down_proj", C, F },
     };
     enum { EACH = sizeof block / sizeof block[0] };
     Config c = qwen3(L, H, D, C, F, T, V, 0);
@@ -617,7 +632,8 @@ static void check_qwen3_tensors(int untied)
             snprintf(name, sizeof name, "%s", last ? "lm_head.weight" : "model.norm.weight");
             rows = last ? V : 0;
         } else {
-            snprintf(name, sizeof name, "model.layers.%d.%s.weight", (i - 1) / EACH, block[at].name);
+            snprintf(name, sizeof name, "model.layers.%d.%s.weight", (i - 1) / EACH,
+                     block[at].name);
             rows = block[at].rows;
             cols = block[at].cols;
         }
@@ -631,23 +647,27 @@ static void check_qwen3_tensors(int untied)
         const Tensor *t = &m.tensors[1 + l * EACH];
         const Block *w = &gpt_memory(&m)->w.blocks[l], *g = &gpt_memory(&m)->g.blocks[l];
         CHECK(w->qkvw == m.params + t[1].offset && w->qkvw + A * C == m.params + t[2].offset
-              && w->qkvw + 2 * A * C == m.params + t[3].offset, "block %d: queries, keys, values", l);
+              && w->qkvw + 2 * A * C == m.params + t[3].offset,
+              "block %d: queries, keys, values", l);
         CHECK(w->fcw == m.params + t[8].offset && w->fcw + F * C == m.params + t[9].offset,
               "block %d: gate, up", l);
-        CHECK(g->qkvw == m.grads + t[1].offset && g->outw == m.grads + t[10].offset, "block %d: gradients",
-              l);
-        CHECK(w->ln1b == NULL && w->qkvb == NULL && w->projb == NULL && w->ln2b == NULL && w->fcb == NULL
-              && w->outb == NULL, "block %d has biases", l);
+        CHECK(g->qkvw == m.grads + t[1].offset && g->outw == m.grads + t[10].offset,
+              "block %d: gradients", l);
+        CHECK(w->ln1b == NULL && w->qkvb == NULL && w->projb == NULL && w->ln2b == NULL
+                  && w->fcb == NULL && w->outb == NULL,
+              "block %d has biases", l);
     }
     const Weights *w = &gpt_memory(&m)->w, *g = &gpt_memory(&m)->g;
-    CHECK(w->wpe == NULL && (w->head == w->wte) == !untied && (g->head == g->wte) == !untied, "the head");
+    CHECK(w->wpe == NULL && (w->head == w->wte) == !untied && (g->head == g->wte) == !untied,
+          "the head");
     model_close(&m);
 }
 
 /* The deviation that a tensor of a fresh model should have. */
 static double initial_deviation(const Config *c, const Tensor *t)
 {
-    bool residual = strstr(t->name, "c_proj") || strstr(t->name, "o_proj") || strstr(t->name, "down_proj");
+    bool residual = strstr(t->name, "c_proj") || strstr(t->name, "o_proj")
+                    || strstr(t->name, "down_proj");
     if (t->rank == 1) return 0;
     if (c->family == FAMILY_GPT2) return residual ? 0.02 / sqrt(2.0 * c->layers) : 0.02;
     if (t->block < 0) return 0.02;
@@ -657,7 +677,8 @@ static double initial_deviation(const Config *c, const Tensor *t)
 /* The deviation of every tensor as model_init promises, and no seed like another. */
 static void check_init(const Kernels *K, int family)
 {
-    Config c = family == FAMILY_GPT2 ? gpt2(3, 2, 64, 64, 200, 1, 0, 0) : qwen3(3, 2, 50, 64, 99, 64, 200, 0);
+    Config c = family == FAMILY_GPT2 ? gpt2(3, 2, 64, 64, 200, 1, 0, 0)
+                                     : qwen3(3, 2, 50, 64, 99, 64, 200, 0);
     c.untied = family == FAMILY_QWEN3;
     Model m, other;
     open_model(&m, &c, K, MODEL_EVAL, 1);
@@ -682,7 +703,8 @@ static void check_init(const Kernels *K, int family)
               "%s: %zu of %zu elements equal another seed's", t->name, equal, n);
     }
     model_init(&other, 1);
-    CHECK(memcmp(m.params, other.params, m.size * sizeof(real)) == 0, "the same seed gives the same weights");
+    CHECK(memcmp(m.params, other.params, m.size * sizeof(real)) == 0,
+          "the same seed gives the same weights");
     model_close(&m);
     model_close(&other);
 }
@@ -703,24 +725,28 @@ static void check_slice(void)
                 CHECK(n >= last && n <= batch, "model_slice: %d of %d after %d", n, batch, last);
                 last = n;
             }
-            CHECK(last == batch || configs[i].context == 65536, "a cache of 64 GB holds only %d of %d", last,
-                  batch);
+            CHECK(last == batch || configs[i].context == 65536,
+                  "a cache of 64 GB holds only %d of %d", last, batch);
         }
 }
 
-/* A model that no machine holds is an error with a sentence; the address sanitizer would end the program. */
+/* A model that no machine holds is an error with a sentence; the address sanitizer would end the
+ * program. */
 static void check_memory(const Kernels *K)
 {
     Config huge = gpt2(1000, 1, 65536, 65536, 1 << 21, 1, 0, 0);
     Config largest = qwen3(1000, 1024, 65536, 65536, 262144, 65536, 1 << 21, 0);
     Err err = { 0 };
     CHECK(gpt_check(&largest, &err) == 0, "%s", err.msg);
-    CHECK(model_bytes(network_of(gpt_family(&largest)), &largest, K, MODEL_EVAL, 1) > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
+    CHECK(model_bytes(network_of(gpt_family(&largest)), &largest, K, MODEL_EVAL, 1)
+              > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
           "the largest model");
     CHECK(gpt_check(&huge, &err) == 0, "%s", err.msg);
-    CHECK(model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_TRAIN, 1) > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
+    CHECK(model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_TRAIN, 1)
+              > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
           "training takes more memory");
-    CHECK(model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 2) > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
+    CHECK(model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 2)
+              > model_bytes(network_of(gpt_family(&huge)), &huge, K, MODEL_EVAL, 1),
           "a slice takes memory");
 #ifndef ADDRESS_SANITIZER
     Model m;
@@ -771,9 +797,10 @@ static void check_family(const Kernels *K, int family)
 
 static void check_table(const Kernels *K)
 {
-    const Config same[] = {             /* more rows than one block of a sum; logits in several blocks */
+    const Config same[] = {     /* more rows than one block of a sum; logits in several */
         gpt2(2, 4, COLUMNS + 16, QUERIES + 12, 70, 1, 0, 0.2), gpt2(1, 1, 4, 40, 25000, 0, 0, 0),
-        qwen3(2, 3, 34, COLUMNS + 16, 99, QUERIES + 12, 70, 0.2), qwen3(1, 1, 2, 4, 7, 40, 25000, 0),
+        qwen3(2, 3, 34, COLUMNS + 16, 99, QUERIES + 12, 70, 0.2),
+        qwen3(1, 1, 2, 4, 7, 40, 25000, 0),
     };
     Config learners[] = { gpt2(2, 2, 16, 16, 17, 1, 0, 0), qwen3(2, 2, 8, 16, 44, 16, 17, 0),
                           qwen3(2, 2, 8, 16, 44, 16, 17, 0) };
@@ -802,14 +829,15 @@ int main(void)
     check_config();
     Config nanogpt = gpt2(6, 6, 384, 256, 65, 0, 0, 0.2);
     check_tensors(&nanogpt, 10745088, 26, 13);
-    nanogpt.bias = 1;   /* 11 C more a block: C + 3 C + C of attention, C + 4 C + C of the MLP; and C */
+    nanogpt.bias = 1;   /* 11 C more a block: C + 3 C + C attention, C + 4 C + C MLP; and C */
     check_tensors(&nanogpt, 10745088 + 6 * 11 * 384 + 384, 26, 13 + 6 * 6 + 1);
     nanogpt.layers = 0;
     check_tensors(&nanogpt, 65 * 384 + 256 * 384 + 2 * 384, 2, 2);
     Config ragged = gpt2(1, 1, 5, 3, 7, 1, 0, 0);
     check_tensors(&ragged, 7 * 5 + 3 * 5 + 12 * 25 + 13 * 5 + 2 * 5, 6, 10);
-    Config qwen = qwen3(3, 3, 6, 5, 7, 9, 11, 0);           /* A = 18: 4 A C + 3 F C + 2 C + 2 D a block */
-    check_tensors(&qwen, 11 * 5 + 3 * (4 * 18 * 5 + 3 * 7 * 5 + 2 * 5 + 2 * 6) + 5, 1 + 3 * 7, 3 * 4 + 1);
+    Config qwen = qwen3(3, 3, 6, 5, 7, 9, 11, 0);   /* A = 18: 4 A C + 3 F C + 2 C + 2 D a block */
+    check_tensors(&qwen, 11 * 5 + 3 * (4 * 18 * 5 + 3 * 7 * 5 + 2 * 5 + 2 * 6) + 5, 1 + 3 * 7,
+                  3 * 4 + 1);
     qwen.untied = 1;
     qwen.layers = 0;
     check_tensors(&qwen, 2 * 11 * 5 + 5, 2, 1);

@@ -1,5 +1,6 @@
-/* test_training.c: the rooms of a run: what options become, what --resume and --init-from refuse, what a
- * timed run chooses, the log, the history and which of its steps NAME.bin holds, and a step itself.
+/* test_training.c: the rooms of a run: what options become, what --resume and --init-from refuse,
+ * what a timed run chooses, the log, the history and which of its steps NAME.bin holds, and a step
+ * itself.
  *
  *     make build/o/test_training && build/o/test_training
  */
@@ -22,7 +23,8 @@ static int parse(Settings *s, const char *line, char room[500])
     Operands operands = { 0 };
     Err err = { 0 };
     snprintf(room, 500, "%s", line);
-    for (char *p = strtok(room, " "); p != NULL && argc < WORDS_MAX; p = strtok(NULL, " ")) argv[argc++] = p;
+    for (char *p = strtok(room, " "); p != NULL && argc < WORDS_MAX; p = strtok(NULL, " "))
+        argv[argc++] = p;
     settings_init(s);
     int failed = cli_parse(&s->cli, argc, argv, s, &operands, &err);
     CHECK(!failed, "%s: %s", line, err.msg);
@@ -30,7 +32,8 @@ static int parse(Settings *s, const char *line, char room[500])
     return failed;
 }
 
-/* A checkpoint as a run with these settings leaves it, without a file: family, fields and settings. */
+/* A checkpoint as a run with these settings leaves it, without a file: family, fields and
+ * settings. */
 static void stored(Checkpoint *c, const Settings *s)
 {
     Space config;
@@ -50,7 +53,8 @@ static void stored(Checkpoint *c, const Settings *s)
     for (int i = 0; i < n; i++) c->settings[c->setting_count++] = settings[i];
 }
 
-#define TINY "--layers 1 --heads 2 --channels 16 --context 16 --batch 4 --steps 20 --warmup 5 --lr 1e-2 " \
+#define TINY "--layers 1 --heads 2 --channels 16 --context 16 --batch 4 --steps 20 --warmup 5 " \
+             "--lr 1e-2 " \
              "--dropout 0.1 --eval-every 5"
 
 /* ---------------------------------------------------------------- settings */
@@ -69,24 +73,24 @@ static void check_taken(const char *run, const char *again, const char *refusal)
     if (refusal == NULL) CHECK(!failed, "%s, then %s: %s", run, again, err.msg);
     else
         CHECK(failed && err.status == EXIT_USAGE && strstr(err.msg, refusal) != NULL
-              && strstr(err.msg, "x.last.bin has") != NULL, "%s, then %s: status %d, %s", run, again,
-              err.status, err.msg);
+              && strstr(err.msg, "x.last.bin has") != NULL,
+              "%s, then %s: status %d, %s", run, again, err.status, err.msg);
 }
 
 static void test_resume_rules(void)
 {
     static const char *const refused[] = {
-        "--lr 2e-2", "--batch 5", "--layers 2", "--heads 1", "--dropout 0", "--seed 2", "--schedule linear",
-        "--eval-every 6", "--val-fraction 0.2", "--bytes", "--separator off", "--steps 19", "--gelu tanh",
-        "--bias on", "--preset quick", "--context 8", "--warmup 6", "--clip 2", "--eval-batches 1",
-        "--family qwen3", "--optimizer muon", "--ema 0.9", "--sampling epoch", "--beta1 0.8", "--beta2 0.9",
-        "--weight-decay 0", "--min-lr 0", "--split-documents LINE", "--hidden 65", "--head-size 7",
-        "--decay-steps 3",
+        "--lr 2e-2", "--batch 5", "--layers 2", "--heads 1", "--dropout 0", "--seed 2",
+        "--schedule linear", "--eval-every 6", "--val-fraction 0.2", "--bytes", "--separator off",
+        "--steps 19", "--gelu tanh", "--bias on", "--preset quick", "--context 8", "--warmup 6",
+        "--clip 2", "--eval-batches 1", "--family qwen3", "--optimizer muon", "--ema 0.9",
+        "--sampling epoch", "--beta1 0.8", "--beta2 0.9", "--weight-decay 0", "--min-lr 0",
+        "--split-documents LINE", "--hidden 65", "--head-size 7", "--decay-steps 3",
     };
     static const char *const allowed[] = {
-        "", "--threads 2", "--slice 1", "--log x.log", "--save-every 2", "--sample-every 7", "--patience 9",
-        "--stop-at 15", "--json", "--overwrite", "--steps 30", "--lr 0.01", "--steps 2e1 --dropout .1",
-        "--isa portable", "--quiet", "--family gpt2", "--layers 1",
+        "", "--threads 2", "--slice 1", "--log x.log", "--save-every 2", "--sample-every 7",
+        "--patience 9", "--stop-at 15", "--json", "--overwrite", "--steps 30", "--lr 0.01",
+        "--steps 2e1 --dropout .1", "--isa portable", "--quiet", "--family gpt2", "--layers 1",
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         char option[40];
@@ -94,8 +98,10 @@ static void test_resume_rules(void)
         bool preset = strcmp(option, "--preset") == 0;
         check_taken(TINY, refused[i], preset ? "has" : option);
     }
-    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) check_taken(TINY, allowed[i], NULL);
-    check_taken("--preset quick --context 7", "--preset quick", NULL);      /* it was reduced to the text */
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
+        check_taken(TINY, allowed[i], NULL);
+    /* It was reduced to the text. */
+    check_taken("--preset quick --context 7", "--preset quick", NULL);
     check_taken("--preset quick", "--preset nanogpt-cpu", "has");
 }
 
@@ -106,13 +112,17 @@ static void test_settings_come_back(void)
     static Checkpoint c;
     char a[500], b[500];
     Err err = { 0 };
-    parse(&s, "--preset nanogpt --family qwen3 --lr 0.3 --ema 0.125 --seed 8999999999999999 --bytes", a);
+    parse(&s, "--preset nanogpt --family qwen3 --lr 0.3 --ema 0.125 --seed 8999999999999999 "
+              "--bytes", a);
     stored(&c, &s);
     parse(&back, "--steps 6000", b);
     CHECK(settings_take(&back, &c, "x", &err) == 0, "%s", err.msg);
-    CHECK(back.plan.steps == 6000 && back.seed == 8999999999999999 && back.bytes, "settings come back");
-    CHECK(back.plan.lr == 0.3 && back.plan.ema == 0.125 && back.plan.warmup == 100, "rates come back");
-    CHECK(settings_family(&back) == &family_qwen3 && back.batch == 64, "family and batch come back");
+    CHECK(back.plan.steps == 6000 && back.seed == 8999999999999999 && back.bytes,
+          "settings come back");
+    CHECK(back.plan.lr == 0.3 && back.plan.ema == 0.125 && back.plan.warmup == 100,
+          "rates come back");
+    CHECK(settings_family(&back) == &family_qwen3 && back.batch == 64,
+          "family and batch come back");
     Space config;
     CHECK(settings_config(&back, &config, 11, &err) == 0, "%s", err.msg);
     const Config *sizes = (const Config *)(const void *)config.bytes;
@@ -121,7 +131,8 @@ static void test_settings_come_back(void)
     s.plan.steps = 0;
     stored(&c, &s);
     parse(&back, "", b);
-    CHECK(settings_take(&back, &c, "x", &err) == 0 && settings_steps_open(&back), "steps stay open");
+    CHECK(settings_take(&back, &c, "x", &err) == 0 && settings_steps_open(&back),
+          "steps stay open");
     for (int i = 0; i < c.setting_count; i++)
         if (strcmp(c.settings[i].name, "lr") == 0) snprintf(c.settings[i].name, SETTING_TEXT, "lo");
     parse(&back, "", b);
@@ -133,8 +144,9 @@ static void test_init_rules(void)
 {
     static const struct { const char *options; bool accepted; } cases[] = {
         { "", true }, { "--context 8", true }, { "--context 16", true }, { "--context 17", false },
-        { "--dropout 0.5", true }, { "--layers 1", true }, { "--layers 2", false }, { "--heads 1", false },
-        { "--family qwen3", false }, { "--bias on", false }, { "--lr 5", true }, { "--batch 9", true },
+        { "--dropout 0.5", true }, { "--layers 1", true }, { "--layers 2", false },
+        { "--heads 1", false }, { "--family qwen3", false }, { "--bias on", false },
+        { "--lr 5", true }, { "--batch 9", true },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         static Settings s;
@@ -169,7 +181,8 @@ static void test_presets(void)
         if (s.rows[row].kind == OPT_GROUP || s.rows[row].kind == OPT_PRESET) continue;
         cli_get_text(&plain.rows[row], &plain, first, sizeof first);
         cli_get_text(&s.rows[row], &s, second, sizeof second);
-        CHECK(strcmp(first, second) == 0, "%s: default %s, quick %s", s.rows[row].name, first, second);
+        CHECK(strcmp(first, second) == 0, "%s: default %s, quick %s", s.rows[row].name, first,
+              second);
     }
     for (const Preset *p = s.cli.presets; p->name != NULL; p++) {
         Space config;
@@ -187,13 +200,16 @@ static void test_plan(void)
     parse(&s, "--steps 100 --lr 0.5 --min-lr 0.25 --schedule wsd", a);
     TrainingPlan p = settings_plan(&s, 0), again = settings_plan(&s, 3);
     CHECK(p.decay_steps == 50 && p.lr == 0.5 && p.steps == 100, "half of the steps decay");
-    CHECK(again.lr == 0.0625 && again.min_lr == 0.03125, "each return halves the rates: %g", again.lr);
+    CHECK(again.lr == 0.0625 && again.min_lr == 0.03125, "each return halves the rates: %g",
+          again.lr);
     s.plan.steps = 0;
     CHECK(settings_plan(&s, 0).steps == INT64_MAX, "steps that are not settled");
     int64_t reduced = 1;
     Err err = { 0 };
-    CHECK(settings_fit_context(&s, 1000, "t", &reduced, &err) == 0 && reduced == 0, "64 of 1000 fit");
-    CHECK(settings_fit_context(&s, 40, "t", &reduced, &err) == 0 && reduced == 64, "64 of 40 do not");
+    CHECK(settings_fit_context(&s, 1000, "t", &reduced, &err) == 0 && reduced == 0,
+          "64 of 1000 fit");
+    CHECK(settings_fit_context(&s, 40, "t", &reduced, &err) == 0 && reduced == 64,
+          "64 of 40 do not");
     parse(&s, "--context 64", a);
     CHECK(settings_fit_context(&s, 65, "t", &reduced, &err) == 0 && reduced == 0, "64 of 65 fit");
     CHECK(settings_fit_context(&s, 64, "t", &reduced, &err) == -1 && err.status == EXIT_TEXT
@@ -216,13 +232,13 @@ static double budget_weight(double flops, size_t characters)
     double channels = value_of(v, "channels"), head = channels / value_of(v, "heads");
     CHECK(floor(head / 2) == head / 2, "%g operations, %zu characters: heads of %g channels", flops,
           characters, head);
-    CHECK(value_of(v, "context") >= 64 && value_of(v, "batch") >= 1, "%g operations: context and batch",
-          flops);
+    CHECK(value_of(v, "context") >= 64 && value_of(v, "batch") >= 1,
+          "%g operations: context and batch", flops);
     return value_of(v, "layers") * channels * channels;
 }
 
-/* More time or more text never means a smaller model, and dropout rises with the epochs; the ends of the
- * table are reached. */
+/* More time or more text never means a smaller model, and dropout rises with the epochs; the ends
+ * of the table are reached. */
 static void test_budget(void)
 {
     static const size_t texts[] = { 300, 20000, 1000000, 100000000 };
@@ -230,7 +246,8 @@ static void test_budget(void)
         double before = 0;
         for (double flops = 1e9; flops < 1e17; flops *= 1.5) {
             double weight = budget_weight(flops, texts[t]);
-            CHECK(weight >= before, "%zu characters: smaller from %g operations on", texts[t], flops);
+            CHECK(weight >= before, "%zu characters: smaller from %g operations on", texts[t],
+                  flops);
             CHECK(t == 0 || weight >= budget_weight(flops, texts[t - 1]),
                   "%g operations: smaller for a longer text", flops);
             before = weight;
@@ -243,8 +260,8 @@ static void test_budget(void)
     double before = 0;
     for (double epochs = 0; epochs < 1000; epochs += 0.5) {
         double dropout = value_of(timing_regularisation(epochs), "dropout");
-        CHECK(dropout >= before && dropout < 0.5, "dropout %g after %g for %g epochs", dropout, before,
-              epochs);
+        CHECK(dropout >= before && dropout < 0.5, "dropout %g after %g for %g epochs", dropout,
+              before, epochs);
         before = dropout;
     }
     CHECK(before > 0 && value_of(timing_regularisation(0), "dropout") == 0.0,
@@ -255,7 +272,8 @@ static void test_budget(void)
 static Corpus text_of(int32_t *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++) ids[i] = (int32_t)(1 + rng_below(4, (uint64_t)i, 10));
-    return (Corpus){ .ids = ids, .count = count, .characters = count, .train_count = count - count / 10 };
+    return (Corpus){ .ids = ids, .count = count, .characters = count,
+                     .train_count = count - count / 10 };
 }
 
 /* What a timed run settles with these options. */
@@ -267,8 +285,10 @@ static void choose(Settings *s, const char *options, char room[500])
     Err err = { 0 };
     int64_t reduced;
     parse(s, options, room);
-    CHECK(timing_deadline(&t, s, false, "x", &err) == 0 && settings_steps_open(s), "%s: %s", options, err.msg);
-    CHECK(timing_choose(&t, s, kernels_usable(0), &text, 11, &reduced, &err) == 0, "%s: %s", options, err.msg);
+    CHECK(timing_deadline(&t, s, false, "x", &err) == 0 && settings_steps_open(s), "%s: %s",
+          options, err.msg);
+    CHECK(timing_choose(&t, s, kernels_usable(0), &text, 11, &reduced, &err) == 0, "%s: %s",
+          options, err.msg);
 }
 
 static void test_choice(void)
@@ -279,8 +299,10 @@ static void test_choice(void)
     Err err = { 0 };
     const Config *sizes = (const Config *)(const void *)config.bytes;
     choose(&s, "--minutes 0.01", room);
-    CHECK(settings_family(&s) == &family_qwen3 && s.plan.optimizer == OPTIMIZER_MUON && s.plan.lr == 0.02
-          && s.sampling == SAMPLING_EPOCH && s.plan.schedule == SCHEDULE_WSD, "what a plain run takes");
+    CHECK(settings_family(&s) == &family_qwen3 && s.plan.optimizer == OPTIMIZER_MUON
+              && s.plan.lr == 0.02 && s.sampling == SAMPLING_EPOCH
+              && s.plan.schedule == SCHEDULE_WSD,
+          "what a plain run takes");
     CHECK(settings_config(&s, &config, 11, &err) == 0 && sizes->channels % (2 * sizes->heads) == 0,
           "%s: %d heads", err.msg, sizes->heads);
     choose(&s, "--minutes 0.01 --optimizer adamw", room);
@@ -360,7 +382,8 @@ static void test_plan_end(void)
     s.plan.steps = 0;
     double now = clock_seconds();
     Timing t = { .begun = now - 10, .started = now - 10, .deadline = now + 30 };
-    CHECK(!timing_plan_end(&t, &s, &trainer, 0) && settings_steps_open(&s), "300 steps fit, 200 decay");
+    CHECK(!timing_plan_end(&t, &s, &trainer, 0) && settings_steps_open(&s),
+          "300 steps fit, 200 decay");
     t.deadline = now + 9;
     CHECK(timing_plan_end(&t, &s, &trainer, 0), "90 steps fit, and 95 should decay");
     CHECK(s.plan.steps >= 189 && s.plan.steps <= 190 && s.plan.decay_steps == s.plan.steps - 100,
@@ -390,7 +413,8 @@ static void check_file(const char *path, const char *want)
     char *text = NULL;
     size_t size = 0;
     Err err = { 0 };
-    CHECK(read_file(path, &text, &size, &err) == 0 && size == strlen(want) && memcmp(text, want, size) == 0,
+    CHECK(read_file(path, &text, &size, &err) == 0 && size == strlen(want)
+              && memcmp(text, want, size) == 0,
           "the log is\n%s\ninstead of\n%s", text != NULL ? text : err.msg, want);
     free(text);
 }
@@ -402,32 +426,39 @@ static void test_log(void)
     Err err = { 0 };
     const char *path = in_folder("x.log");
     Surroundings here = { "abc", "a machine", "portable", 2, 16, 1234, 0, 2, argv };
-    LogLine zero = { .step = 0, .val_loss = 4.25 }, one = { 1, 0.5, 64, 3.5, 0.01, 2, 128, (double)NAN };
+    LogLine zero = { .step = 0, .val_loss = 4.25 };
+    LogLine one = { 1, 0.5, 64, 3.5, 0.01, 2, 128, (double)NAN };
     CHECK(runlog_open(&l, path, RUNLOG_NEW, 0, &err) == 0, "%s", err.msg);
     CHECK(runlog_surroundings(&l, &here, &err) == 0 && runlog_step(&l, &zero, &err) == 0
           && runlog_step(&l, &one, &err) == 0 && runlog_close(&l, &err) == 0, "%s", err.msg);
-    const char *start = "{\"folio\":\"" FOLIO_VERSION "\",\"commit\":\"abc\",\"machine\":\"a machine\","
+    const char *start =
+        "{\"folio\":\"" FOLIO_VERSION "\",\"commit\":\"abc\",\"machine\":\"a machine\","
         "\"isa\":\"portable\",\"threads\":2,\"slice\":16,\"parameters\":1234,\"from_step\":0,"
         "\"command\":[\"./train\",\"a \\\"b\\\"\"]}\n{\"step\":0,\"val_loss\":4.25}\n"
         "{\"step\":1,\"seconds\":0.500,\"tokens\":64,\"loss\":3.5,\"lr\":0.01,\"grad_norm\":2,"
         "\"tokens_per_second\":128.0}\n";
     check_file(path, start);
 
-    CHECK(runlog_open(&l, path, RUNLOG_NEW, 0, &err) == -1 && err.status == EXIT_USAGE, "in the way");
+    CHECK(runlog_open(&l, path, RUNLOG_NEW, 0, &err) == -1 && err.status == EXIT_USAGE,
+          "in the way");
     FILE *f = fopen(path, "a");
     if (f != NULL) fputs("{\"step\":2,\"sec", f);           /* a power cut */
     if (f != NULL) fclose(f);
-    CHECK(runlog_open(&l, path, RUNLOG_CONTINUE, 1, &err) == 0 && l.seconds_before == 0.5, "%s", err.msg);
+    CHECK(runlog_open(&l, path, RUNLOG_CONTINUE, 1, &err) == 0 && l.seconds_before == 0.5, "%s",
+          err.msg);
     CHECK(runlog_resumed(&l, 1, &err) == 0, "%s", err.msg);
     one.step = 2;
     one.val_loss = 3;
     CHECK(runlog_step(&l, &one, &err) == 0 && runlog_close(&l, &err) == 0, "%s", err.msg);
     char whole[1000];
-    snprintf(whole, sizeof whole, "%s{\"step\":2,\"sec\n{\"resumed\":1}\n{\"step\":2,\"seconds\":0.500,"
+    snprintf(whole, sizeof whole,
+             "%s{\"step\":2,\"sec\n{\"resumed\":1}\n{\"step\":2,\"seconds\":0.500,"
              "\"tokens\":64,\"loss\":3.5,\"lr\":0.01,\"grad_norm\":2,\"tokens_per_second\":128.0,"
-             "\"val_loss\":3}\n", start);
+             "\"val_loss\":3}\n",
+             start);
     check_file(path, whole);
-    CHECK(runlog_open(&l, path, RUNLOG_REPLACE, 0, &err) == 0 && runlog_close(&l, &err) == 0, "%s", err.msg);
+    CHECK(runlog_open(&l, path, RUNLOG_REPLACE, 0, &err) == 0 && runlog_close(&l, &err) == 0, "%s",
+          err.msg);
     check_file(path, "");
     unlink(path);
 }
@@ -445,25 +476,29 @@ static void test_log_refusals(void)
               "%d: a file that is no log is left alone", how);
     check_file(path, "my notes\n");
     unlink(path);
-    CHECK(runlog_open(&l, folder, RUNLOG_NEW, 0, &err) == -1 && err.status == EXIT_RUNTIME, "a folder");
+    CHECK(runlog_open(&l, folder, RUNLOG_NEW, 0, &err) == -1 && err.status == EXIT_RUNTIME,
+          "a folder");
     CHECK(runlog_open(&l, NULL, RUNLOG_NEW, 0, &err) == 0 && runlog_resumed(&l, 5, &err) == 0
           && runlog_close(&l, &err) == 0, "no log");
     if (access("/dev/full", W_OK) != 0) return;
     LogLine line = { .step = 1 };
     CHECK(runlog_open(&l, "/dev/full", RUNLOG_NEW, 0, &err) == 0, "%s", err.msg);
     CHECK(runlog_step(&l, &line, &err) == -1 && l.failed, "a full device is said");
-    CHECK(runlog_step(&l, &line, &err) == 0 && runlog_close(&l, &err) == 0 && l.failed, "and said once");
+    CHECK(runlog_step(&l, &line, &err) == 0 && runlog_close(&l, &err) == 0 && l.failed,
+          "and said once");
 }
 
 static void test_log_seconds(void)
 {
-    static const char text[] = "{\"folio\":\"0\"}\n{\"step\":0,\"val_loss\":4}\n{\"step\":1,\"seconds\":1.5}\n"
-        "{\"step\":2,\"seconds\":2.5}\n{\"resumed\":1}\n{\"step\":2,\"seconds\":7}\n{\"step\":3,\"seconds\":8}\n"
+    static const char text[] =
+        "{\"folio\":\"0\"}\n{\"step\":0,\"val_loss\":4}\n{\"step\":1,\"seconds\":1.5}\n"
+        "{\"step\":2,\"seconds\":2.5}\n{\"resumed\":1}\n{\"step\":2,\"seconds\":7}\n"
+        "{\"step\":3,\"seconds\":8}\n"
         "{\"step\":4,\"sec";
     static const double want[] = { 0, 1.5, 7, 8, 8 };
     for (int step = 0; step < 5; step++)
-        CHECK(runlog_seconds(text, sizeof text - 1, step) == want[step], "step %d: %g seconds", step,
-              runlog_seconds(text, sizeof text - 1, step));
+        CHECK(runlog_seconds(text, sizeof text - 1, step) == want[step], "step %d: %g seconds",
+              step, runlog_seconds(text, sizeof text - 1, step));
     CHECK(runlog_seconds("", 0, 5) == 0, "an empty log");
 }
 
@@ -477,15 +512,17 @@ typedef struct {
 
 static void open_trainer(Run *r, Config config, int sampling, int slice, uint64_t seed)
 {
-    TrainingPlan plan = { .steps = 50, .lr = 0.02, .beta1 = 0.9, .beta2 = 0.99, .clip = 1, .ema = 0.5 };
+    TrainingPlan plan = { .steps = 50, .lr = 0.02, .beta1 = 0.9, .beta2 = 0.99, .clip = 1,
+                          .ema = 0.5 };
     Corpus text = text_of(r->ids, TEXT);
     Err err = { 0 };
     r->config = config;
     r->config.vocab = 11;
     gpt_complete(&r->config);
-    TrainerOptions how = { .family = gpt_family(&config), .config = &r->config, .plan = plan, .batch = 6,
-                           .kernels = kernels_pick("portable", &err), .part = corpus_part(&text, PART_TRAIN),
-                           .slice = slice, .sampling = sampling, .seed = seed };
+    TrainerOptions how = { .family = gpt_family(&config), .config = &r->config, .plan = plan,
+                           .batch = 6, .kernels = kernels_pick("portable", &err),
+                           .part = corpus_part(&text, PART_TRAIN), .slice = slice,
+                           .sampling = sampling, .seed = seed };
     CHECK(trainer_open(&r->t, &how, &err) == 0, "%s", err.msg);
     CHECK(trainer_bytes(&how) >= r->t.model.weights.used, "memory is counted");
     trainer_start(&r->t);
@@ -494,14 +531,16 @@ static void open_trainer(Run *r, Config config, int sampling, int slice, uint64_
 static const Config step_config = { .family = FAMILY_GPT2, .layers = 1, .heads = 2, .channels = 8,
                                     .context = 7, .dropout = 0.3 };
 
-/* The weights after three steps do not depend on the slice, but on the seed, attempt and way of sampling. */
+/* The weights after three steps do not depend on the slice, but on the seed, attempt and way of
+ * sampling. */
 static void test_steps(void)
 {
     static Run a, b;
     open_trainer(&a, step_config, SAMPLING_RANDOM, 6, 1);
     size_t bytes = a.t.model.size * sizeof(real);
     for (int i = 0; i < 3; i++) CHECK(trainer_step(&a.t) == STEP_MADE, "step %d", i);
-    CHECK(a.t.step == 3 && a.t.made == 3 && a.t.state.train_loss > 0 && a.t.state.grad_norm > 0, "state");
+    CHECK(a.t.step == 3 && a.t.made == 3 && a.t.state.train_loss > 0 && a.t.state.grad_norm > 0,
+          "state");
     for (int variant = 0; variant < 7; variant++) {
         bool same = variant < 3;
         open_trainer(&b, step_config, variant == 3 ? SAMPLING_EPOCH : SAMPLING_RANDOM, variant + 1,
@@ -509,11 +548,14 @@ static void test_steps(void)
         if (variant == 5) b.t.state.attempt = 1;
         if (variant == 6) b.t.step = 1;
         for (int i = 0; i < 3; i++) trainer_step(&b.t);
-        CHECK((memcmp(a.t.model.params, b.t.model.params, bytes) == 0) == same, "variant %d", variant);
-        CHECK((memcmp(trainer_weights(&a.t), trainer_weights(&b.t), bytes) == 0) == same, "average %d", variant);
+        CHECK((memcmp(a.t.model.params, b.t.model.params, bytes) == 0) == same, "variant %d",
+              variant);
+        CHECK((memcmp(trainer_weights(&a.t), trainer_weights(&b.t), bytes) == 0) == same,
+              "average %d", variant);
         trainer_close(&b.t);
     }
-    CHECK(trainer_weights(&a.t) == a.t.optimizer.average && trainer_tokens_per_step(&a.t) == 42, "average");
+    CHECK(trainer_weights(&a.t) == a.t.optimizer.average && trainer_tokens_per_step(&a.t) == 42,
+          "average");
     trainer_close(&a.t);
 }
 
@@ -553,7 +595,7 @@ static void test_dropout_of_each_step(void)
         TrainingPlan still = r.t.how.plan;
         still.lr = 0;
         trainer_set_plan(&r.t, &still);
-        r.t.how.part.count = 8;                             /* one window: every batch is the same */
+        r.t.how.part.count = 8;                         /* one window: every batch is the same */
         for (int i = 0; i < 2; i++) {
             CHECK(trainer_step(&r.t) == STEP_MADE, "a step");
             losses[run][i] = r.t.state.train_loss;
@@ -587,11 +629,13 @@ static void test_step_results(void)
     r.t.step = 1;
     r.t.model.params[1] = (real)NAN;
     for (int i = 1; i < SKIPS_MAX; i++)
-        CHECK(trainer_step(&r.t) == STEP_LEFT_OUT && r.t.step == 1 + i && r.t.state.skipped == (uint64_t)i,
+        CHECK(trainer_step(&r.t) == STEP_LEFT_OUT && r.t.step == 1 + i
+                  && r.t.state.skipped == (uint64_t)i,
               "step %d is left out", i);
     CHECK(trainer_step(&r.t) == STEP_DIVERGED && r.t.step == SKIPS_MAX && r.t.made == 2, "then it diverged");
     trainer_start(&r.t);
-    CHECK(r.t.step == 0 && r.t.state.skipped == 0 && trainer_step(&r.t) == STEP_MADE, "a new start");
+    CHECK(r.t.step == 0 && r.t.state.skipped == 0 && trainer_step(&r.t) == STEP_MADE,
+          "a new start");
     TrainingPlan wild = r.t.how.plan;
     wild.lr = HUGE_VAL;
     trainer_set_plan(&r.t, &wild);
@@ -605,7 +649,8 @@ static void evaluated(Saves *s, Trainer *t, int64_t step, double loss, bool best
 {
     Err err = { 0 };
     t->step = step;
-    CHECK(saves_evaluated(s, t, loss, &err) == 0 && s->best_due == best, "step %lld", (long long)step);
+    CHECK(saves_evaluated(s, t, loss, &err) == 0 && s->best_due == best, "step %lld",
+          (long long)step);
     CHECK(saves_has_evaluated(s, t), "step %lld is evaluated", (long long)step);
 }
 
@@ -616,10 +661,11 @@ static void test_history(void)
     Trainer *t = &r.t;
     *t = (Trainer){ .state = { .train_loss = 9 } };
     s = (Saves){ .lock = -1 };
-    evaluated(&s, t, 0, 4, false);                          /* the untrained model is never the best */
+    evaluated(&s, t, 0, 4, false);                      /* the untrained model is never the best */
     evaluated(&s, t, 5, 3, true);
     evaluated(&s, t, 10, 3.5, false);
-    CHECK(saves_stale(&s, t) == 1 && t->state.best_step == 5 && t->state.best_loss == 3, "one is stale");
+    CHECK(saves_stale(&s, t) == 1 && t->state.best_step == 5 && t->state.best_loss == 3,
+          "one is stale");
     evaluated(&s, t, 15, 3, false);
     CHECK(saves_stale(&s, t) == 2, "an equal loss is no better one");
     evaluated(&s, t, 20, 2.5, true);
@@ -627,13 +673,15 @@ static void test_history(void)
     t->step = 21;
     CHECK(!saves_has_evaluated(&s, t), "step 21 is not evaluated");
     saves_forget_due(&s, t);                                /* it could not be saved */
-    CHECK(!s.best_due && t->state.best_step == 5 && t->state.best_loss == 3, "NAME.bin still holds step 5");
+    CHECK(!s.best_due && t->state.best_step == 5 && t->state.best_loss == 3,
+          "NAME.bin still holds step 5");
     saves_forget_due(&s, t);
     CHECK(t->state.best_step == 5, "once is enough");
     t->state.skipped = 1;
     evaluated(&s, t, 25, 1, false);                         /* weights that a return may undo */
     CHECK(s.history.count == 6 && s.history.train_loss[0] == 4 && s.history.train_loss[1] == 9
-          && s.history.val_loss[5] == 1 && s.history.step[5] == 25, "the history holds all of them");
+          && s.history.val_loss[5] == 1 && s.history.step[5] == 25,
+          "the history holds all of them");
     saves_close(&s);
 }
 
@@ -653,7 +701,8 @@ static void test_restore(void)
     CHECK(tokenizer_from_values(&tokenizer, values, 11, false, false, &err) == 0, "%s", err.msg);
     parse(&settings, TINY, room);
     open_trainer(&a, step_config, SAMPLING_RANDOM, 6, 1);
-    SavedText text = { &tokenizer, "0123456789012345678901234567890123456789012345678901234567890123", true };
+    SavedText text = { &tokenizer,
+                       "0123456789012345678901234567890123456789012345678901234567890123", true };
     s = (Saves){ .lock = -1 };
     CHECK(saves_lock(&s, in_folder("run.bin"), &err) == 0, "%s", err.msg);
     s.setting_count = settings_store(&settings, 0, s.settings);
@@ -662,7 +711,8 @@ static void test_restore(void)
     CHECK(access(s.paths.best, F_OK) == 0 && access(s.paths.last, F_OK) == 0, "both files");
     for (int i = 0; i < 3; i++) trainer_step(&a.t);
     evaluated(&s, &a.t, 3, 2, true);
-    CHECK(saves_write(&s, &a.t, true, &err) == 0 && s.has_last && s.has_best && !s.best_due, "%s", err.msg);
+    CHECK(saves_write(&s, &a.t, true, &err) == 0 && s.has_last && s.has_best && !s.best_due, "%s",
+          err.msg);
 
     open_trainer(&b, step_config, SAMPLING_RANDOM, 3, 1);
     other = (Saves){ .lock = -1, .paths = s.paths };
@@ -675,13 +725,15 @@ static void test_restore(void)
     trainer_step(&b.t);
     size_t bytes = a.t.model.size * sizeof(real);
     CHECK(memcmp(a.t.model.params, b.t.model.params, bytes) == 0
-          && memcmp(a.t.optimizer.average, b.t.optimizer.average, bytes) == 0, "the fourth step is the same");
+          && memcmp(a.t.optimizer.average, b.t.optimizer.average, bytes) == 0,
+          "the fourth step is the same");
 
-    unlink(s.paths.best);                                   /* at a later step its weights are lost */
+    unlink(s.paths.best);                               /* at a later step its weights are lost */
     CHECK(saves_write(&s, &a.t, true, &err) == 0, "%s", err.msg);
     unlink(s.paths.best);
     CHECK(checkpoint_load(&from, s.paths.last, &err) == 0, "%s", err.msg);
-    CHECK(saves_restore(&other, &b.t, &from, &lost, &err) == 0 && lost == 3 && b.t.state.best_step == 0,
+    CHECK(saves_restore(&other, &b.t, &from, &lost, &err) == 0 && lost == 3
+              && b.t.state.best_step == 0,
           "step %llu is lost", (unsigned long long)lost);
     unlink(s.paths.last);
     saves_close(&other);

@@ -1,9 +1,11 @@
-/* tiny.h: what test_gradients and test_model share: inputs for tiny models, and each family a second time.
+/* tiny.h: what test_gradients and test_model share: inputs for tiny models, and each family a
+ * second time.
  *
- * The second networks follow the published formulas in plain double loops: one sequence at a time, the full
- * T x T matrix of attention, libm's exp, erf, tanh, cos and sin, every tensor found by its name. They share
- * nothing with model.h but the table of tensors, and with the kernels, so that dropout can be compared, which
- * elements of a row its key drops; the keys, where dropout applies and what it scales are decided here.
+ * The second networks follow the published formulas in plain double loops: one sequence at a time,
+ * the full T x T matrix of attention, libm's exp, erf, tanh, cos and sin, every tensor found by its
+ * name. They share nothing with model.h but the table of tensors, and with the kernels, so that
+ * dropout can be compared, which elements of a row its key drops; the keys, where dropout applies
+ * and what it scales are decided here.
  *
  *     Tiny *o = tiny_open(&model, dropout_key);
  *     double mean = tiny_mean_loss(o, x, y, B, T);
@@ -20,8 +22,9 @@
 
 enum { TINY_T = 128, TINY_C = 80, TINY_F = 4 * TINY_C, TINY_V = 128 };
 
-/* Sizes that model.h works on at once: a test of more positions than QUERIES has several blocks of queries,
- * one of more channels than COLUMNS several shares of columns. They must not be less than model.h's own. */
+/* Sizes that model.h works on at once: a test of more positions than QUERIES has several blocks of
+ * queries, one of more channels than COLUMNS several shares of columns. They must not be less than
+ * model.h's own. */
 enum { QUERIES = 48, COLUMNS = 64 };
 
 /* The places of a network where dropout applies, in the order that numbers their keys. */
@@ -56,8 +59,8 @@ static inline Config gpt2(int layers, int heads, int channels, int context, int 
     return c;
 }
 
-static inline Config qwen3(int layers, int heads, int head_size, int channels, int hidden, int context,
-                           int vocab, double dropout)
+static inline Config qwen3(int layers, int heads, int head_size, int channels, int hidden,
+                           int context, int vocab, double dropout)
 {
     Config c = { .family = FAMILY_QWEN3, .layers = layers, .heads = heads, .head_size = head_size,
                  .channels = channels, .hidden = hidden, .context = context, .vocab = vocab,
@@ -70,11 +73,12 @@ static inline Config qwen3(int layers, int heads, int head_size, int channels, i
 static inline void tiny_name(char *out, size_t room, const Config *c, int T)
 {
     if (c->family == FAMILY_GPT2)
-        snprintf(out, room, "gpt2 L=%d H=%d C=%d T=%d bias=%d tanh=%d dropout=%g", c->layers, c->heads,
-                 c->channels, T, c->bias, c->gelu_tanh, c->dropout);
+        snprintf(out, room, "gpt2 L=%d H=%d C=%d T=%d bias=%d tanh=%d dropout=%g", c->layers,
+                 c->heads, c->channels, T, c->bias, c->gelu_tanh, c->dropout);
     else
-        snprintf(out, room, "qwen3 L=%d H=%d D=%d C=%d F=%d T=%d untied=%d base=%g dropout=%g", c->layers,
-                 c->heads, c->head_size, c->channels, c->hidden, T, c->untied, c->rope_base, c->dropout);
+        snprintf(out, room, "qwen3 L=%d H=%d D=%d C=%d F=%d T=%d untied=%d base=%g dropout=%g",
+                 c->layers, c->heads, c->head_size, c->channels, c->hidden, T, c->untied,
+                 c->rope_base, c->dropout);
 }
 
 /* Every parameter random and large, so that no term of a gradient is too small to be seen. */
@@ -105,8 +109,9 @@ static inline Tiny *tiny_open(const Model *m, uint64_t dropout_key)
         && c->hidden <= TINY_F && c->vocab <= TINY_V)
         o = calloc(1, sizeof *o);
     if (o == NULL) return NULL;
-    *o = (Tiny){ .config = *c, .K = m->gemm.K, .tensors = m->tensors, .tensor_count = m->tensor_count,
-                 .dropout_key = dropout_key, .dropout = c->dropout };
+    *o = (Tiny){ .config = *c, .K = m->gemm.K, .tensors = m->tensors,
+                 .tensor_count = m->tensor_count, .dropout_key = dropout_key,
+                 .dropout = c->dropout };
     o->params = malloc(m->size * sizeof *o->params);
     if (o->params == NULL) {
         free(o);
@@ -124,7 +129,7 @@ static inline void tiny_close(Tiny *o)
 
 /* ---------------------------------------------------------------- dropout */
 
-/* The key of one row: draw `row` of the stream that is draw SITES layer + site of the step's stream. */
+/* The key of one row: draw `row` of the stream that is draw SITES layer + site of the step's. */
 static inline uint64_t tiny_dropout_key(uint64_t step_key, int layer, int site, size_t row)
 {
     uint64_t place = (uint64_t)SITES * (uint64_t)layer + (uint64_t)site;
@@ -158,12 +163,15 @@ static inline const double *tiny_tensor(const Tiny *o, int layer, const char *na
     bool gpt = o->config.family == FAMILY_GPT2;
     char full[120];
     if (layer < 0) snprintf(full, sizeof full, "%s.%s", gpt ? "transformer" : "model", name);
-    else snprintf(full, sizeof full, "%s.%d.%s", gpt ? "transformer.h" : "model.layers", layer, name);
+    else
+        snprintf(full, sizeof full, "%s.%d.%s", gpt ? "transformer.h" : "model.layers", layer,
+                 name);
     return tiny_named(o, full);
 }
 
 /* y (O) = w (O,I) x (I) + b */
-static inline void tiny_linear(double *y, const double *x, const double *w, const double *b, int I, int O)
+static inline void tiny_linear(double *y, const double *x, const double *w, const double *b, int I,
+                               int O)
 {
     for (int i = 0; i < O; i++) {
         y[i] = b != NULL ? b[i] : 0;
@@ -172,12 +180,14 @@ static inline void tiny_linear(double *y, const double *x, const double *w, cons
 }
 
 /* y = (x - mean) / sqrt(variance + 1e-5) w + b */
-static inline void tiny_layernorm(double *y, const double *x, const double *w, const double *b, int C)
+static inline void tiny_layernorm(double *y, const double *x, const double *w, const double *b,
+                                  int C)
 {
     double mean = 0, variance = 0;
     for (int i = 0; i < C; i++) mean += x[i] / C;
     for (int i = 0; i < C; i++) variance += (x[i] - mean) * (x[i] - mean) / C;
-    for (int i = 0; i < C; i++) y[i] = (x[i] - mean) / sqrt(variance + 1e-5) * w[i] + (b != NULL ? b[i] : 0);
+    for (int i = 0; i < C; i++)
+        y[i] = (x[i] - mean) / sqrt(variance + 1e-5) * w[i] + (b != NULL ? b[i] : 0);
 }
 
 /* y = x / sqrt(mean of x^2 + 1e-6) w */
@@ -189,7 +199,8 @@ static inline void tiny_rmsnorm(double *y, const double *x, const double *w, int
     for (int i = 0; i < C; i++) y[i] = x[i] / root * w[i];
 }
 
-/* Turns each pair (x_j, x_{j + D/2}) of a head at position t by the angle t base^(-2 j / D), in place. */
+/* Turns each pair (x_j, x_{j + D/2}) of a head at position t by the angle t base^(-2 j / D), in
+ * place. */
 static inline void tiny_rotate(double *x, int D, int t, double base)
 {
     for (int j = 0; j < D / 2; j++) {
@@ -223,12 +234,14 @@ static inline void tiny_attention(Tiny *o, int T, int layer, size_t sequence)
             }
             for (int u = 0; u < T; u++) o->p[t][u] /= total;
             size_t row = (sequence * (size_t)H + (size_t)h) * (size_t)T + (size_t)t;
-            if (o->config.family == FAMILY_GPT2) tiny_drop(o, o->p[t], t + 1, layer, SITE_ATTENTION, row);
+            if (o->config.family == FAMILY_GPT2)
+                tiny_drop(o, o->p[t], t + 1, layer, SITE_ATTENTION, row);
         }
         for (int t = 0; t < T; t++)
             for (int i = 0; i < D; i++) {
                 o->att[t][h * D + i] = 0;
-                for (int u = 0; u < T; u++) o->att[t][h * D + i] += o->p[t][u] * o->qkv[u][2 * A + h * D + i];
+                for (int u = 0; u < T; u++)
+                    o->att[t][h * D + i] += o->p[t][u] * o->qkv[u][2 * A + h * D + i];
             }
     }
 }
@@ -237,7 +250,8 @@ static inline void tiny_attention(Tiny *o, int T, int layer, size_t sequence)
 static inline void tiny_join(Tiny *o, int T, int layer, int site, size_t sequence)
 {
     for (int t = 0; t < T; t++) {
-        tiny_drop(o, o->branch[t], o->config.channels, layer, site, sequence * (size_t)T + (size_t)t);
+        tiny_drop(o, o->branch[t], o->config.channels, layer, site,
+                  sequence * (size_t)T + (size_t)t);
         for (int i = 0; i < o->config.channels; i++) o->res[t][i] += o->branch[t][i];
     }
 }
@@ -251,8 +265,10 @@ static inline void tiny_gpt2_block(Tiny *o, int T, int l, size_t sequence)
     const double *qkvb = tiny_tensor(o, l, "attn.c_attn.bias");
     const double *projw = tiny_tensor(o, l, "attn.c_proj.weight");
     const double *projb = tiny_tensor(o, l, "attn.c_proj.bias");
-    const double *fcw = tiny_tensor(o, l, "mlp.c_fc.weight"), *fcb = tiny_tensor(o, l, "mlp.c_fc.bias");
-    const double *outw = tiny_tensor(o, l, "mlp.c_proj.weight"), *outb = tiny_tensor(o, l, "mlp.c_proj.bias");
+    const double *fcw = tiny_tensor(o, l, "mlp.c_fc.weight");
+    const double *fcb = tiny_tensor(o, l, "mlp.c_fc.bias");
+    const double *outw = tiny_tensor(o, l, "mlp.c_proj.weight");
+    const double *outb = tiny_tensor(o, l, "mlp.c_proj.bias");
 
     for (int t = 0; t < T; t++) {
         tiny_layernorm(o->norm[t], o->res[t], w1, b1, C);
@@ -264,7 +280,8 @@ static inline void tiny_gpt2_block(Tiny *o, int T, int l, size_t sequence)
     for (int t = 0; t < T; t++) {
         tiny_layernorm(o->norm[t], o->res[t], w2, b2, C);
         tiny_linear(o->hid[t], o->norm[t], fcw, fcb, C, F);
-        for (int i = 0; i < F; i++) o->hid[t][i] = tiny_gelu(o->hid[t][i], o->config.gelu_tanh != 0);
+        for (int i = 0; i < F; i++)
+            o->hid[t][i] = tiny_gelu(o->hid[t][i], o->config.gelu_tanh != 0);
         tiny_linear(o->branch[t], o->hid[t], outw, outb, F, C);
     }
     tiny_join(o, T, l, SITE_MLP, sequence);
