@@ -149,7 +149,7 @@ static inline int arena_open(Arena *a, const char *what, Err *err)
     size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
     void *p = NULL;
     if (bytes >= SIZE_MAX / 4 || posix_memalign(&p, align, bytes) != 0)
-        return fail(err, EXIT_RUNTIME, "not enough memory for the %s (%.0f MB wanted); "
+        return fail(err, EXIT_RUNTIME, "not enough memory for the %s (%.0f MB needed); "
                     "try a smaller model, context or batch", what, (double)bytes / 1e6);
 #ifdef MADV_HUGEPAGE
     if (align == HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);   /* a refusal costs only speed */

@@ -24,7 +24,7 @@ enum {
 
 static int fail_memory(const char *what, double bytes, Err *err)
 {
-    return fail(err, EXIT_RUNTIME, "not enough memory for the %s (%.0f bytes wanted)", what, bytes);
+    return fail(err, EXIT_RUNTIME, "not enough memory for the %s (%.0f bytes needed)", what, bytes);
 }
 
 static bool exists(const char *path) { return access(path, F_OK) == 0 || errno != ENOENT; }

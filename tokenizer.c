@@ -84,7 +84,7 @@ static void value_name(bool bytes, uint32_t value, char *out, size_t room)
 
 static int fail_memory(Err *err)
 {
-    return fail(err, EXIT_RUNTIME, "not enough memory for the vocabulary (a few MB wanted)");
+    return fail(err, EXIT_RUNTIME, "not enough memory for the vocabulary (a few MB needed)");
 }
 
 /* `at` is where the first ill-formed character begins; shows as many bytes as it could have had. */
@@ -95,7 +95,7 @@ static int fail_ill_formed(const char *name, const char *text, size_t size, size
     for (size_t i = 0; i < UTF8_MAX && at + i < size; i++)
         snprintf(shown + 3 * i, sizeof shown - 3 * i, " %02X", (unsigned char)text[at + i]);
     return fail(err, status,
-                SHORT_NAME ": ill-formed UTF-8 at byte offset %zu (there begin the bytes%s); %s",
+                SHORT_NAME ": ill-formed UTF-8 at byte offset %zu (the bytes there:%s); %s",
                 name, at, shown, advice);
 }
 

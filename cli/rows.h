@@ -10,7 +10,7 @@
  *         HEADING("Text"),
  *         INT("steps", steps, "500", 0, 1e9, "updates in all", STORED),
  *         WORD("part", part, NULL, "train|val|all", "part of the text"),
- *         SWITCH("bytes", bytes, "symbols are bytes", STORED | LATER),
+ *         SWITCH("bytes", bytes, "symbols are bytes", STORED),
  *         { 0 }
  *     };
  */

@@ -598,7 +598,7 @@ static const char *header_meta(const Header *h, const char *key)
 static bool read_metadata(Json *j, Header *h)
 {
     bool first = true;
-    if (h->meta_count > 0) return json_wrong(j, "__metadata__ stands there twice");
+    if (h->meta_count > 0) return json_wrong(j, "__metadata__ occurs twice");
     if (!json_take(j, '{', "__metadata__ is not an object")) return false;
     while (json_member(j, &first, h->names, NAME_ROOM)) {
         if (h->meta_count == META_MAX) return json_wrong(j, "__metadata__ has too many entries");
@@ -662,7 +662,7 @@ static bool read_tensor(Json *j, const Header *h, StoredTensor *t)
     }
     if (range[1] < range[0]) return json_wrong(j, "a tensor ends before it begins");
     if (range[1] > h->data_size)
-        return json_wrong(j, "a tensor ends behind the end of the file, which is cut short or "
+        return json_wrong(j, "a tensor ends after the end of the file, which is cut short or "
                              "damaged");
     if (range[1] - range[0] != bytes)
         return json_wrong(j, "the size of a tensor is not that of its shape");
@@ -834,7 +834,7 @@ static int read_settings(Checkpoint *c, const Header *h, Err *err)
     Setting s = { .is_number = false };
     json_take(&j, '{', "it is missing");
     while (json_member(&j, &first, s.name, sizeof s.name)) {
-        if (find_setting(c, s.name)) json_wrong(&j, "a setting stands there twice");
+        if (find_setting(c, s.name)) json_wrong(&j, "a setting occurs twice");
         if (c->setting_count == SETTINGS_MAX) json_wrong(&j, "there are too many settings");
         s.is_number = !json_at(&j, '"');
         if (j.wrong || !(s.is_number ? json_number(&j, s.value, sizeof s.value)

@@ -79,10 +79,10 @@ static bool json_escape(Json *j, uint32_t *value)
     if (*value < 0xd800 || *value > 0xdfff) return true;
     uint32_t high = *value, low = 0;
     if (high >= 0xdc00 || j->end - j->p < 2 || j->p[0] != '\\' || j->p[1] != 'u')
-        return json_wrong(j, "a surrogate stands alone");
+        return json_wrong(j, "an unpaired surrogate");
     j->p += 2;
     if (!json_hex4(j, &low)) return false;
-    if (low < 0xdc00 || low > 0xdfff) return json_wrong(j, "a surrogate stands alone");
+    if (low < 0xdc00 || low > 0xdfff) return json_wrong(j, "an unpaired surrogate");
     *value = 0x10000 + ((high - 0xd800) << 10 | (low - 0xdc00));
     return true;
 }
@@ -93,7 +93,7 @@ static bool json_character(Json *j, uint32_t *value)
     if (*j->p == '\\') return json_escape(j, value);
     int length = utf8_decode(j->p, (size_t)(j->end - j->p), value);
     if (length == 0) return json_wrong(j, "a string is not well-formed UTF-8");
-    if (*value < 0x20) return json_wrong(j, "a control character stands in a string");
+    if (*value < 0x20) return json_wrong(j, "a control character in a string");
     j->p += length;
     return true;
 }

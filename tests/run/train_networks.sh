@@ -28,11 +28,12 @@ own_network() {
     run 0 'bigram with an average' bigram train t.txt $pairs --ema 0.9 --sampling epoch \
         --optimizer muon --sample-every 30 --out a.bin --overwrite
     run 2 'bigram resumed as another network' bigram train t.txt --resume --out q.bin --family gpt2
-    run 2 'an option that it lacks' bigram train t.txt $pairs --layers 2 --out x.bin
+    run 2 'an option that it lacks' bigram train t.txt $pairs --layers 2 --out pairs.bin
     says 'an option that it lacks' '--layers: the bigram family has no such option'
-    run 0 'bigram, timed' bigram train t.txt --family bigram --minutes 0.02 --out x.bin --threads 1
+    run 0 'bigram, timed' bigram train t.txt --family bigram --minutes 0.02 --out pairs.bin \
+        --threads 1
     says 'bigram, timed' 'repeat with'
-    run 0 'bigram, fine-tuned' bigram train t.txt --init-from p.bin --steps 5 --out x.bin \
+    run 0 'bigram, fine-tuned' bigram train t.txt --init-from p.bin --steps 5 --out pairs.bin \
         --overwrite
 
     # The pairs of a text are learnt: better than single characters, which take 3.2 nats here.

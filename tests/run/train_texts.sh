@@ -136,7 +136,7 @@ fresh_texts() {
     printf 'Et bl\352me, quand\nSonne l%sheure,\nJe me souviens\n' "'" >latin.txt
     run 3 'French that is not UTF-8' ./train latin.txt $small --out l.bin
     says 'French that is not UTF-8' \
-        'latin.txt: ill-formed UTF-8 at byte offset 5 (there begin the bytes EA'
+        'latin.txt: ill-formed UTF-8 at byte offset 5 (the bytes there: EA'
     says 'French that is not UTF-8' 'iconv'
     says 'French that is not UTF-8' '--bytes'
     run 0 'French that is not UTF-8: as bytes' ./train latin.txt $small --bytes --out l.bin

@@ -307,7 +307,8 @@ static void test_choice(void)
           "%s: %d heads", err.msg, sizes->heads);
     choose(&s, "--minutes 0.01 --optimizer adamw", room);
     CHECK(s.plan.lr == 0.02 * 0.25, "AdamW takes a quarter of Muon's rate, not %g", s.plan.lr);
-    choose(&s, "--minutes 0.01 --family gpt2 --channels 96 --batch 3 --dropout 0.5 --optimizer adamw --lr 0.02", room);
+    choose(&s, "--minutes 0.01 --family gpt2 --channels 96 --batch 3 --dropout 0.5 "
+               "--optimizer adamw --lr 0.02", room);
     CHECK(settings_config(&s, &config, 11, &err) == 0 && sizes->channels == 96 && sizes->heads == 3
           && s.batch == 3 && sizes->dropout == 0.5 && settings_family(&s) == &family_gpt2
           && s.plan.lr == 0.02,
@@ -328,9 +329,10 @@ static void test_suit(void)
         Err err = { 0 };
         const Config *sizes = (const Config *)(const void *)config.bytes;
         parse(&s, cases[i].options, room);
-        CHECK(settings_suit(&s, &err) == 0 && settings_config(&s, &config, 11, &err) == 0, "%s", err.msg);
-        CHECK(sizes->heads == cases[i].heads && sizes->channels == cases[i].channels, "%s: %d heads of %d",
-              cases[i].options, sizes->heads, sizes->channels);
+        CHECK(settings_suit(&s, &err) == 0 && settings_config(&s, &config, 11, &err) == 0, "%s",
+              err.msg);
+        CHECK(sizes->heads == cases[i].heads && sizes->channels == cases[i].channels,
+              "%s: %d heads of %d", cases[i].options, sizes->heads, sizes->channels);
     }
 }
 
@@ -367,8 +369,10 @@ static void test_more_time(void)
         parse(&s, "--minutes 1 --schedule wsd", room);
         s.plan.steps = settled ? 90 : 0;
         s.plan.decay_steps = 45;
-        CHECK(timing_deadline(&t, &s, true, "x", &err) == 0 && settings_steps_open(&s), "%s", err.msg);
-        CHECK(s.plan.decay_steps == (settled ? 0 : 45), "%lld steps decay", (long long)s.plan.decay_steps);
+        CHECK(timing_deadline(&t, &s, true, "x", &err) == 0 && settings_steps_open(&s), "%s",
+              err.msg);
+        CHECK(s.plan.decay_steps == (settled ? 0 : 45), "%lld steps decay",
+              (long long)s.plan.decay_steps);
     }
 }
 
@@ -559,7 +563,8 @@ static void test_steps(void)
     trainer_close(&a.t);
 }
 
-/* Seed, attempt and step each change what is drawn; nothing else does. An epoch moves on with every step. */
+/* Seed, attempt and step each change what is drawn; nothing else does. An epoch moves on with every
+ * step. */
 static void test_draws(void)
 {
     enum { VARIANTS = 4 };
@@ -571,12 +576,14 @@ static void test_draws(void)
             size_t bytes = a.t.model.size * sizeof(real), batch = 6 * 7 * sizeof(int32_t);
             CHECK((memcmp(a.t.model.params, b.t.model.params, bytes) != 0) == (variant == 1),
                   "the seed decides the first weights");
-            CHECK(memcmp(trainer_weights(&a.t), a.t.model.params, bytes) == 0, "the average begins as they are");
+            CHECK(memcmp(trainer_weights(&a.t), a.t.model.params, bytes) == 0,
+                  "the average begins as they are");
             if (variant == 2) b.t.state.attempt = 1;
             if (variant == 3) b.t.step = 1;
             trainer_step(&a.t);
             trainer_step(&b.t);
-            CHECK((memcmp(a.t.x, b.t.x, batch) != 0) == (variant > 0), "windows %d %d", sampling, variant);
+            CHECK((memcmp(a.t.x, b.t.x, batch) != 0) == (variant > 0), "windows %d %d", sampling,
+                  variant);
             CHECK(memcmp(a.t.x + 1, a.t.y, 6 * sizeof(int32_t)) == 0, "y is x moved on");
             trainer_close(&a.t);
             trainer_close(&b.t);
@@ -584,8 +591,8 @@ static void test_draws(void)
     }
 }
 
-/* Dropout is drawn anew in every step: on one batch with a rate of zero the losses of two steps differ, and
- * those of two runs do not. */
+/* Dropout is drawn anew in every step: on one batch with a rate of zero the losses of two steps
+ * differ, and those of two runs do not. */
 static void test_dropout_of_each_step(void)
 {
     static Run r;
@@ -632,7 +639,8 @@ static void test_step_results(void)
         CHECK(trainer_step(&r.t) == STEP_LEFT_OUT && r.t.step == 1 + i
                   && r.t.state.skipped == (uint64_t)i,
               "step %d is left out", i);
-    CHECK(trainer_step(&r.t) == STEP_DIVERGED && r.t.step == SKIPS_MAX && r.t.made == 2, "then it diverged");
+    CHECK(trainer_step(&r.t) == STEP_DIVERGED && r.t.step == SKIPS_MAX && r.t.made == 2,
+          "then it diverged");
     trainer_start(&r.t);
     CHECK(r.t.step == 0 && r.t.state.skipped == 0 && trainer_step(&r.t) == STEP_MADE,
           "a new start");
@@ -707,7 +715,8 @@ static void test_restore(void)
     CHECK(saves_lock(&s, in_folder("run.bin"), &err) == 0, "%s", err.msg);
     s.setting_count = settings_store(&settings, 0, s.settings);
     CHECK(saves_open(&s, &a.t, &text, 4, &err) == 0, "%s", err.msg);
-    CHECK(saves_write(&s, &a.t, false, &err) == 0 && s.has_last && s.has_best, "the first save writes both");
+    CHECK(saves_write(&s, &a.t, false, &err) == 0 && s.has_last && s.has_best,
+          "the first save writes both");
     CHECK(access(s.paths.best, F_OK) == 0 && access(s.paths.last, F_OK) == 0, "both files");
     for (int i = 0; i < 3; i++) trainer_step(&a.t);
     evaluated(&s, &a.t, 3, 2, true);
@@ -746,7 +755,8 @@ static void test_restore(void)
 int main(void)
 {
     omp_set_num_threads(1);                                 /* all that is trained here is tiny */
-    snprintf(folder, sizeof folder, "%s/folio-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    const char *temp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/folio-XXXXXX", temp != NULL ? temp : "/tmp");
     if (mkdtemp(folder) == NULL) return EXIT_RUNTIME;
     test_resume_rules();
     test_settings_come_back();
