@@ -792,8 +792,8 @@ static void linear_streams(const Pass *s, real *y, const real *x, const real *w,
                            int I, int O)
 {
     int parts = s->g->threads;
-    bool shared = (size_t)s->N * (size_t)I * (size_t)O >= SERIAL;
-    OMP(parallel for schedule(static) num_threads(parts) if (shared))
+    OMP(parallel for schedule(static) num_threads(parts)
+        if ((size_t)s->N * (size_t)I * (size_t)O >= SERIAL))
     for (int part = 0; part < parts; part++) {
         int o = part * O / parts, end = (part + 1) * O / parts;
         s->K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, s->N);
@@ -836,8 +836,8 @@ static void attention_newest(GptDecoder *d, const Pass *s, int before, int layer
 static void attention_streams(GptDecoder *d, const Pass *s, int before, int layer)
 {
     int H = s->c->heads;
-    bool shared = (double)s->N * config_attention(s->c) * (before + s->T) >= SERIAL;
-    OMP(parallel for schedule(static) if (shared))
+    OMP(parallel for schedule(static)
+        if ((double)s->N * config_attention(s->c) * (before + s->T) >= SERIAL))
     for (int i = 0; i < s->n * H; i++)
         attention_newest(d, s, before, layer, i / H, i % H);
 }

@@ -142,8 +142,8 @@ static void text_seeds(Seeds *s)
 {
     static const char *const texts[] = {
         "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n",
-        "\xef\xbb\xbf|caf\xc3\xa9\r\n\xe2\x82\xac \xf0\x9f\x98\x80 "
-        "\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80 na\xc3\xafve",
+        ("\xef\xbb\xbf|caf\xc3\xa9\r\n\xe2\x82\xac \xf0\x9f\x98\x80 "
+         "\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80 na\xc3\xafve"),
         "\xc0\x80 overlong, \xed\xa0\x80 surrogate, \xf4\x90\x80\x80 too large, \xe2\x82",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "\x01\x02\x03\x04\x05\x06\x07\x08\x10\x02 windows \x80\x02\x03\x04", "",
@@ -180,8 +180,8 @@ static void options_seeds(Seeds *s)
 static void json_seeds(Seeds *s)
 {
     static const char *const texts[] = {
-        "{\"__metadata__\":{\"step\":\"12\"},"
-        "\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}}   ",
+        ("{\"__metadata__\":{\"step\":\"12\"},"
+         "\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}}   "),
         "{ \"a\" : -1.5e+10 , \"b\" : [ ] , \"c\" : { } , \"d\" : \"\\u00e9\\ud83d\\ude00\\n\" }",
         "\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\uD834\\uDD1E \xc3\xa9\xf0\x9f\x98\x80\" ",
         "\"\\ud800\"", "\"\\udc00\\ud800\"", "18446744073709551615", "18446744073709551616",
