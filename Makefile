@@ -63,8 +63,8 @@ OBJ     = $(if $(BIN),$(BIN)o,build/o)
 PROGRAMS = train sample eval inspect
 ROOMS    = kernels networks training inference formats cli system
 PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
-TESTS    = test_text test_kernels test_model test_decoder test_checkpoint test_cli test_optimizer \
-           test_inference test_training test_gradients test_fuzz
+TESTS    = test_text test_documents test_kernels test_model test_decoder test_checkpoint test_cli \
+           test_optimizer test_inference test_training test_gradients test_fuzz
 FUZZED   = checkpoint text options json
 SCRIPTS  = cli/cli run/train cli/pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)

@@ -10,6 +10,7 @@
  */
 #include "base.h"
 #include "corpus.h"
+#include "documents.h"
 #include "formats/digest.h"
 #include "system/machine.h"
 
@@ -103,6 +104,23 @@ static int identify(Corpus *c, const Text *texts, int n, Err *err)
 
 /* ---------------------------------------------------------------- ids */
 
+const char *corpus_split(const char *word) { return strcmp(word, SPLIT_OFF) != 0 ? word : NULL; }
+
+int corpus_check_split(const char *word, Err *err)
+{
+    enum { LONGEST = 40 };
+    size_t size = strlen(word), at = 0;
+    for (int length = 1; at < size && length > 0; at += (size_t)length) {
+        uint32_t value;
+        length = utf8_decode(word + at, size - at, &value);
+        if (length > 0 && (value < 0x20 || (value >= 0x7f && value < 0xa0))) length = 0;
+        if (length == 0) break;
+    }
+    if (size > 0 && size <= LONGEST && at == size) return 0;
+    return fail(err, EXIT_USAGE, "--split-documents needs LINE, BLANK, or a line of 1 to %d "
+                "bytes that parts documents, without control characters", LONGEST);
+}
+
 static int build_vocabulary(Tokenizer *t, const CorpusOptions *o, const Text *texts, int n,
                             Err *err)
 {
@@ -122,99 +140,122 @@ static size_t count_characters(const Text *text, bool bytes)
     return count;
 }
 
-/* The size of the line at `text`, its newline included. *blank: only spaces, tabs and line ends are
- * in it. */
-static size_t line_size(const char *text, size_t size, bool *blank)
+/* Appends the pieces that are held out, or those that are not. */
+static int encode_pieces(Corpus *c, const Tokenizer *t, const Pieces *p, bool held_out, Err *err)
 {
-    const char *newline = memchr(text, '\n', size);
-    size_t length = newline != NULL ? (size_t)(newline - text) + 1 : size;
-    *blank = true;
-    for (size_t i = 0; i < length && *blank; i++)
-        *blank = text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n';
-    return length;
-}
-
-static size_t count_lines(const Text *text)
-{
-    size_t lines = 0;
-    bool blank;
-    for (size_t at = 0; at < text->size; lines++)
-        at += line_size(text->bytes + at, text->size - at, &blank);
-    return lines;
-}
-
-static void end_document(Corpus *c)
-{
-    if (c->count > 0 && c->ids[c->count - 1] != SEPARATOR_ID) c->ids[c->count++] = SEPARATOR_ID;
-}
-
-/* Appends a text that is known to be well-formed line by line, with the separators inside it. */
-static int encode_lines(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *text,
-                        Err *err)
-{
-    for (size_t at = 0, size; at < text->size; at += size) {
-        bool blank;
-        size = line_size(text->bytes + at, text->size - at, &blank);
-        Encoding e = { .ids = c->ids + c->count };
-        if (tokenizer_encode(t, text->bytes + at, size, text_name(text), o->unknown, EXIT_TEXT, &e,
+    bool separate = t->separator && p->separate;
+    for (const Piece *piece = p->items; piece < p->items + p->count; piece++) {
+        if (piece->held_out != held_out) continue;
+        Encoding e = { .ids = c->ids + c->count + separate };
+        if (tokenizer_encode(t, piece->bytes, piece->size, c->read, UNKNOWN_SKIPPED, EXIT_TEXT, &e,
                              err))
             return -1;
+        if (e.count == 0) continue;                         /* all of it was skipped */
+        if (separate) c->ids[c->count++] = SEPARATOR_ID;
+        if (!held_out) c->documents->begins[c->documents->count++] = c->count - separate;
         c->count += e.count;
-        if (blank || o->documents == DOCUMENTS_LINE) end_document(c);
+        c->characters += e.count;
+        c->pieces++;
+        c->held_out += held_out;
     }
     return 0;
 }
 
-/* Fills c->ids, count, characters and skipped. */
-static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *texts,
-                        int n, Err *err)
+/* Fills c->skipped, and fails where that is not allowed; the first text with such characters is
+ * named. */
+static int check_characters(Corpus *c, const Tokenizer *t, const CorpusOptions *o,
+                            const Text *texts, int n, Err *err)
 {
-    bool lines = t->separator && o->documents != DOCUMENTS_OFF;
-    size_t room = (size_t)n;                    /* the separators */
-    for (int i = 0; i < n; i++)
-        room += count_characters(&texts[i], t->bytes) + (lines ? count_lines(&texts[i]) : 0);
-    c->ids = calloc(room, sizeof *c->ids);      /* checks the product for overflow */
-    if (c->ids == NULL) return fail_memory("text", (double)room * sizeof *c->ids, err);
-
     for (int i = 0; i < n; i++) {
-        if (t->separator) end_document(c);
-        Encoding e = { .ids = c->ids + c->count };
+        Encoding e = { .ids = c->ids };
         if (tokenizer_encode(t, texts[i].bytes, texts[i].size, text_name(&texts[i]), o->unknown,
                              EXIT_TEXT, &e, err))
             return -1;
-        c->characters += e.count;
         c->skipped += e.skipped;
-        if (!lines) c->count += e.count;    /* else it was encoded for its errors and its counts */
-        else if (encode_lines(c, t, o, &texts[i], err)) return -1;
     }
-    if (c->characters == 0)
-        return fail(err, EXIT_TEXT, "%s: the vocabulary has none of its characters; is it the "
-                    "right text?", c->read);
     return 0;
 }
 
-/* ---------------------------------------------------------------- the split */
-
-/* floor((1 - f) N), as N - ceil(f N). A decimal fraction is only nearly a double: 0.07 x 100 comes
- * out a little above 7. The two roundings are at most 2^-52 of f N together; four times that is
- * taken off first. */
-static size_t training_characters(double val_fraction, size_t characters)
+/* Memory for all ids and for the order of the documents. */
+static int open_ids(Corpus *c, const Tokenizer *t, const Text *texts, int n, size_t pieces,
+                    Err *err)
 {
-    double held_out = ceil(val_fraction * (double)characters * (1.0 - 0x1p-50));
-    if (!(held_out > 0.0)) return characters;
-    return held_out < (double)characters ? characters - (size_t)held_out : 0;
+    size_t room = pieces + 1;                               /* the separators */
+    for (int i = 0; i < n; i++) room += count_characters(&texts[i], t->bytes);
+    c->ids = calloc(room, sizeof *c->ids);                  /* checks the product for overflow */
+    Documents *d = c->documents = calloc(1, sizeof *d);
+    if (d != NULL) {
+        d->begins = calloc(pieces + 1, sizeof *d->begins);
+        d->order = calloc(pieces + 1, sizeof *d->order);
+        d->ends = calloc(pieces + 1, sizeof *d->ends);
+    }
+    if (c->ids != NULL && d != NULL && d->begins != NULL && d->order != NULL && d->ends != NULL)
+        return 0;
+    return fail_memory("text", (double)room * sizeof *c->ids, err);
 }
 
-/* Fills train_count, train_separators. The part ends after its last character: a separator that
- * follows opens the validation part. */
-static void split(Corpus *c, bool separator, double val_fraction)
+static size_t count_spelled(const Pieces *p)
 {
-    size_t wanted = training_characters(val_fraction, c->characters), at = 0, separators = 0;
-    for (; at - separators < wanted; at++) separators += separator && c->ids[at] == SEPARATOR_ID;
-    if (wanted == c->characters) at = c->count;
-    c->train_count = at;
-    c->train_separators = at - wanted;
+    static const char name[] = SEPARATOR_NAME;
+    size_t count = 0, length = sizeof name - 1;
+    for (const Piece *piece = p->items; piece < p->items + p->count; piece++)
+        for (size_t i = 0; i + length <= piece->size; i++)
+            count += piece->bytes[i] == name[0] && memcmp(piece->bytes + i, name, length) == 0;
+    return count;
 }
+
+static int by_size(const void *a, const void *b)
+{
+    const size_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* The median length of the documents of the training part. */
+static size_t usual_size(Documents *d)
+{
+    if (d->count == 0) return 0;
+    size_t *sizes = d->order;                               /* windows.c fills it anew */
+    for (size_t i = 0; i < d->count; i++) sizes[i] = d->begins[i + 1] - d->begins[i] - 1;
+    qsort(sizes, d->count, sizeof *sizes, by_size);
+    return sizes[d->count / 2];
+}
+
+static bool is_known(const CorpusOptions *o, const char *sha256)
+{
+    for (int i = 0; i < o->known_count; i++)
+        if (strcmp(o->known[i], sha256) == 0) return true;
+    return o->known_count == 0;
+}
+
+/* Everything about ids. */
+static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *texts,
+                        int n, Err *err)
+{
+    Pieces p;
+    CorpusOptions how = *o;
+    how.bytes = t->bytes;
+    if (!is_known(o, c->sha256)) how.val_fraction = 0;
+    c->separator = t->separator;
+    if (!t->separator) how.split = NULL;
+    int failed = pieces_open(&p, &how, texts, n, err) || open_ids(c, t, texts, n, p.count, err)
+        || check_characters(c, t, &how, texts, n, err) || encode_pieces(c, t, &p, false, err);
+    c->train_count = c->count;
+    c->train_separators = c->count - c->characters;
+    if (!failed) {
+        c->documents->begins[c->documents->count] = c->count;
+        if (how.split == NULL) c->documents->count = 0;
+        failed = encode_pieces(c, t, &p, true, err);
+        c->spelled = t->separator ? count_spelled(&p) : 0;
+        c->usual_size = usual_size(c->documents);
+    }
+    pieces_close(&p);
+    if (!failed && c->characters == 0)
+        failed = fail(err, EXIT_TEXT, "%s: the vocabulary has none of its characters; is it the "
+                      "right text?", c->read);
+    return failed ? -1 : 0;
+}
+
+/* ---------------------------------------------------------------- what was split */
 
 /* Fills val_only. */
 static int count_val_only(Corpus *c, const Tokenizer *t, Err *err)
@@ -228,6 +269,22 @@ static int count_val_only(Corpus *c, const Tokenizer *t, Err *err)
         met[c->ids[i]] = true;
     }
     free(met);
+    return 0;
+}
+
+/* Fills held_start: more than half of at least ten, and less than a twentieth. */
+static int find_held_start(Corpus *c, const Tokenizer *t, Err *err)
+{
+    enum { LEAST = 10 };
+    c->held_start = -1;
+    if (c->documents->count == 0 || c->held_out < LEAST) return 0;
+    size_t *starts = calloc(2 * (size_t)t->count, sizeof *starts), *held = starts + t->count;
+    if (starts == NULL) return fail_memory("vocabulary", t->count, err);
+    for (size_t i = 0; i + 1 < c->count; i++)
+        if (c->ids[i] == SEPARATOR_ID) (i < c->train_count ? starts : held)[c->ids[i + 1]]++;
+    for (int32_t id = 0; id < t->count; id++)
+        if (2 * held[id] > c->held_out && 20 * starts[id] < c->documents->count) c->held_start = id;
+    free(starts);
     return 0;
 }
 
@@ -246,10 +303,7 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
     int failed = read_texts(texts, paths, n, err) || identify(c, texts, n, err)
               || (build && build_vocabulary(t, o, texts, n, err))
               || encode_texts(c, t, o, texts, n, err);
-    if (!failed) {
-        split(c, t->separator, o->val_fraction);
-        failed = count_val_only(c, t, err);
-    }
+    if (!failed) failed = count_val_only(c, t, err) || find_held_start(c, t, err);
     for (int i = 0; i < n; i++) text_close(&texts[i]);
     free(texts);
     if (failed) {
@@ -262,6 +316,12 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
 void corpus_close(Corpus *c)
 {
     free(c->ids);
+    if (c->documents != NULL) {
+        free(c->documents->begins);
+        free(c->documents->order);
+        free(c->documents->ends);
+    }
+    free(c->documents);
     *c = (Corpus){ 0 };
 }
 
@@ -269,33 +329,10 @@ Part corpus_part(const Corpus *c, PartName name)
 {
     size_t first = name == PART_VAL ? c->train_count : 0;
     size_t end = name == PART_TRAIN ? c->train_count : c->count;
-    return (Part){ .ids = c->ids + first, .count = end - first };
+    const Documents *d = c->documents;
+    bool split = name == PART_TRAIN && d != NULL && d->count > 0;
+    return (Part){ .ids = c->ids + first, .count = end - first, .separator = c->separator,
+                   .documents = split ? c->documents : NULL };
 }
 
 size_t corpus_train_characters(const Corpus *c) { return c->train_count - c->train_separators; }
-
-static void copy_window(Part part, size_t start, size_t length, int32_t *x, int32_t *y)
-{
-    memcpy(x, part.ids + start, length * sizeof *x);
-    memcpy(y, part.ids + start + 1, length * sizeof *y);
-}
-
-void corpus_random_windows(Part part, uint64_t key, int batch, int context, int32_t *x, int32_t *y)
-{
-    size_t length = (size_t)context;
-    for (int b = 0; b < batch; b++, x += length, y += length)
-        copy_window(part, (size_t)rng_below(key, (uint64_t)b, part.count - length), length, x, y);
-}
-
-void corpus_epoch_windows(Part part, uint64_t key, uint64_t first, int batch, int context,
-                          int32_t *x, int32_t *y)
-{
-    size_t length = (size_t)context, starts = part.count - length;
-    uint64_t windows = starts / length > 0 ? starts / length : 1;
-    uint64_t phases = starts < length ? starts : length;
-    for (int b = 0; b < batch; b++, x += length, y += length) {
-        uint64_t number = first + (uint64_t)b, epoch = rng_bits(key, number / windows);
-        uint64_t window = rng_permute(epoch, number % windows, windows);
-        copy_window(part, (size_t)(rng_below(epoch, 0, phases) + window * length), length, x, y);
-    }
-}

@@ -3,30 +3,40 @@
  *     Corpus c;  Tokenizer t = { 0 };
  *     CorpusOptions o = { .separator = true, .val_fraction = 0.1 };
  *     corpus_open(&c, &t, &o, paths, n_paths, &err);    (an empty tokenizer is built from the text)
- *     corpus_random_windows(corpus_part(&c, PART_TRAIN), key, batch, context, x, y);
+ *     windows_random(corpus_part(&c, PART_TRAIN), key, batch, context, x, y);
  */
 #ifndef CORPUS_H
 #define CORPUS_H
 
 #include "base.h"
 #include "tokenizer.h"
+#include "windows.h"
 
 typedef enum { PART_TRAIN, PART_VAL, PART_ALL } PartName;
 
-typedef struct {
-    const int32_t *ids;
-    size_t count;
-} Part;
+/* Words of --split-documents; any other one is a delimiter (documents.c says what each means). */
+#define SPLIT_OFF "off"
+#define SPLIT_LINE "LINE"
+#define SPLIT_BLANK "BLANK"
 
-/* Where documents end inside a file: nowhere, after every line, after every blank line. */
-#define DOCUMENTS_WORDS "off|LINE|BLANK"
-typedef enum { DOCUMENTS_OFF, DOCUMENTS_LINE, DOCUMENTS_BLANK } Documents;
+/* How a word splits: NULL for "off". */
+const char *corpus_split(const char *word);
+/* EXIT_USAGE for a delimiter that no line can be, or that a checkpoint cannot hold. */
+int corpus_check_split(const char *word, Err *err);
+
+/* What is held out: the end of the texts; or of documents those whose hash says so, of several
+ * texts the end of each, of a single one twenty even stretches. */
+#define HOLD_OUT_WORDS "end|spread"
+typedef enum { HOLD_OUT_END, HOLD_OUT_SPREAD } HoldOut;
 
 typedef struct {
     bool bytes, separator;  /* for a new vocabulary; ignored if the tokenizer is not empty */
-    Documents documents;    /* means nothing without a separator */
+    const char *split;      /* NULL: a text is one document; needs a separator */
+    HoldOut hold_out;
     Unknown unknown;        /* what a given tokenizer does with characters it lacks */
-    double val_fraction;    /* f: the training part is the first floor((1 - f) N) of N characters */
+    double val_fraction;    /* f: held out, of characters or of documents */
+    const char *const *known;   /* (known_count) digests: nothing of any other text is held out */
+    int known_count;        /* 0: of any text */
 } CorpusOptions;
 
 /* One file in memory. */
@@ -45,15 +55,20 @@ void text_close(Text *t);
 const char *text_name(const Text *t);
 
 typedef struct {
-    int32_t *ids;           /* (count) the files in order; a separator, if there is one, between two
-                             * files and where a document ends inside one, but never two side by
-                             * side and none at the start */
+    int32_t *ids;           /* (count) what is trained on, then what is held out; a separator before
+                             * each document, file or stretch, but none in a single plain text */
     size_t count;
     size_t characters;      /* N: ids that are not the separator */
     size_t train_count;     /* ids in the training part */
     size_t train_separators;    /* among train_count */
+    size_t pieces, held_out;    /* documents, files or stretches, and those of them held out */
+    bool separator;         /* id 0 is one */
+    Documents *documents;   /* of the training part; none where the text was not split */
     size_t skipped;         /* characters left out because the tokenizer lacks them */
     size_t val_only;        /* different characters of the validation part that training lacks */
+    size_t spelled;         /* places where the characters of SEPARATOR_NAME stand in a document */
+    size_t usual_size;      /* median length of the documents of the training part; 0: none */
+    int32_t held_start;     /* starts most of the documents held out, but hardly any other; or -1 */
     char sha256[65];        /* one file: of its bytes; several: of their digests (64 digits each)
                              * joined */
     char read[240];         /* the path read ("data/shakespeare.txt"), or "a.txt and 2 more" */
@@ -69,17 +84,5 @@ void corpus_close(Corpus *c);
 Part corpus_part(const Corpus *c, PartName name);
 /* Characters of the training part. */
 size_t corpus_train_characters(const Corpus *c);
-
-/* x (batch, context), y (batch, context): windows that start uniformly in [0, count - context - 1],
- * with replacement; window b uses draw b of the stream `key` (base.h). y is x moved on by one
- * character.
- * Needs 1 <= context <= count - 1. nanoGPT draws from the same distribution. */
-void corpus_random_windows(Part part, uint64_t key, int batch, int context, int32_t *x, int32_t *y);
-
-/* The same shapes, without replacement: windows first .. first + batch - 1 of an endless sequence
- * of epochs. In an epoch the windows are side by side from a random phase below the context, and
- * each comes once, in random order. */
-void corpus_epoch_windows(Part part, uint64_t key, uint64_t first, int batch, int context,
-                          int32_t *x, int32_t *y);
 
 #endif

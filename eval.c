@@ -195,46 +195,65 @@ static int score_corpus(const Job *job, Output *out, Err *err)
     return score_part(job, part, out, err);
 }
 
-/* How the models' training texts were split into documents; it must be one way. */
-static int common_documents(const Ensemble *e, Documents *documents, Err *err)
+/* A setting of the models' runs, which must be the same in all. */
+static int common_setting(const Ensemble *e, const char *name, const char *otherwise,
+                          const char **value, Err *err)
 {
     for (int m = 0; m < e->count; m++) {
-        const char *word = checkpoint_setting(&e->checkpoints[m], "split-documents");
-        int which = word != NULL ? cli_which_word(DOCUMENTS_WORDS, word) : DOCUMENTS_OFF;
-        if (which < 0)
-            return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting split-documents is "
-                        "%.60s", e->paths[m], word);
-        if (m > 0 && which != (int)*documents)
-            return fail(err, EXIT_USAGE, "%.200s and %.200s were trained with different "
-                        "--split-documents, so they cannot score one text; --per-line can",
-                        e->paths[0], e->paths[m]);
-        *documents = (Documents)which;
+        const char *word = checkpoint_setting(&e->checkpoints[m], name);
+        if (word == NULL) word = otherwise;
+        if (m > 0 && strcmp(word, *value) != 0)
+            return fail(err, EXIT_USAGE, "%.200s and %.200s were trained with different --%s, so "
+                        "they cannot score one text; --per-line can", e->paths[0], e->paths[m],
+                        name);
+        *value = word;
     }
     return 0;
 }
 
-/* The part that is scored without --part is the validation part if a model was trained on this
- * text; of several models' validation parts it is the smallest, which none of them was trained
- * on. */
+/* How the models' training texts were split into documents, and what of them was held out. */
+static int common_split(const Ensemble *e, CorpusOptions *how, Err *err)
+{
+    const char *split = NULL, *held_out = NULL;
+    if (common_setting(e, "split-documents", SPLIT_OFF, &split, err)
+        || common_setting(e, "hold-out", "end", &held_out, err))
+        return -1;
+    int which = cli_which_word(HOLD_OUT_WORDS, held_out);
+    if (which < 0 || corpus_check_split(split, err))
+        return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its settings split-documents and "
+                    "hold-out are %.60s and %.60s", e->paths[0], split, held_out);
+    how->split = corpus_split(split);
+    how->hold_out = (HoldOut)which;
+    return 0;
+}
+
+/* What of the text was held out: of several models' validation parts the smallest, which none of
+ * them was trained on. It is the part that is scored without --part if a model was trained on this
+ * text; another text is scored whole, and then it is not cut. */
 static int score_text(Job *job, Options *o, const char *const *paths, int count, Output *out,
                       Err *err)
 {
     Ensemble *e = job->ensemble;
     CorpusOptions how = { .unknown = o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS,
                           .val_fraction = 1 };
+    const char **known = calloc((size_t)e->count, sizeof *known);
+    if (known == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a list of texts");
     for (int m = 0; m < e->count; m++) {
         const char *fraction = checkpoint_setting(&e->checkpoints[m], "val-fraction");
         how.val_fraction = fmin(how.val_fraction, fraction != NULL ? strtod(fraction, NULL) : 0.0);
+        known[m] = e->checkpoints[m].sha256;
     }
-    Corpus corpus;
-    if (common_documents(e, &how.documents, err)) return -1;
-    if (corpus_open(&corpus, &e->checkpoints[0].tokenizer, &how, paths, count, err)) return -1;
-    bool trained_on = false;
-    for (int m = 0; m < e->count; m++)
-        trained_on |= strcmp(corpus.sha256, e->checkpoints[m].sha256) == 0;
-    if (!GIVEN(o, part)) o->part = trained_on ? PART_VAL : PART_ALL;
+    how.known = known;
+    if (!GIVEN(o, part)) how.known_count = e->count;
+    else if (o->part == PART_ALL) how.val_fraction = 0;
+    Corpus corpus = { 0 };
+    int failed = common_split(e, &how, err)
+              || corpus_open(&corpus, &e->checkpoints[0].tokenizer, &how, paths, count, err);
+    free(known);
+    if (failed) return -1;
+    if (!GIVEN(o, part)) o->part = corpus.train_count < corpus.count ? PART_VAL : PART_ALL;
     job->corpus = &corpus;
-    int failed = score_corpus(job, out, err);
+    failed = score_corpus(job, out, err);
     corpus_close(&corpus);
     return failed;
 }
@@ -333,7 +352,8 @@ static int score_each(const Job *job, Lines *l, Scorer *scorer, Output *out, Err
             if (tokenizer_encode(tokenizer, line, size, "the line", UNKNOWN_SKIPPED, EXIT_TEXT,
                                  &ids, err))
                 return -1;
-            Score score = evaluate_full(scorer, (Part){ l->ids, ids.count + 1 }, context, SIZE_MAX);
+            Part part = { .ids = l->ids, .count = ids.count + 1 };
+            Score score = evaluate_full(scorer, part, context, SIZE_MAX);
             if (!isfinite(score.sum)) return not_finite(job, err);
             print_line(job, score, first, out);
             first = false;

@@ -378,7 +378,7 @@ static void json_vocab(const Tokenizer *t, Output *out)
         char bytes[UTF8_MAX];
         int size = tokenizer_decode(t, id, bytes);
         output_print(out, "%s", id > 0 ? "," : "");
-        if (t->separator && id == SEPARATOR_ID) output_print(out, "\"<|endoftext|>\"");
+        if (t->separator && id == SEPARATOR_ID) output_print(out, "\"" SEPARATOR_NAME "\"");
         else output_json(out, bytes, (size_t)size, !t->bytes);
     }
     output_print(out, "]");

@@ -243,6 +243,6 @@ int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX])
 
 void tokenizer_name(const Tokenizer *t, int32_t id, char *out, size_t room)
 {
-    if (t->separator && id == SEPARATOR_ID) snprintf(out, room, "<|endoftext|>");
+    if (t->separator && id == SEPARATOR_ID) snprintf(out, room, SEPARATOR_NAME);
     else value_name(t->bytes, t->values[id], out, room);
 }

@@ -16,6 +16,7 @@
 
 #include "base.h"
 
+#define SEPARATOR_NAME "<|endoftext|>"
 enum {
     CODE_POINTS = 0x110000,
     UTF8_MAX = 4,

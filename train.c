@@ -430,8 +430,13 @@ static int open_files(Run *r, Checkpoint *from, bool *resumed, Err *err)
 
 static int open_text(Run *r, const Operands *texts, const Checkpoint *resumed, Err *err)
 {
-    CorpusOptions how = settings_corpus(r->settings);
-    if (how.documents != DOCUMENTS_OFF && !how.separator)
+    Settings *s = r->settings;
+    bool plain = corpus_split(s->split_documents) == NULL;
+    if (corpus_check_split(s->split_documents, err)) return -1;
+    if (resumed == NULL && !GIVEN(s, hold_out))
+        s->hold_out = plain && texts->count == 1 ? HOLD_OUT_END : HOLD_OUT_SPREAD;
+    CorpusOptions how = settings_corpus(s);
+    if (!plain && !how.separator)
         return fail(err, EXIT_USAGE, "--split-documents needs a separator, and there is none; give "
                     "--separator on, too");
     /* Another text is found out by its digest. */
@@ -542,7 +547,7 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
     settle(r);
     *finished = *resumed && all_steps_made(r) && !evaluation_due(r);
     if (!*finished && open_log(r, call, *resumed, err)) return -1;
-    Heading heading = { &r->corpus, r->tokenizer.count, has_val(r), 0, memory, &r->saves.paths };
+    Heading heading = { &r->corpus, &r->tokenizer, has_val(r), 0, memory, &r->saves.paths };
     heading.minutes = (r->timing.deadline - r->timing.begun) / 60;
     display_heading(&r->display, s, &r->trainer, &heading);
     return 0;

@@ -243,8 +243,8 @@ static int measure_evaluation(const Bench *b, const Row *row, double *rate, Err 
     if (x == NULL || y == NULL || losses == NULL)
         failed = fail(err, EXIT_RUNTIME, "not enough memory for losses");
     if (!failed) {
-        corpus_random_windows(corpus_part(&b->corpus, PART_VAL), rng_key(1, 0, 0, RNG_EVAL), n,
-                              context, x, y);
+        windows_random(corpus_part(&b->corpus, PART_VAL), rng_key(1, 0, 0, RNG_EVAL), n, context,
+                       x, y);
         double start = clock_seconds(), seconds = 0;
         for (int passes = 1; seconds < least_seconds; passes++) {
             model_losses(&m, x, y, n, context, losses);

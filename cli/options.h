@@ -34,7 +34,8 @@ typedef enum {
 
 enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
        STORED = 2,          /* a setting of the checkpoint, under its name without the dashes */
-       CHOSEN = 4 };        /* the program may choose: --help says that instead of the default */
+       CHOSEN = 4,          /* the program may choose: --help says that instead of the default */
+       LATER = 8 };         /* checkpoints of earlier releases lack it, and mean its default */
 
 typedef struct {
     const char *name;       /* with its dashes */

@@ -73,8 +73,12 @@ config.h                base.h networks/family.h
 config.c                config.h
 tokenizer.h             base.h
 tokenizer.c             base.h tokenizer.h
-corpus.h                base.h tokenizer.h
-corpus.c                base.h corpus.h formats/digest.h system/machine.h
+corpus.h                base.h tokenizer.h windows.h
+corpus.c                base.h corpus.h documents.h formats/digest.h system/machine.h
+documents.h             base.h corpus.h
+documents.c             base.h documents.h
+windows.h               base.h
+windows.c               base.h tokenizer.h windows.h
 model.h                 base.h config.h kernels/kernels.h networks/network.h system/profile.h
 model.c                 model.h
 kernels/avx2.c          kernels.h body.h

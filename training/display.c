@@ -41,6 +41,40 @@ static const char *s_of(size_t count) { return count == 1 ? "" : "s"; }
 
 /* ---------------------------------------------------------------- the heading */
 
+/* Where the validation part lies. */
+static void show_held_out(Display *d, const Settings *s, const Heading *h)
+{
+    const Corpus *c = h->text;
+    bool end = s->hold_out == HOLD_OUT_END, several = d->texts->count > 1;
+    if (!h->has_val) return;
+    if (corpus_split(s->split_documents) != NULL)
+        display_note(d, "         held out: %zu of %zu documents, %s", c->held_out, c->pieces,
+                     end ? "the last ones" : "chosen by their content");
+    else
+        display_note(d, "         held out: %s",
+                     several && end ? "the end of the last texts" : several ? "the end of each text"
+                     : end ? "the end of the text" : "the ends of even stretches of the text");
+}
+
+static void document_notes(Display *d, const Trainer *t, const Heading *h)
+{
+    const Corpus *c = h->text;
+    char name[24];
+    if (c->spelled > 0)
+        display_note(d, "note: the text spells " SEPARATOR_NAME " in %zu place%s; these are "
+                     "characters, no separators; --split-documents '" SEPARATOR_NAME "' parts "
+                     "texts at such lines", c->spelled, s_of(c->spelled));
+    if (c->usual_size > (size_t)t->model.context)
+        display_note(d, "note: half of the documents have %zu characters or more, and the "
+                     "context is %d; their ends are learnt without their beginnings", c->usual_size,
+                     t->model.context);
+    if (c->held_start >= 0) {
+        tokenizer_name(h->tokenizer, c->held_start, name, sizeof name);
+        display_note(d, "note: most of the documents held out begin with %s, but hardly any of the "
+                     "others; --hold-out spread chooses them evenly", name);
+    }
+}
+
 static void heading_notes(Display *d, const Settings *s, const Heading *h)
 {
     const Corpus *c = h->text;
@@ -57,7 +91,7 @@ static void heading_notes(Display *d, const Settings *s, const Heading *h)
         display_note(d, "note: the validation part has %zu symbol%s that the training part lacks: "
                      "nothing can be learnt about %s", c->val_only, s_of(c->val_only),
                      c->val_only == 1 ? "it" : "them");
-    if (s->split_documents != DOCUMENTS_OFF && c->train_separators < SEPARATORS_ENOUGH)
+    if (corpus_split(s->split_documents) != NULL && c->train_separators < SEPARATORS_ENOUGH)
         display_note(d, "note: the training part has %zu separators; samples start from one and "
                      "end at one from %d on", c->train_separators, SEPARATORS_ENOUGH);
     if (!settings_steps_open(s) && s->plan.warmup >= s->plan.steps)
@@ -73,7 +107,8 @@ void display_heading(Display *d, const Settings *s, const Trainer *t, const Head
     size_t trained = corpus_train_characters(c), count = family_parameters(f, t->how.config);
     display_note(d, "text     %s", c->read);
     display_note(d, "         %zu characters, %d symbols; training %zu, validation %zu",
-                 c->characters, h->symbols, trained, c->characters - trained);
+                 c->characters, h->tokenizer->count, trained, c->characters - trained);
+    show_held_out(d, s, h);
     if (count < SMALL_MODEL) snprintf(parameters, sizeof parameters, "%zu", count);
     else snprintf(parameters, sizeof parameters, "%.2fM", (double)count / 1e6);
     f->describe(t->how.config, sizes, sizeof sizes);
@@ -90,6 +125,7 @@ void display_heading(Display *d, const Settings *s, const Trainer *t, const Head
                  t->model.gemm.threads, s_of((size_t)t->model.gemm.threads), t->model.slice,
                  s_of((size_t)t->model.slice));
     heading_notes(d, s, h);
+    document_notes(d, t, h);
 }
 
 void display_new_characters(Display *d, const Tokenizer *now, const Tokenizer *before,

@@ -27,7 +27,7 @@ typedef struct {
 /* What the header says beside the settings. */
 typedef struct {
     const Corpus *text;
-    int symbols;
+    const Tokenizer *tokenizer;
     bool has_val;
     double minutes;         /* of a timed run */
     double memory;          /* bytes */

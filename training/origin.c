@@ -23,6 +23,10 @@ static int take_row(Settings *s, int row, const char *stored, const Settings *as
                     "%s %s: the run in %s has %s; leave the option out, or start anew with "
                     "--overwrite",
                     option->name, value, path, stored);
+    if (option->kind == OPT_STRING) {                   /* a string is not copied by its row */
+        snprintf(s->stored_word, sizeof s->stored_word, "%s", stored);
+        stored = s->stored_word;
+    }
     if (cli_set_text(option, s, stored, err))
         return fail(err, EXIT_CHECKPOINT, "%s: is not sound: its setting %s is %.60s", path,
                     option->name + 2, stored);
@@ -38,6 +42,7 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
         if (!model && !(option->flags & STORED)) continue;
         const char *stored = checkpoint_setting(from, option->name + 2);
         if (stored == NULL && model) continue;              /* a field of another family */
+        if (stored == NULL && option->flags & LATER) stored = option->text;
         if (stored == NULL)
             return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", path, option->name + 2);
         if (take_row(s, row, stored, &asked, path, err)) return -1;

@@ -57,14 +57,19 @@ static const Option last_rows[] = {
     REAL("clip", plan.clip, "1", 0, 1e12, "largest norm of the gradient; 0: any", STORED),
     INT("seed", seed, "1", 0, 9e15, "same seed, same bytes", STORED),
     HEADING("Text"),
-    REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "the end of the text that is not trained on",
+    REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "share of the text that is not trained on",
          STORED),
     SWITCH("bytes", bytes, "symbols are bytes, not characters of UTF-8", STORED),
-    WORD("separator", separator, "on", "off|on", "a symbol <|endoftext|> that separates texts",
+    WORD("separator", separator, "on", "off|on", "a symbol " SEPARATOR_NAME " that separates texts",
          STORED),
-    WORD("split-documents", split_documents, "off", DOCUMENTS_WORDS,
-         "the separator comes after every line, too, or after every blank line; samples end at it",
-         STORED),
+    STRING("split-documents", "HOW", split_documents, SPLIT_OFF,
+           "what a document is; each begins after the separator, and samples end at it. LINE: "
+           "every line that is not blank; BLANK: what blank lines part; another word: what lines "
+           "equal to it part", STORED | LATER),
+    WORD("hold-out", hold_out, "end", HOLD_OUT_WORDS,
+         "what is not trained on. end: the end of the text, as for one plain text; spread, as for "
+         "others: of documents some, chosen by their content, of several files the end of each, of "
+         "one text twenty even stretches", STORED | CHOSEN | LATER),
     HEADING("While it runs"),
     INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations", STORED),
     INT("eval-batches", eval_batches, "0", 0, 1e6,
@@ -314,8 +319,8 @@ TrainingPlan settings_plan(const Settings *s, uint64_t attempt)
 CorpusOptions settings_corpus(const Settings *s)
 {
     return (CorpusOptions){ .bytes = s->bytes, .separator = s->separator != 0,
-                            .unknown = UNKNOWN_FAILS, .documents = (Documents)s->split_documents,
-                            .val_fraction = s->val_fraction };
+                            .unknown = UNKNOWN_FAILS, .split = corpus_split(s->split_documents),
+                            .hold_out = (HoldOut)s->hold_out, .val_fraction = s->val_fraction };
 }
 
 int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX])

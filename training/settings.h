@@ -40,12 +40,13 @@ typedef struct {
     TrainingPlan plan;                      /* as asked for; steps 0: not settled yet (--minutes) */
     int64_t batch, slice, seed;
     int64_t eval_every, eval_batches, sample_every, save_every, stop_at, patience;
-    int sampling, separator, split_documents;
+    int sampling, separator, hold_out;
     double minutes, val_fraction;
-    const char *out, *preset, *init_from, *log;
+    const char *out, *preset, *init_from, *log, *split_documents;
     bool resume, overwrite, bytes, profile;
     bool given[CLI_ROWS];                   /* row i is on the command line */
     bool inherited;                         /* the fields are those of --init-from */
+    char stored_word[SETTING_TEXT];         /* a string that came from a checkpoint */
     Option rows[CLI_ROWS];
     int family_row, field_rows;             /* the row of --family; those of the fields follow */
     char families[200], families_help[400];

@@ -121,13 +121,30 @@ static int64_t two_digits(double x)
     return (int64_t)(ceil(x / unit) * unit);
 }
 
+/* The context for documents of the usual length: twice that in multiples of 16, so that most
+ * documents are read whole and short ones do not pay for attention that crosses into others;
+ * between 32 and twice what suits a text without documents. */
+static int suit_documents(Settings *s, size_t usual, int vocab, Err *err)
+{
+    enum { UNIT = 16, LEAST = 32 };
+    Space config;
+    char length[24];
+    if (usual == 0) return 0;
+    if (settings_config(s, &config, vocab, err)) return -1;
+    double plain = family_context(settings_family(s), &config), twice = 2 * (double)usual;
+    double context = fmin(fmax(ceil(twice / UNIT) * UNIT, LEAST), 2 * plain);
+    snprintf(length, sizeof length, "%.0f", context);
+    return settings_adopt(s, (const Choice[]){ { FIELD_CONTEXT, length }, { NULL, NULL } }, err);
+}
+
 /* Sizes that suit so many operations; those that are settled stay. */
-static int choose_sizes(Settings *s, double flops, const Corpus *text, int64_t *reduced, Err *err)
+static int choose_sizes(Settings *s, double flops, const Corpus *text, int vocab, int64_t *reduced,
+                        Err *err)
 {
     size_t characters = corpus_train_characters(text);
     if (settings_adopt(s, timing_sizes(settings_family(s), flops, characters), err)) return -1;
     if (s->plan.optimizer == OPTIMIZER_ADAMW && !SETTLED(s, plan.lr)) s->plan.lr *= adamw_share;
-    if (settings_suit(s, err)) return -1;
+    if (settings_suit(s, err) || suit_documents(s, text->usual_size, vocab, err)) return -1;
     return settings_fit_context(s, text->train_count, text->read, reduced, err);
 }
 
@@ -141,7 +158,7 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
     const Family *f = settings_family(s);
     if (measure(f, K, fmin(measure_most, measure_share * 60 * s->minutes), &rate, err)) return -1;
     double flops = rate * (t->deadline - clock_seconds());
-    if (choose_sizes(s, flops, text, reduced, err)) return -1;
+    if (choose_sizes(s, flops, text, vocab, reduced, err)) return -1;
     if (settings_config(s, &config, vocab, err)) return -1;
 
     int context = family_context(f, &config);

@@ -94,9 +94,9 @@ static void draw_batch(Trainer *t)
     if (h->sampling == SAMPLING_EPOCH) {
         /* One order of epochs a run. */
         uint64_t key = rng_key(h->seed, t->state.attempt, 0, RNG_BATCH);
-        corpus_epoch_windows(h->part, key, (uint64_t)t->step * (uint64_t)B, B, T, t->x, t->y);
+        windows_epoch(h->part, key, (uint64_t)t->step * (uint64_t)B, B, T, t->x, t->y);
     } else {
-        corpus_random_windows(h->part, trainer_key(t, RNG_BATCH), B, T, t->x, t->y);
+        windows_random(h->part, trainer_key(t, RNG_BATCH), B, T, t->x, t->y);
     }
     profile_mark(t->model.profile, PHASE_BATCH);
 }

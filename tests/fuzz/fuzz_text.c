@@ -159,7 +159,7 @@ static void try_file(const Piece *p, bool separator, unsigned fraction)
     tokenizer_close(&t);
 }
 
-/* Windows of a part whose ids are their places. */
+/* Windows of a part whose ids are their places; those of an epoch go round. */
 static void try_windows(const uint8_t *data, size_t size)
 {
     enum { COUNT = 300, BATCH = 5 };
@@ -172,13 +172,13 @@ static void try_windows(const uint8_t *data, size_t size)
     int context = 1 + (data[18] | data[19] << 8) % (count - 1);
     for (int i = 0; i < count; i++) ids[i] = i;
     Part part = { .ids = ids, .count = (size_t)count };
-    corpus_random_windows(part, key, BATCH, context, x[0], y[0]);
-    corpus_epoch_windows(part, key, first, BATCH, context, x[1], y[1]);
-    for (int kind = 0; kind < 2; kind++)
+    windows_random(part, key, BATCH, context, x[0], y[0]);
+    windows_epoch(part, key, first, BATCH, context, x[1], y[1]);
+    for (int epoch = 0; epoch < 2; epoch++)
         for (int i = 0; i < BATCH * context; i++) {
-            int start = x[kind][i - i % context];
-            REQUIRE(start >= 0 && start + context < count);
-            REQUIRE(x[kind][i] == start + i % context && y[kind][i] == start + i % context + 1);
+            int start = x[epoch][i - i % context], place = start + i % context;
+            REQUIRE(start >= 0 && start < count && (epoch || start + context < count));
+            REQUIRE(x[epoch][i] == place % count && y[epoch][i] == (place + 1) % count);
         }
 }
 

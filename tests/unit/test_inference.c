@@ -169,7 +169,7 @@ static void check_full(Scored *x, Part part, int slice)
 static void check_random(Scored *x, Part part, int slice)
 {
     enum { WINDOWS = 40, STARTS = 3 };
-    Part few = { part.ids, CONTEXT + STARTS };
+    Part few = { .ids = part.ids, .count = CONTEXT + STARTS };
     uint64_t key = rng_key(2, 0, 0, RNG_EVAL);
     Score want = { 0 };
     int last = 0;
@@ -203,11 +203,11 @@ static void test_protocols(void)
         for (int separator = 0; separator < 2; separator++) {
             static Scored x;
             open_scored(&x, separator != 0, slice);
-            Part part = { x.ids, COUNT };
+            Part part = { .ids = x.ids, .count = COUNT };
             check_full(&x, part, slice);
             check_random(&x, part, slice);
             check_strided(&x, part, slice);
-            Score none = evaluate_full(&x.s, (Part){ x.ids, 1 }, CONTEXT, SIZE_MAX);
+            Score none = evaluate_full(&x.s, (Part){ .ids = x.ids, .count = 1 }, CONTEXT, SIZE_MAX);
             CHECK(none.characters == 0 && isnan(score_mean(none)),
                   "one character: nothing is scored");
             close_scored(&x);

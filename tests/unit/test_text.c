@@ -1,4 +1,5 @@
-/* test_text.c: tokenizer.h, corpus.h and the permutations of base.h.
+/* test_text.c: tokenizer.h, corpus.h and the permutations of base.h; test_documents.c has
+ * documents.h and windows.h.
  *
  * UTF-8 is compared with a decoder made from the table of well-formed sequences in the Unicode
  * standard (table 3-7), splits with integer arithmetic, digests with published values. The argument
@@ -394,7 +395,7 @@ static size_t separators_in(Part p)
 
 static void test_separators(void)
 {
-    static const int32_t joined[] = { 2, 1, 0, 3, 0, 2, 1 }, plain[] = { 1, 0, 2, 1, 0 };
+    static const int32_t joined[] = { 0, 2, 1, 0, 3, 0, 2, 1 }, plain[] = { 1, 0, 2, 1, 0 };
     Corpus c;
     Tokenizer t = { 0 };
     Err err = { 0 };
@@ -402,10 +403,11 @@ static void test_separators(void)
     write_file("one", "ba", 2);
     write_file("two", "c", 1);
     CHECK(open_files(&c, &t, &o, &err, "one", "two", "one") == 0, "%s", err.msg);
-    CHECK(c.count == 7 && memcmp(c.ids, joined, sizeof joined) == 0, "%zu ids", c.count);
-    CHECK(c.characters == 5 && c.train_count == 7 && c.train_separators == 2, "%zu characters",
+    CHECK(c.count == 8 && memcmp(c.ids, joined, sizeof joined) == 0, "%zu ids", c.count);
+    CHECK(c.characters == 5 && c.train_count == 8 && c.train_separators == 3, "%zu characters",
           c.characters);
-    CHECK(corpus_part(&c, PART_VAL).count == 0 && corpus_part(&c, PART_ALL).count == 7, "parts");
+    CHECK(corpus_part(&c, PART_VAL).count == 0 && corpus_part(&c, PART_ALL).count == 8, "parts");
+    CHECK(c.pieces == 3 && c.held_out == 0, "%zu pieces, %zu held out", c.pieces, c.held_out);
     CHECK(strcmp(c.read, "one and 2 more") == 0, "%s", c.read);
     corpus_close(&c);
 
@@ -433,99 +435,50 @@ static const char *shown(const Corpus *c, const Tokenizer *t, char *out)
     return out;
 }
 
-static void test_documents(void)
+/* The training part comes first, a separator before each piece; a vocabulary without one has
+ * none. */
+static void test_layout(void)
 {
-    static const struct { Documents documents; const char *a, *b, *want; } cases[] = {
-        { DOCUMENTS_LINE, "ann\nbo\n", NULL, "ann\n|bo\n|" },
-        { DOCUMENTS_LINE, "ann\nbo", NULL, "ann\n|bo|" },
-        { DOCUMENTS_LINE, "ann\r\nbo\r\n", NULL, "ann\r\n|bo\r\n|" },
-        { DOCUMENTS_LINE, "ann\rbo", NULL, "ann\rbo|" },
-        { DOCUMENTS_LINE, "\n\nann\n", NULL, "\n|\n|ann\n|" },
-        { DOCUMENTS_LINE, "ann\n", "bo\n", "ann\n|bo\n|" },
-        { DOCUMENTS_LINE, "ann", "bo", "ann|bo|" },
-        { DOCUMENTS_BLANK, "a\nb\n\nc\n", NULL, "a\nb\n\n|c\n" },
-        { DOCUMENTS_BLANK, "a\n\n\nc", NULL, "a\n\n|\n|c" },
-        { DOCUMENTS_BLANK, "a\r\n\r\nc\r\n", NULL, "a\r\n\r\n|c\r\n" },
-        { DOCUMENTS_BLANK, "a\n \t\nc\n ", NULL, "a\n \t\n|c\n |" },
-        { DOCUMENTS_BLANK, "\na\n\n", "c\n", "\n|a\n\n|c\n" },
-        { DOCUMENTS_BLANK, "a\n", "\nc", "a\n|\n|c" },
-        { DOCUMENTS_OFF, "a\n\n", "c\n", "a\n\n|c\n" }
+    static const struct {
+        const char *split;
+        HoldOut hold_out;
+        const char *a, *b, *want;
+        size_t train;
+    } cases[] = {
+        { NULL, HOLD_OUT_END, "abcdefgh", NULL, "abcdefgh", 6 },
+        { NULL, HOLD_OUT_END, "abcd", "efgh", "|abcd|ef|gh", 8 },
+        { NULL, HOLD_OUT_SPREAD, "abcd", "efgh", "|abc|efg|d|h", 8 },
+        { SPLIT_LINE, HOLD_OUT_END, "a\nb\nc\n", "d\n", "|a\n|b\n|c\n|d\n", 9 },
+        { SPLIT_BLANK, HOLD_OUT_END, "a\nb\n\nc\n", "d\n", "|a\nb\n|c\n|d\n", 8 },
+        { "--", HOLD_OUT_END, "--\na\n--\nb\n--\nc", "d", "|a\n|b\n|c|d", 6 }
     };
-    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         Corpus c;
         Tokenizer t = { 0 };
         Err err = { 0 };
         char text[100];
-        const char *a = cases[i / 2].a, *b = cases[i / 2].b;
-        CorpusOptions o = { .separator = true, .bytes = i % 2,
-                            .documents = cases[i / 2].documents };
-        write_file("one", a, strlen(a));
-        if (b != NULL) write_file("two", b, strlen(b));
-        CHECK(open_files(&c, &t, &o, &err, "one", b != NULL ? "two" : NULL, NULL) == 0, "%s",
-              err.msg);
-        CHECK(strcmp(shown(&c, &t, text), cases[i / 2].want) == 0, "case %zu: %s", i, text);
+        const char *b = cases[i].b != NULL ? "two" : NULL;
+        CorpusOptions o = { .separator = true, .split = cases[i].split,
+                            .hold_out = cases[i].hold_out, .val_fraction = 0.25 };
+        write_file("one", cases[i].a, strlen(cases[i].a));
+        if (b != NULL) write_file("two", cases[i].b, strlen(cases[i].b));
+        CHECK(open_files(&c, &t, &o, &err, "one", b, NULL) == 0, "%s", err.msg);
+        CHECK(strcmp(shown(&c, &t, text), cases[i].want) == 0, "case %zu: %s", i, text);
+        CHECK(c.train_count == cases[i].train, "case %zu: %zu ids", i, c.train_count);
+        Part train = corpus_part(&c, PART_TRAIN), val = corpus_part(&c, PART_VAL);
+        CHECK((train.documents != NULL) == (cases[i].split != NULL) && val.documents == NULL
+                  && val.ids == train.ids + train.count,
+              "case %zu: the parts", i);
+        for (size_t d = 0; train.documents != NULL && d < train.documents->count; d++)
+            CHECK(train.ids[train.documents->begins[d]] == SEPARATOR_ID, "case %zu, document %zu",
+                  i, d);
         corpus_close(&c);
+        tokenizer_close(&t);
+
         o.separator = false;
-        tokenizer_close(&t);
+        o.val_fraction = 0;
         CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
-        CHECK(strcmp(shown(&c, &t, text), a) == 0, "case %zu, no separator: %s", i, text);
-        corpus_close(&c);
-        tokenizer_close(&t);
-    }
-}
-
-/* Appends text with a | where the rule puts one, character by character. */
-static size_t documents_of(Documents documents, const char *text, char *out, size_t n)
-{
-    size_t in_line = 0, ink = 0;
-    if (n > 0 && out[n - 1] != '|') out[n++] = '|';
-    for (; *text != '\0'; text++) {
-        out[n++] = *text;
-        in_line++;
-        ink += strchr(" \t\r\n", *text) == NULL;
-        if (*text != '\n') continue;
-        if (documents == DOCUMENTS_LINE || ink == 0) out[n++] = '|';
-        in_line = ink = 0;
-    }
-    if (in_line > 0 && (documents == DOCUMENTS_LINE || ink == 0)) out[n++] = '|';
-    out[n] = '\0';
-    return n;
-}
-
-/* Three random files: the ids, and half of the characters in the training part,
- * whatever is between them. */
-static void test_random_documents(void)
-{
-    enum { MOST = 30 };
-    static const char letters[] = "ab \r\n\n", *const names[] = { "one", "two", "good" };
-    for (uint64_t seed = 0; seed < 200; seed++) {
-        Documents documents = seed % 2 ? DOCUMENTS_LINE : DOCUMENTS_BLANK;
-        char want[6 * MOST + 4], text[MOST + 1], got[sizeof want];
-        size_t n = 0, characters = 0;
-        for (uint64_t f = 0; f < 3; f++) {
-            size_t size = 1 + rng_below(seed, f, MOST);
-            for (size_t i = 0; i < size; i++)
-                text[i] = letters[rng_below(seed, 3 + MOST * f + i, sizeof letters - 1)];
-            text[size] = '\0';
-            write_file(names[f], text, size);
-            n = documents_of(documents, text, want, n);
-            characters += size;
-        }
-        Corpus c;
-        Tokenizer t = { 0 };
-        Err err = { 0 };
-        CorpusOptions o = { .separator = true, .documents = documents, .val_fraction = 0.5 };
-        int rc = corpus_open(&c, &t, &o, names, 3, &err);
-        CHECK(rc == 0 && strcmp(shown(&c, &t, got), want) == 0, "seed %d: %s, not %s", (int)seed,
-              got, want);
-        if (rc) continue;
-        Part train = corpus_part(&c, PART_TRAIN);
-        CHECK(c.characters == characters && c.count == n, "seed %d: %zu characters", (int)seed,
-              c.characters);
-        CHECK(train.count - separators_in(train) == characters / 2
-                  && c.train_separators == separators_in(train)
-                  && (train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID),
-              "seed %d: the split", (int)seed);
+        CHECK(strcmp(shown(&c, &t, text), cases[i].a) == 0, "case %zu, no separator: %s", i, text);
         corpus_close(&c);
         tokenizer_close(&t);
     }
@@ -539,7 +492,7 @@ static void test_documents_of_a_vocabulary(void)
     Tokenizer t;
     Err err = { 0 };
     char text[100];
-    CorpusOptions o = { .unknown = UNKNOWN_FAILS, .documents = DOCUMENTS_LINE };
+    CorpusOptions o = { .unknown = UNKNOWN_FAILS, .split = SPLIT_LINE };
     if (build(&t, false, true, "abc", 3, &err)) return;
     write_file("one", lines, sizeof lines - 1);
     write_file("two", "XX\nab\xff\n", 7);
@@ -550,7 +503,7 @@ static void test_documents_of_a_vocabulary(void)
           "%s", err.msg);
     o.unknown = UNKNOWN_SKIPPED;
     CHECK(open_files(&c, &t, &o, &err, "one", NULL, NULL) == 0, "%s", err.msg);
-    CHECK(strcmp(shown(&c, &t, text), "ab|cab|") == 0 && c.characters == 5 && c.skipped == 5, "%s",
+    CHECK(strcmp(shown(&c, &t, text), "|ab|cab") == 0 && c.characters == 5 && c.skipped == 5, "%s",
           text);
     corpus_close(&c);
     tokenizer_close(&t);
@@ -666,8 +619,8 @@ static void test_where_files_are_found(void)
 
 /* ---------------------------------------------------------------- the split */
 
-/* f = k / 100: the training part has floor((100 - k) N / 100) characters, whatever
- * separators are between them. */
+/* f = k / 100: of N characters floor((100 - k) N / 100) are trained on, whatever separators are
+ * between them; in a spread those of each file. */
 static void test_split(void)
 {
     char text[100];
@@ -676,23 +629,23 @@ static void test_split(void)
     for (size_t n = 1; n <= 100; n += n < 40 ? 1 : 6) {
         write_file("part", text, n);
         Tokenizer t = { 0 };
-        for (size_t k = 0; k <= 100; k++) {
+        for (size_t k = 0; k <= 200; k++) {
             Corpus c;
-            CorpusOptions o = { .separator = true, .val_fraction = (double)k / 100 };
+            size_t percent = k / 2;
+            CorpusOptions o = { .separator = true, .val_fraction = (double)percent / 100,
+                                .hold_out = k % 2 ? HOLD_OUT_SPREAD : HOLD_OUT_END };
             int rc = open_files(&c, &t, &o, &err, "part", "part", "part");
-            CHECK(rc == 0 && c.characters == 3 * n && c.count == 3 * n + 2, "n %zu: %s", n,
-                  err.msg);
+            CHECK(rc == 0 && c.characters == 3 * n, "n %zu: %s", n, err.msg);
             if (rc) continue;
             Part train = corpus_part(&c, PART_TRAIN), val = corpus_part(&c, PART_VAL);
-            size_t want = (100 - k) * 3 * n / 100;
+            size_t want = k % 2 ? (100 - percent) * n / 100 * 3 : (100 - percent) * 3 * n / 100;
             CHECK(train.count - separators_in(train) == want, "N %zu, f %zu%%: %zu, not %zu", 3 * n,
-                  k, train.count - separators_in(train), want);
+                  percent, train.count - separators_in(train), want);
             CHECK(c.train_separators == separators_in(train) && c.train_count == train.count,
                   "N %zu", 3 * n);
             CHECK(train.count + val.count == c.count && val.ids == train.ids + train.count, "N %zu",
                   3 * n);
-            CHECK(train.count == 0 || train.ids[train.count - 1] != SEPARATOR_ID, "N %zu, f %zu%%",
-                  3 * n, k);
+            CHECK(val.count == 0 || val.ids[0] == SEPARATOR_ID, "N %zu, f %zu%%", 3 * n, percent);
             corpus_close(&c);
         }
         tokenizer_close(&t);
@@ -722,55 +675,7 @@ static void test_val_only(void)
     }
 }
 
-/* ---------------------------------------------------------------- windows */
-
-/* ids[i] = i, so that a window shows where it starts. Every start occurs and none after
- * the last. */
-static void test_windows(void)
-{
-    enum { COUNT = 40, BATCH = 8, DRAWS = 400 };
-    int32_t ids[COUNT], x[BATCH * COUNT], y[BATCH * COUNT];
-    for (int i = 0; i < COUNT; i++) ids[i] = i;
-    for (int context = 1; context < COUNT; context++) {
-        Part part = { .ids = ids, .count = COUNT };
-        int met[COUNT] = { 0 }, bad = 0, starts = COUNT - context;
-        for (uint64_t key = 0; key < DRAWS; key++) {
-            corpus_random_windows(part, key, BATCH, context, x, y);
-            for (int b = 0; b < BATCH; b++) {
-                int start = x[b * context];
-                if (start < 0 || start >= starts) bad++;
-                else met[start]++;
-                for (int i = 0; i < context; i++)
-                    bad += x[b * context + i] != start + i || y[b * context + i] != start + i + 1;
-            }
-        }
-        int rarest = BATCH * DRAWS;
-        for (int s = 0; s < starts; s++) rarest = met[s] < rarest ? met[s] : rarest;
-        CHECK(bad == 0, "context %d: %d wrong", context, bad);
-        CHECK(rarest >= BATCH * DRAWS / starts / 3, "context %d: one start occurs %d times",
-              context, rarest);
-    }
-}
-
-/* Window b depends on (part, key, b, context) alone: not on the batch, nor on earlier draws. */
-static void test_windows_are_pure(void)
-{
-    enum { COUNT = 1000, BATCH = 16, CONTEXT = 10 };
-    static int32_t ids[COUNT], x[BATCH * CONTEXT], y[BATCH * CONTEXT];
-    static int32_t again[BATCH * CONTEXT], z[BATCH * CONTEXT];
-    for (int i = 0; i < COUNT; i++) ids[i] = i;
-    Part part = { .ids = ids, .count = COUNT };
-    corpus_random_windows(part, 7, BATCH, CONTEXT, x, y);
-    corpus_random_windows(part, 8, BATCH, CONTEXT, again, z);
-    CHECK(memcmp(x, again, sizeof x) != 0, "another key gives other windows");
-    for (int batch = 1; batch <= BATCH; batch++) {
-        corpus_random_windows(part, 7, batch, CONTEXT, again, z);
-        size_t bytes = (size_t)batch * CONTEXT * sizeof *x;
-        CHECK(memcmp(x, again, bytes) == 0 && memcmp(y, z, bytes) == 0, "batch %d", batch);
-    }
-}
-
-/* ---------------------------------------------------------------- permutations and epochs */
+/* ---------------------------------------------------------------- permutations */
 
 /* Whether rng_permute maps 0 .. n-1 to each of them once. */
 static bool is_permutation(uint64_t key, uint64_t n)
@@ -830,133 +735,6 @@ static void test_permutations_are_random(void)
             CHECK(n < 16 || fabs(follows - mean) < spread,
                   "n %d: two elements stay together %d times", n, follows);
         }
-}
-
-/* ids[i] = i again. The windows of one epoch: starts[k] is where window k begins, or -1
- * if it is not one. */
-static void epoch_starts(Part part, uint64_t key, uint64_t epoch, int windows, int context,
-                         int *starts)
-{
-    int32_t *x = malloc((size_t)context * sizeof *x), *y = malloc((size_t)context * sizeof *y);
-    for (int k = 0; k < windows; k++) {
-        starts[k] = -1;
-        if (x == NULL || y == NULL) continue;
-        corpus_epoch_windows(part, key, epoch * (uint64_t)windows + (uint64_t)k, 1, context, x, y);
-        bool sound = x[0] >= 0 && (size_t)x[0] + (size_t)context < part.count;
-        for (int i = 0; i < context; i++) sound = sound && x[i] == x[0] + i && y[i] == x[0] + i + 1;
-        if (sound) starts[k] = x[0];
-    }
-    free(x);
-    free(y);
-}
-
-static int compare_ints(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
-/* Counts the errors of an epoch: an invalid window, one missing or twice, a gap. */
-static int wrong_in_epoch(const int *starts, int windows, int context, int count)
-{
-    int sorted[400], wrong = 0;
-    memcpy(sorted, starts, (size_t)windows * sizeof *sorted);
-    qsort(sorted, (size_t)windows, sizeof *sorted, compare_ints);
-    wrong += sorted[0] < 0 || sorted[0] >= context || sorted[windows - 1] + context >= count;
-    for (int k = 1; k < windows; k++) wrong += sorted[k] != sorted[k - 1] + context;
-    return wrong;
-}
-
-/* Every size of part around the first multiples of the context: (count - 1) / context
- * windows, at least one. */
-static void test_epochs(void)
-{
-    enum { MOST = 401, EPOCHS = 4 };
-    static int32_t ids[MOST];
-    for (int i = 0; i < MOST; i++) ids[i] = i;
-    for (int context = 1; context <= 23; context += context < 8 ? 1 : 5)
-        for (int count = context + 1; count <= MOST; count += count < 5 * context + 3 ? 1 : 61) {
-            Part part = { .ids = ids, .count = (size_t)count };
-            int windows = (count - context) / context > 0 ? (count - context) / context : 1;
-            int starts[2][400], wrong = 0;
-            for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
-                epoch_starts(part, 7, epoch, windows, context, starts[epoch % 2]);
-                wrong += wrong_in_epoch(starts[epoch % 2], windows, context, count);
-            }
-            CHECK(wrong == 0, "context %d, %d ids: %d wrong", context, count, wrong);
-            bool same = memcmp(starts[0], starts[1], (size_t)windows * sizeof starts[0][0]) == 0;
-            CHECK(windows < 10 || !same, "context %d, %d ids: two epochs are the same", context,
-                  count);
-        }
-}
-
-/* Over many epochs every phase below the context occurs about as often, and no window
- * is always the first. */
-static void test_epochs_differ(void)
-{
-    enum { COUNT = 166, CONTEXT = 8, WINDOWS = 19, EPOCHS = 1600 };
-    static int32_t ids[COUNT];
-    int phases[CONTEXT] = { 0 }, first[WINDOWS] = { 0 }, starts[WINDOWS];
-    int rarest = EPOCHS, commonest = 0;
-    Part part = { .ids = ids, .count = COUNT };
-    for (int i = 0; i < COUNT; i++) ids[i] = i;
-    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
-        epoch_starts(part, 5, epoch, WINDOWS, CONTEXT, starts);
-        if (starts[0] < 0 || starts[0] >= CONTEXT * WINDOWS) continue;
-        phases[starts[0] % CONTEXT]++;
-        first[starts[0] / CONTEXT]++;
-    }
-    for (int i = 0; i < CONTEXT; i++) rarest = phases[i] < rarest ? phases[i] : rarest;
-    for (int i = 0; i < WINDOWS; i++) commonest = first[i] > commonest ? first[i] : commonest;
-    CHECK(rarest > EPOCHS / CONTEXT / 2, "one phase occurs %d times in %d epochs", rarest, EPOCHS);
-    CHECK(commonest < 2 * EPOCHS / WINDOWS, "one window is the first in %d of %d epochs", commonest,
-          EPOCHS);
-
-    int at_first[WINDOWS], at_second[WINDOWS];
-    epoch_starts(part, 5, 0, WINDOWS, CONTEXT, at_first);
-    epoch_starts(part, 6, 0, WINDOWS, CONTEXT, at_second);
-    CHECK(memcmp(at_first, at_second, sizeof at_first) != 0, "another key gives another order");
-}
-
-/* A part that is hardly longer than the context has one window an epoch, from each
- * start in turn. */
-static void test_small_parts(void)
-{
-    int32_t ids[20], x[8], y[8];
-    for (int i = 0; i < 20; i++) ids[i] = i;
-    for (int count = 9; count <= 20; count++) {
-        Part part = { .ids = ids, .count = (size_t)count };
-        int met[20] = { 0 }, starts = count - 8 < 8 ? count - 8 : 8, all = 0, beyond = 0;
-        for (uint64_t n = 0; n < 400; n++) {
-            corpus_epoch_windows(part, 3, n, 1, 8, x, y);
-            beyond += x[0] < 0 || y[7] >= count;
-            if (x[0] >= 0 && x[0] < 20) met[x[0]]++;
-        }
-        for (int i = 0; i < starts; i++) all += met[i] > 0;
-        CHECK(beyond == 0, "%d ids: %d windows leave the part", count, beyond);
-        CHECK(all == starts, "%d ids: %d of %d starts occur", count, all, starts);
-    }
-}
-
-/* Windows 0 .. 29, over the end of an epoch, in batches of any size. */
-static void test_batches_of_epochs(void)
-{
-    enum { COUNT = 100, CONTEXT = 7, WINDOWS = 30 };
-    static int32_t ids[COUNT], x[WINDOWS * CONTEXT], y[WINDOWS * CONTEXT];
-    static int32_t again[WINDOWS * CONTEXT], z[WINDOWS * CONTEXT];
-    for (int i = 0; i < COUNT; i++) ids[i] = i;
-    Part part = { .ids = ids, .count = COUNT };
-    corpus_epoch_windows(part, 7, 0, WINDOWS, CONTEXT, x, y);
-    for (int batch = 1; batch < WINDOWS; batch++) {
-        for (int first = 0; first < WINDOWS; first += batch) {
-            int left = WINDOWS - first < batch ? WINDOWS - first : batch;
-            corpus_epoch_windows(part, 7, (uint64_t)first, left, CONTEXT, again + first * CONTEXT,
-                                 z + first * CONTEXT);
-        }
-        CHECK(memcmp(x, again, sizeof x) == 0 && memcmp(y, z, sizeof y) == 0, "batches of %d",
-              batch);
-        memset(again, 0, sizeof again);
-    }
 }
 
 /* ---------------------------------------------------------------- digests and the data file */
@@ -1021,8 +799,7 @@ static void test_files(void)
 {
     test_where_files_are_found();
     test_separators();
-    test_documents();
-    test_random_documents();
+    test_layout();
     test_documents_of_a_vocabulary();
     test_digests_of_files();
     test_bad_files();
@@ -1065,14 +842,8 @@ int main(int argc, char **argv)
     test_from_values();
     test_names();
     test_unknown_characters();
-    test_windows();
-    test_windows_are_pure();
     test_permutations();
     test_permutations_are_random();
-    test_epochs();
-    test_epochs_differ();
-    test_small_parts();
-    test_batches_of_epochs();
     test_sha256();
     test_shakespeare(argc > 1 ? argv[1] : "data");
     in_new_folder();
