@@ -177,7 +177,7 @@ void optimizer_step(Optimizer *o, int64_t step, double norm, real *params, const
         .sqrt_correction2 = (real)sqrt(1 - pow(p->beta2, t)), .grad_scale = (real)scale,
     };
     /* Each matrix by one thread: their products are too small to share. */
-    OMP(parallel for schedule(dynamic) num_threads(o->workers) if (muon))
+    OMP(parallel for schedule(dynamic) num_threads(muon ? o->workers : 1) if (muon))
     for (int i = 0; i < o->tensor_count; i++)
         if (muon && o->tensors[i].hidden) muon_step(o, &o->tensors[i], lr, scale, params, grads);
     for (int i = 0; i < o->tensor_count; i++)

@@ -45,9 +45,9 @@ static const Option last_rows[] = {
          "how the rate goes from --lr to --min-lr; wsd: along a line over the last --decay-steps",
          STORED),
     INT("decay-steps", plan.decay_steps, "0", 0, 1e12, "of wsd; 0: half of the steps", STORED),
-    REAL("ema", plan.ema, "0", 0, 0.999999,
+    REAL("ema", plan.ema, "0", 0, 0.9999,
          "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: "
-         "none", STORED),
+         "none. A share of less than 0.0001 a step is lost in rounding", STORED),
     WORD("sampling", sampling, "random", "random|epoch",
          "windows anywhere with replacement, or each once an epoch", STORED),
     REAL("beta1", plan.beta1, "0.9", 0, 0.9999999, "AdamW: memory of the gradient", STORED),

@@ -118,11 +118,15 @@ averages() {
     check 'an average: evaluated instead of the weights' [ "$(logged modern.log 10)" != \
         "$(logged plain.log 10)" ]
     check 'no average: no raw weights' sh -c '! ./inspect plain.last.bin --tensors | grep train.raw'
-    run 0 'an average that forgets nothing' ./train t.txt $modern --ema 0.999999 --out a.bin \
+    run 0 'an average that forgets nothing' ./train t.txt $modern --ema 0.9999 --out a.bin \
         --overwrite --log slow.log --val-fraction 0.1
     below 'an average that forgets nothing: near the start' "$(logged slow.log 20 |
         awk -v a="$(logged slow.log 0)" '{ d = a - $1; print d * d }')" 1e-4
-    run 2 'an average of nothing' ./train t.txt $modern --ema 1 --out a.bin --overwrite
+    for ema in 0.99991 0.999999 1; do
+        run 2 "an average that stands still: $ema" ./train t.txt $modern --ema $ema --out a.bin \
+            --overwrite
+        says "an average that stands still: $ema" 'from 0 to 0.9999, not'
+    done
 }
 
 # The sum of the losses of the steps $2 to $3 of the log $1.

@@ -530,6 +530,28 @@ static void test_average(const Kernels *K)
     }
 }
 
+/* The slowest average that --ema takes comes to weights that stay where they are, as far as float
+ * lets it: it stops where a step's share of the way is less than half of its last digit, and the two
+ * factors do not add up to 1. */
+static void test_slow_average(const Kernels *K)
+{
+    enum { SIZE = 5, STEPS = 100000 };
+    const TrainingPlan p = { .schedule = SCHEDULE_CONSTANT, .steps = STEPS, .ema = 0.9999 };
+    real weights[SIZE] = { 2, -2, (real)1.1, (real)1e-3, 1000 };
+    Optimizer o;
+    Err err = { 0 };
+    if (optimizer_open(&o, &p, K, NULL, 0, SIZE, &err)) {
+        CHECK(false, "%s", err.msg);
+        return;
+    }
+    for (int i = 0; i < SIZE; i++) o.average[i] = weights[i] / 2;
+    for (int64_t step = 0; step < STEPS; step++) optimizer_step(&o, step, 1, weights, weights);
+    for (int i = 0; i < SIZE; i++)
+        CHECK_NEAR(o.average[i], weights[i], 1e-3, 0, "%s: average of %g", K->name,
+                   (double)weights[i]);
+    optimizer_close(&o);
+}
+
 /* ---------------------------------------------------------------- the norm */
 
 static void test_norm(const Kernels *K)
@@ -710,6 +732,7 @@ int main(void)
         test_muon_is_orthogonal(K);
         test_muon_shares(K);
         test_average(K);
+        test_slow_average(K);
         test_norm(K);
         test_threads(K, VECTORS, OPTIMIZER_ADAMW);
         test_threads(K, MATRICES, OPTIMIZER_MUON);
