@@ -8,9 +8,15 @@
  *     fwrite(out, 1, (size_t)tokenizer_decode(&t, id, out), stdout);
  */
 #include "base.h"
+#include "formats/accents.h"
 #include "tokenizer.h"
 
 enum { NO_ID = -1, SEEN = 0, LISTED_MAX = 5, NAME_ROOM = 16 };
+
+#define LEARN_ADVICE \
+    "convert it to UTF-8 (iconv does), or learn its bytes as they are with --bytes"
+#define READ_ADVICE \
+    "convert it to UTF-8 (iconv does); only a model trained with --bytes reads bytes as they are"
 
 /* A longer file name is cut in messages, so that the cause and the advice behind it always fit. */
 #define SHORT_NAME "%.240s"
@@ -99,34 +105,73 @@ static int fail_ill_formed(const char *name, const char *text, size_t size, size
                 name, at, shown, advice);
 }
 
-/* Names the first few different characters that t lacks. The text is known to be well-formed. */
-static int fail_unknown(const Tokenizer *t, const char *text, size_t size, const char *name,
-                        int status, Err *err)
-{
-    unsigned char *met = calloc(CODE_POINTS / 8, 1);        /* one bit a value */
-    if (met == NULL) return fail_memory(err);
+static bool has(const Tokenizer *t, uint32_t value) { return t->ids[value] != NO_ID; }
 
-    char list[LISTED_MAX * (NAME_ROOM + 2)] = "";
-    size_t used = 0, different = 0, places = 0;
-    uint32_t value = 0;
+/* Whether the vocabulary has a letter's parts. */
+static bool has_apart(const Tokenizer *t, uint32_t value)
+{
+    uint32_t letter, accent;
+    if (t->bytes || !accents_split(value, &letter, &accent) || !has(t, accent)) return false;
+    return has(t, letter) || has_apart(t, letter);
+}
+
+/* Characters that a text has and t lacks. */
+typedef struct {
+    char list[LISTED_MAX * (NAME_ROOM + 2)];    /* the first few */
+    size_t used, different, places;
+    bool apart, together;       /* some of them t has as letter and accent; as one character */
+} Lacking;
+
+static void add_lacking(Lacking *l, const Tokenizer *t, uint32_t value)
+{
+    char one[NAME_ROOM];
+    l->apart = l->apart || has_apart(t, value);
+    if (l->different++ >= LISTED_MAX) return;
+    value_name(t->bytes, value, one, sizeof one);
+    l->used += (size_t)snprintf(l->list + l->used, sizeof l->list - l->used, "%s%s",
+                                l->used > 0 ? ", " : "", one);
+}
+
+/* met: one bit a value, all 0. The text is known to be well-formed. */
+static void find_lacking(Lacking *l, const Tokenizer *t, const char *text, size_t size,
+                         unsigned char *met)
+{
+    uint32_t value = 0, letter = 0;             /* the letter before, with its accents so far */
     for (size_t at = 0, length; at < size; at += length) {
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         unsigned char bit = (unsigned char)(1u << (value & 7));
-        if (t->ids[value] != NO_ID) continue;
-        places++;
-        if (met[value >> 3] & bit) continue;
-        met[value >> 3] |= bit;
-        if (different++ >= LISTED_MAX) continue;
-        char one[NAME_ROOM];
-        value_name(t->bytes, value, one, sizeof one);
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
-                                 one);
+        uint32_t joined = 0;
+        if (!has(t, value)) {
+            joined = t->bytes ? 0 : accents_join(letter, value);
+            l->together = l->together || (joined != 0 && has(t, joined));
+            l->places++;
+            if (!(met[value >> 3] & bit)) add_lacking(l, t, value);
+            met[value >> 3] |= bit;
+        }
+        letter = joined != 0 ? joined : value;
     }
+}
+
+/* Names the first few different characters that t lacks. */
+static int fail_unknown(const Tokenizer *t, const char *text, size_t size, const char *name,
+                        int status, Err *err)
+{
+    unsigned char *met = calloc(CODE_POINTS / 8, 1);
+    if (met == NULL) return fail_memory(err);
+    Lacking l = { .used = 0 };
+    find_lacking(&l, t, text, size, met);
     free(met);
+    const char *other = l.apart
+        ? "the vocabulary has their accents apart (NFD: a letter, then its accent), and `uconv -x "
+          "nfd` writes them so; "
+        : l.together
+        ? "the vocabulary has their accents together (NFC: one character a letter), and `uconv -x "
+          "nfc` writes them so; " : "";
     return fail(err, status,
                 SHORT_NAME ": the vocabulary lacks some of its characters: %s%s (%zu different, "
-                "in %zu places); --unknown skip leaves them out",
-                name, list, different > LISTED_MAX ? ", ..." : "", different, places);
+                "in %zu places); %s--unknown skip leaves them out",
+                name, l.list, l.different > LISTED_MAX ? ", ..." : "", l.different, l.places,
+                other);
 }
 
 /* ---------------------------------------------------------------- the vocabulary */
@@ -149,9 +194,7 @@ int tokenizer_add(Tokenizer *t, const char *text, size_t size, const char *name,
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         if (length == 0) {
             tokenizer_close(t);
-            return fail_ill_formed(name, text, size, at, EXIT_TEXT,
-                                   "convert it to UTF-8 (iconv does), or learn its bytes as they "
-                                   "are with --bytes", err);
+            return fail_ill_formed(name, text, size, at, EXIT_TEXT, LEARN_ADVICE, err);
         }
         t->ids[value] = SEEN;
     }
@@ -211,6 +254,29 @@ void tokenizer_close(Tokenizer *t)
 
 /* ---------------------------------------------------------------- text <-> ids */
 
+int tokenizer_check(const char *text, size_t size, const char *name, bool learnt, Err *err)
+{
+    uint32_t value = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        length = (size_t)next_value(false, text + at, size - at, &value);
+        if (length == 0)
+            return fail_ill_formed(name, text, size, at, EXIT_TEXT,
+                                   learnt ? LEARN_ADVICE : READ_ADVICE, err);
+    }
+    return 0;
+}
+
+size_t tokenizer_unknown_mark(const Tokenizer *t, const char *text, size_t size)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    enum { MARK_BYTES = sizeof mark - 1, MARK = 0xfeff };
+    bool known = !t->bytes && t->ids[MARK] != NO_ID;
+    for (int i = 0; t->bytes && i < MARK_BYTES; i++)
+        known = (i == 0 || known) && t->ids[(unsigned char)mark[i]] != NO_ID;
+    bool begins = size >= MARK_BYTES && memcmp(text, mark, MARK_BYTES) == 0;
+    return begins && !known ? MARK_BYTES : 0;
+}
+
 int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name,
                      Unknown unknown, int status, Encoding *out, Err *err)
 {
@@ -219,9 +285,7 @@ int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const ch
     for (size_t at = 0, length; at < size; at += length) {
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         if (length == 0)
-            return fail_ill_formed(name, text, size, at, status,
-                                   "convert it to UTF-8 (iconv does); only a model trained with "
-                                   "--bytes reads bytes as they are", err);
+            return fail_ill_formed(name, text, size, at, status, READ_ADVICE, err);
         int32_t id = t->ids[value];
         if (id == NO_ID) lacking++;
         else out->ids[count++] = id;

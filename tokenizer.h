@@ -66,6 +66,14 @@ int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool 
 int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name,
                      Unknown unknown, int status, Encoding *out, Err *err);
 
+/* Whether a text is well-formed UTF-8, with the error of tokenizer_add (learnt) or of
+ * tokenizer_encode. */
+int tokenizer_check(const char *text, size_t size, const char *name, bool learnt, Err *err);
+
+/* The bytes of the byte order mark (U+FEFF) that a text begins with and the vocabulary lacks, or
+ * 0: programs leave such a mark behind, and it is no part of the text. */
+size_t tokenizer_unknown_mark(const Tokenizer *t, const char *text, size_t size);
+
 /* Writes the bytes of one id (none for the separator) to out; returns how many. */
 int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX]);
 

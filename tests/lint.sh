@@ -72,9 +72,10 @@ base.h                  tests/faults.h
 config.h                base.h networks/family.h
 config.c                config.h
 tokenizer.h             base.h
-tokenizer.c             base.h tokenizer.h
+tokenizer.c             base.h formats/accents.h tokenizer.h
 corpus.h                base.h tokenizer.h windows.h
-corpus.c                base.h corpus.h documents.h formats/digest.h system/machine.h
+corpus.c                base.h corpus.h documents.h formats/digest.h formats/kind.h
+corpus.c                system/machine.h
 documents.h             base.h corpus.h
 documents.c             base.h documents.h
 windows.h               base.h
@@ -122,12 +123,16 @@ inference/evaluate.c    ../base.h ../corpus.h ../networks/network.h ../tokenizer
 inference/evaluate.c    evaluate.h
 inference/sampling.h    ../base.h ../tokenizer.h
 inference/sampling.c    ../base.h ../tokenizer.h sampling.h
+formats/accents.h       ../base.h
+formats/accents.c       accents.h ../tokenizer.h
 formats/checkpoint.h    ../base.h ../networks/family.h ../tokenizer.h
-formats/checkpoint.c    ../base.h checkpoint.h digest.h json.h ../system/files.h
+formats/checkpoint.c    ../base.h checkpoint.h digest.h json.h kind.h ../system/files.h
 formats/digest.h        ../base.h
 formats/digest.c        ../base.h digest.h
 formats/json.h          ../base.h
 formats/json.c          ../base.h ../tokenizer.h json.h
+formats/kind.h          ../base.h
+formats/kind.c          ../base.h ../tokenizer.h kind.h
 cli/options.h           ../base.h
 cli/options.c           options.h
 cli/output.h            ../base.h
