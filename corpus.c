@@ -12,13 +12,16 @@
 #include "corpus.h"
 #include "documents.h"
 #include "formats/digest.h"
+#include "formats/kind.h"
 #include "system/machine.h"
 
 #define DATA_FOLDER "data/"
 
 enum {
     HEX_DIGITS = 64,
-    LARGE_TEXT = 1 << 28        /* bytes above which the memory is looked at first */
+    LARGE_TEXT = 1 << 28,       /* bytes above which the memory is looked at first */
+    BAD_SHOWN = 3,              /* texts that cannot be used are named, */
+    BAD_ROOM = 150              /* each in at most so many bytes */
 };
 
 /* ---------------------------------------------------------------- files */
@@ -47,12 +50,16 @@ const char *text_name(const Text *t)
     return strcmp(t->path, "-") == 0 ? "standard input" : t->path;
 }
 
-/* Fails before a text is read that the system would end the program for. A character is at most 4
- * bytes and its id is 4, so a text takes at least its size twice. */
-static int check_size(const char *path, Err *err)
+/* Fails before a text is read that the system would end the program for, and for a folder. A
+ * character is at most 4 bytes and its id is 4, so a text takes at least its size twice. */
+static int check_file(const char *path, Err *err)
 {
     struct stat info;
-    if (stat(path, &info) != 0 || info.st_size < LARGE_TEXT) return 0;
+    if (stat(path, &info) != 0) return 0;
+    if (S_ISDIR(info.st_mode))
+        return fail(err, EXIT_RUNTIME, "%.240s: is a folder; give the files in it: %.240s%s*", path,
+                    path, path[strlen(path) - 1] == '/' ? "" : "/");
+    if (info.st_size < LARGE_TEXT) return 0;
     double bytes = 2.0 * (double)info.st_size, limit = memory_limit_bytes();
     if (bytes <= limit) return 0;
     return fail(err, EXIT_RUNTIME, "%.240s: this text needs at least %.0f MB of memory, and the "
@@ -64,7 +71,7 @@ int text_open(Text *t, const char *path, Err *err)
 {
     *t = (Text){ .path = found_path(path) };
     if (t->path == NULL) return fail_memory("path of a text", (double)strlen(path), err);
-    if (check_size(t->path, err)) return -1;
+    if (check_file(t->path, err)) return -1;
     return read_file(t->path, &t->bytes, &t->size, err);
 }
 
@@ -75,14 +82,107 @@ void text_close(Text *t)
     *t = (Text){ 0 };
 }
 
-static int read_texts(Text *texts, const char *const *paths, int n, Err *err)
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static void add_note(TextNote *note, const char *format, ...)
 {
-    for (int i = 0; i < n; i++) {
-        if (text_open(&texts[i], paths[i], err)) return -1;
-        if (texts[i].size == 0)
-            return fail(err, EXIT_TEXT, "%.240s: the text is empty; give one with characters in it",
-                        text_name(&texts[i]));
+    size_t used = strlen(note->text), room = sizeof note->text;
+    va_list args;
+    if (used > 0) used += (size_t)snprintf(note->text + used, room - used, "; ");
+    if (used >= room) return;
+    va_start(args, format);
+    vsnprintf(note->text + used, room - used, format, args);
+    va_end(args);
+}
+
+int text_check(const Text *t, bool bytes, const char *reader, TextNote *note, Err *err)
+{
+    const Kind *kind = kind_of(t->bytes, t->size);
+    if (!kind_is_no_text(kind)) return 0;
+    if (!bytes || kind->group == KIND_FOLIO) return kind_refuse(kind, text_name(t), reader, err);
+    if (kind->group == KIND_PACKED)
+        add_note(note, "%.100s looks like %s: its bytes are compressed, and next to nothing can be "
+                 "learnt about them", text_name(t), kind->what);
+    return 0;
+}
+
+void text_drop_mark(Text *t, const Tokenizer *vocabulary, TextNote *note)
+{
+    size_t mark = tokenizer_unknown_mark(vocabulary, t->bytes, t->size);
+    if (mark == 0) return;
+    t->size -= mark;
+    memmove(t->bytes, t->bytes + mark, t->size + 1);
+    add_note(note, "%.100s: the byte order mark at its start is left out", text_name(t));
+}
+
+/* The texts that cannot be used. */
+typedef struct {
+    int count;
+    Err first;
+    char list[BAD_SHOWN * (BAD_ROOM + 10)];
+    size_t used;
+} BadTexts;
+
+/* A long sentence keeps its ends: the name and the cause. */
+static void add_bad(BadTexts *b, const Err *why)
+{
+    size_t length = strlen(why->msg), half = BAD_ROOM / 2 - 3;
+    bool cut = length > BAD_ROOM;
+    if (b->count++ == 0) b->first = *why;
+    if (b->count > BAD_SHOWN) return;
+    b->used += (size_t)snprintf(b->list + b->used, sizeof b->list - b->used, "%s(%d) %.*s%s%s",
+                                b->count > 1 ? "; " : "", b->count,
+                                cut ? (int)half : (int)BAD_ROOM, why->msg, cut ? " ... " : "",
+                                cut ? why->msg + length - half : "");
+}
+
+static int fail_bad(const BadTexts *b, int n, Err *err)
+{
+    char more[30] = "";
+    *err = b->first;
+    if (b->count == 1) return -1;
+    if (b->count > BAD_SHOWN) snprintf(more, sizeof more, "; and %d more", b->count - BAD_SHOWN);
+    return fail(err, b->first.status, "%d of %d texts cannot be used: %s%s", b->count, n, b->list,
+                more);
+}
+
+/* One text, and whether it can be used at all; the vocabulary may still lack its characters. */
+static int read_text(Corpus *c, const Tokenizer *t, const CorpusOptions *o, Text *text,
+                     const char *path, Err *err)
+{
+    bool learnt = t->count == 0, bytes = learnt ? o->bytes : t->bytes;
+    const char *reader = o->reader != NULL ? o->reader : "./train -";
+    if (text_open(text, path, err) || text_check(text, bytes, reader, &c->note, err)) return -1;
+    if (!learnt && o->drop_mark) text_drop_mark(text, t, &c->note);
+    return bytes ? 0 : tokenizer_check(text->bytes, text->size, text_name(text), learnt, err);
+}
+
+/* Reads the texts, without those that are empty: *n are left. */
+static int read_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, Text *texts,
+                      const char *const *paths, int *n, Err *err)
+{
+    BadTexts bad = { 0 };
+    int kept = 0, empty = 0;
+    char first[200] = "";
+    for (int i = 0; i < *n; i++) {
+        Err why = { 0 };
+        if (read_text(c, t, o, &texts[kept], paths[i], &why)) add_bad(&bad, &why);
+        else if (texts[kept].size > 0) {
+            kept++;
+            continue;
+        } else if (empty++ == 0) {
+            snprintf(first, sizeof first, "%s", text_name(&texts[kept]));
+        }
+        text_close(&texts[kept]);
     }
+    int given = *n;
+    *n = kept;
+    if (bad.count > 0) return fail_bad(&bad, given, err);
+    if (kept == 0)
+        return fail(err, EXIT_TEXT, "%s: the text is empty; give one with characters in it", first);
+    if (empty == 1) add_note(&c->note, "%.100s is empty and left out", first);
+    if (empty > 1) add_note(&c->note, "%d empty texts are left out, %.100s first", empty, first);
     return 0;
 }
 
@@ -300,7 +400,7 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
     if (texts == NULL) return fail_memory("list of texts", (double)n * sizeof *texts, err);
 
     bool build = t->count == 0;
-    int failed = read_texts(texts, paths, n, err) || identify(c, texts, n, err)
+    int failed = read_texts(c, t, o, texts, paths, &n, err) || identify(c, texts, n, err)
               || (build && build_vocabulary(t, o, texts, n, err))
               || encode_texts(c, t, o, texts, n, err);
     if (!failed) failed = count_val_only(c, t, err) || find_held_start(c, t, err);

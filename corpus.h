@@ -37,6 +37,8 @@ typedef struct {
     double val_fraction;    /* f: held out, of characters or of documents */
     const char *const *known;   /* (known_count) digests: nothing of any other text is held out */
     int known_count;        /* 0: of any text */
+    bool drop_mark;         /* leave out a byte order mark that a given tokenizer lacks */
+    const char *reader;     /* what reads a text from a pipe, for advice; NULL: ./train - */
 } CorpusOptions;
 
 /* One file in memory. */
@@ -51,6 +53,15 @@ typedef struct {
  * it, even then. */
 int text_open(Text *t, const char *path, Err *err);
 void text_close(Text *t);
+
+/* What a program says about texts that it reads all the same: sentences joined by "; ", or "". */
+typedef struct { char text[300]; } TextNote;
+
+/* EXIT_TEXT, with the command that makes a text of it, if it is a file of another kind. As bytes
+ * anything may be learnt but a checkpoint; the note says so if it is compressed. */
+int text_check(const Text *t, bool bytes, const char *reader, TextNote *note, Err *err);
+/* Takes off a byte order mark at the start that the vocabulary lacks, and notes it. */
+void text_drop_mark(Text *t, const Tokenizer *vocabulary, TextNote *note);
 /* Its path, or "standard input". */
 const char *text_name(const Text *t);
 
@@ -71,12 +82,15 @@ typedef struct {
     int32_t held_start;     /* starts most of the documents held out, but hardly any other; or -1 */
     char sha256[65];        /* one file: of its bytes; several: of their digests (64 digits each)
                              * joined */
+    TextNote note;          /* for the program to print, after "note: " */
     char read[240];         /* the path read ("data/shakespeare.txt"), or "a.txt and 2 more" */
 } Corpus;
 
-/* Reads, hashes and encodes the files. Builds *t if t->count == 0, and leaves it empty again if it
- * fails: with EXIT_RUNTIME (cannot be read, memory), EXIT_TEXT (ill-formed UTF-8, characters the
- * tokenizer lacks, an empty text) or EXIT_USAGE (no text given). */
+/* Reads, hashes and encodes the files; empty ones among others are left out, with a note. Of
+ * several files all that cannot be used are named in one error. Builds *t if t->count == 0, and
+ * leaves it empty again if it fails: with EXIT_RUNTIME (cannot be read, memory), EXIT_TEXT
+ * (ill-formed UTF-8, another kind of file, characters the tokenizer lacks, an empty text) or
+ * EXIT_USAGE (no text given). */
 int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *const *paths, int n,
                 Err *err);
 void corpus_close(Corpus *c);

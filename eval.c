@@ -17,6 +17,8 @@
 #include "system/machine.h"
 #include "tokenizer.h"
 
+#define READER "./eval CKPT -"
+
 enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED };
 
 /* ---------------------------------------------------------------- options */
@@ -117,6 +119,12 @@ static void print_skipped(const Job *job, size_t skipped)
                 skipped);
 }
 
+static void print_text_note(const Job *job, const TextNote *note)
+{
+    if (note->text[0] != '\0' && !job->o->common.quiet)
+        fprintf(stderr, "eval: note: %s\n", note->text);
+}
+
 static void print_score(const Job *job, Score score, Output *out)
 {
     char part[CLI_WORD], protocol[CLI_WORD];
@@ -190,6 +198,7 @@ static int score_corpus(const Job *job, Output *out, Err *err)
                     "needed; try --part all", job->corpus->read, name, part.count);
     snprintf(what, sizeof what, "part %s of %s", name, job->corpus->read);
     print_header(job, what);
+    print_text_note(job, &job->corpus->note);
     print_skipped(job, job->corpus->skipped);
     if (ensemble_build(job->ensemble, job->kernels, common_slice(job->ensemble), err)) return -1;
     return score_part(job, part, out, err);
@@ -235,7 +244,7 @@ static int score_text(Job *job, Options *o, const char *const *paths, int count,
 {
     Ensemble *e = job->ensemble;
     CorpusOptions how = { .unknown = o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS,
-                          .val_fraction = 1 };
+                          .val_fraction = 1, .drop_mark = true, .reader = READER };
     const char **known = calloc((size_t)e->count, sizeof *known);
     if (known == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a list of texts");
     for (int m = 0; m < e->count; m++) {
@@ -290,15 +299,19 @@ static int lines_open(Lines *l, const Job *job, const char *const *paths, int co
                       size_t *skipped, Err *err)
 {
     size_t size, longest = 0, lines = 0;
+    TextNote note = { "" };
     const Tokenizer *tokenizer = ensemble_tokenizer(job->ensemble);
     Unknown unknown = job->o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS;
     *l = (Lines){ .texts = calloc((size_t)count, sizeof *l->texts), .count = count };
     if (l->texts == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for %d texts", count);
     for (int i = 0; i < count; i++) {
-        if (text_open(&l->texts[i], paths[i], err)) return -1;
+        if (text_open(&l->texts[i], paths[i], err)
+            || text_check(&l->texts[i], tokenizer->bytes, READER, &note, err)) return -1;
+        text_drop_mark(&l->texts[i], tokenizer, &note);
         for (size_t at = 0; next_line(&l->texts[i], &at, &size) != NULL; lines++)
             if (size > longest) longest = size;
     }
+    print_text_note(job, &note);
     if (lines == 0)
         return fail(err, EXIT_TEXT, "%s: there is no line to score", text_name(&l->texts[0]));
     l->ids = longest < SIZE_MAX / sizeof *l->ids ? malloc((longest + 1) * sizeof *l->ids) : NULL;

@@ -10,6 +10,7 @@
 #include "base.h"
 #include "cli/program.h"
 #include "formats/checkpoint.h"
+#include "formats/kind.h"
 #include "inference/ensemble.h"
 #include "inference/sampling.h"
 #include "tokenizer.h"
@@ -614,6 +615,24 @@ static int check_options(const Options *o, Err *err)
     return 0;
 }
 
+/* A prompt's file must be of text; a byte order mark that the vocabulary lacks is left out. */
+static int check_prompt(const Options *o, const Tokenizer *t, const char **prompt, size_t *size,
+                        Err *err)
+{
+    const char *name = o->prompt_file == NULL ? "the prompt"
+                     : strcmp(o->prompt_file, "-") == 0 ? "standard input" : o->prompt_file;
+    const Kind *kind = o->prompt_file != NULL ? kind_of(*prompt, *size) : NULL;
+    if (kind_is_no_text(kind) && (!t->bytes || kind->group == KIND_FOLIO))
+        return kind_refuse(kind, name, "./sample CKPT --prompt-file -", err);
+    size_t mark = *size > 0 ? tokenizer_unknown_mark(t, *prompt, *size) : 0;
+    if (mark > 0 && !o->common.quiet)
+        fprintf(stderr, "sample: note: %.200s: the byte order mark at its start is left out\n",
+                name);
+    *prompt += mark;
+    *size -= mark;
+    return 0;
+}
+
 static int sample(const Call *call, Output *out, Err *err)
 {
     const Options *o = call->options;
@@ -631,8 +650,10 @@ static int sample(const Call *call, Output *out, Err *err)
         fprintf(stderr, "sample: %s, %s, %d thread%s\n", names, call->kernels->name, call->threads,
                 call->threads == 1 ? "" : "s");
     if (!o->common.quiet && o->show_probs && !o->common.json) print_legend(o, out);
-    int failed = ensemble_build(&e, call->kernels, 1, err)
-        || sample_from(o, &e, file != NULL ? file : o->prompt, size, out, err);
+    const char *prompt = file != NULL ? file : o->prompt != NULL ? o->prompt : "";
+    int failed = check_prompt(o, ensemble_tokenizer(&e), &prompt, &size, err)
+        || ensemble_build(&e, call->kernels, 1, err)
+        || sample_from(o, &e, prompt, size, out, err);
     ensemble_close(&e);
     free(file);
     return failed ? -1 : 0;

@@ -442,6 +442,7 @@ static int open_text(Run *r, const Operands *texts, const Checkpoint *resumed, E
     /* Another text is found out by its digest. */
     if (resumed != NULL) how.unknown = UNKNOWN_SKIPPED;
     if (corpus_open(&r->corpus, &r->tokenizer, &how, texts->items, texts->count, err)) return -1;
+    if (r->corpus.note.text[0] != '\0') display_note(&r->display, "note: %s", r->corpus.note.text);
     if (resumed != NULL && strcmp(r->corpus.sha256, resumed->sha256) != 0)
         return fail(err, EXIT_USAGE,
                     "%s: not the text that %s was trained on; to train its weights on "

@@ -14,6 +14,7 @@
 #include "checkpoint.h"
 #include "digest.h"
 #include "json.h"
+#include "kind.h"
 #include "../system/files.h"
 
 #include <inttypes.h>
@@ -507,44 +508,6 @@ int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const cha
 
 /* ---------------------------------------------------------------- loading: what the file is */
 
-static bool starts_with(const char *bytes, size_t size, const char *start)
-{
-    size_t length = strlen(start);
-    if (size < length) return false;
-    for (size_t i = 0; i < length; i++) {
-        char b = bytes[i];
-        if (b >= 'A' && b <= 'Z') b = (char)(b - 'A' + 'a');
-        if (b != start[i]) return false;
-    }
-    return true;
-}
-
-/* What a file that is no safetensors file seems to be, or NULL. */
-static const char *looks_like(const char *bytes, size_t size)
-{
-    static const struct { const char *start, *what; } kinds[] = {   /* `start` in lower case */
-        { "pk\3\4", "a zip archive, which PyTorch's .pt files are; Folio never opens those" },
-        { "\x80\2", "a Python pickle, which old .pt files are; Folio never opens those" },
-        { "gguf", "a GGUF file" },
-        { "version https://git-lfs",
-          "a Git LFS pointer; fetch the file itself with `git lfs pull`" },
-        { "<!doctype", "an HTML page; the download went wrong" },
-        { "<html", "an HTML page; the download went wrong" },
-        { "\x1f\x8b", "a gzip archive; unpack it first" },
-    };
-    size_t blank = 0, at = 0;
-    uint32_t value = ' ';
-    while (blank < size && json_is_space(bytes[blank])) blank++;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (starts_with(bytes + blank, size - blank, kinds[i].start)) return kinds[i].what;
-    for (int length = 1; at < size && length > 0; at += (size_t)length) {
-        length = utf8_decode(bytes + at, size - at, &value);
-        if (value < 0x20 && !json_is_space((char)value)) return NULL;
-    }
-    bool ends = size - at < UTF8_MAX;           /* the last character may be cut */
-    return ends && size >= LENGTH_BYTES ? "a text" : NULL;
-}
-
 /* From the first `seen` bytes of a file of `size`: the header's length is sound, or what is not. */
 static int check_start(const char *bytes, size_t seen, uint64_t size, Err *err)
 {
@@ -553,8 +516,10 @@ static int check_start(const char *bytes, size_t seen, uint64_t size, Err *err)
     if (seen > LENGTH_BYTES && length > 0 && length <= HEADER_MAX && length <= size - LENGTH_BYTES
         && bytes[LENGTH_BYTES] == '{') return 0;
 
-    const char *look = looks_like(bytes, seen < 512 ? seen : 512);
-    if (look != NULL) return unsound(err, "is not a checkpoint; it looks like %s", look);
+    const Kind *kind = kind_of(bytes, seen);
+    if (kind != NULL && kind->group != KIND_SAFETENSORS && kind->group != KIND_FOLIO)
+        return unsound(err, "is not a checkpoint; it looks like %s%s", kind->what,
+                       kind->remark != NULL ? kind->remark : "");
     if (seen <= LENGTH_BYTES) return unsound(err, "is cut short: it has only %zu bytes", seen);
     if (length == 0 || length > HEADER_MAX)
         return unsound(err, "is no checkpoint, or damaged: it claims a header of %" PRIu64 " bytes",

@@ -146,6 +146,8 @@ static void text_seeds(Seeds *s)
          "\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80 na\xc3\xafve"),
         "\xc0\x80 overlong, \xed\xa0\x80 surrogate, \xf4\x90\x80\x80 too large, \xe2\x82",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "\x1f\x8b\x08 PK\x03\x04word/ %PDF-1.7 \xff\xfe BZh91AY&SY GGUF\x03 <html> \x80\x04",
+        "PK\x03\x04[Content_Types].xml", "GIF89a\x01", "\xff\xfe" "a",
         "\x01\x02\x03\x04\x05\x06\x07\x08\x10\x02 windows \x80\x02\x03\x04", "",
     };
     static const uint8_t heads[][2] = { { 30, 128 }, { 31, 128 }, { 28, 0 }, { 2, 255 },

@@ -143,4 +143,87 @@ fresh_texts() {
     run 0 'French that is not UTF-8: a sample' ./sample l.bin --length 20
 }
 
-text_groups='fresh_texts'
+# refused NAME FILE LOOK COMMAND: not a text, and COMMAND makes one of it.
+refused() {
+    run 3 "$1" ./train "$2" $small --out k.bin
+    says "$1" "$2: looks like $3"
+    says "$1" "$4"
+    check "$1: nothing is left behind" absent k.bin k.last.bin k.lock k.tmp
+}
+
+# Files that are no texts, as far as there are programs that make them.
+other_kinds() {
+    french_text >french.txt
+    remove k
+    for packer in gzip xz zstd bzip2; do
+        command -v $packer >/dev/null || continue
+        case $packer in
+        gzip) look='a gzip archive' command=zcat ;;
+        xz) look='an xz archive' command=xzcat ;;
+        zstd) look='a zstd archive' command=zstdcat ;;
+        bzip2) look='a bzip2 archive' command=bzcat ;;
+        esac
+        $packer -c <french.txt >french.packed 2>check.out || continue
+        refused $packer french.packed "$look" "\`$command french.packed | ./train -\` reads it"
+        run 0 "$packer: as bytes" ./train french.packed --bytes $small --out k.bin
+        says "$packer: as bytes" "note: french.packed looks like $look: its bytes are compressed"
+        remove k
+    done
+    for coding in utf-16 utf-16le utf-16be utf-32 utf-32le utf-32be; do
+        iconv -f utf-8 -t $coding french.txt >french.coded 2>check.out || continue
+        case $coding in
+        *le | *be) advice=$coding ;;
+        *) advice="$coding -t utf-8" ;;
+        esac
+        refused $coding french.coded "$(echo ${coding%[lb]e} | tr utf UTF)" \
+            "\`iconv -f $advice"
+        iconv -f $coding -t utf-8 french.coded | cmp -s - french.txt
+        verdict $? "$coding: the advice gives the text"
+        run 0 "$coding: as bytes" ./train french.coded --bytes $small --out k.bin
+        check "$coding: as bytes: nothing to note" not grep 'compressed' stderr
+        remove k
+    done
+    run 3 'a checkpoint' ./train ref.bin $small --out k.bin
+    says 'a checkpoint' 'ref.bin: looks like a Folio checkpoint, not a text; give a text'
+    run 3 'a checkpoint as bytes' ./train ref.last.bin --bytes $small --out k.bin
+    says 'a checkpoint as bytes' 'ref.last.bin: looks like a Folio checkpoint'
+    run 1 'a folder' ./train . $small --out k.bin
+    says 'a folder' '.: is a folder; give the files in it: ./*'
+}
+
+# All that cannot be used at once; what is empty is left out.
+many_texts() {
+    french_text >french.txt
+    : >empty.txt
+    printf '%%PDF-1.7\n%%\342\343\317\323\n' >'a b.pdf'
+    printf 'caf\351' >latin.txt
+    mkdir -p folder
+    run 3 'five bad texts' ./train 'a b.pdf' french.txt latin.txt folder missing.txt empty.txt \
+        latin.txt $small --out m.bin
+    says 'five bad texts' "5 of 7 texts cannot be used: (1) a b.pdf: looks like a PDF file"
+    says 'five bad texts' "\`pdftotext 'a b.pdf' - | ./train -\` reads it; (2) latin.txt: ill-"
+    says 'five bad texts' '(3) folder: is a folder; give the files in it: folder/*; and 2 more'
+    run 1 'two bad texts' ./train missing.txt latin.txt $small --out m.bin
+    says 'two bad texts' '2 of 2 texts cannot be used: (1) missing.txt: cannot be opened'
+    run 3 'a bad text among others' ./train french.txt latin.txt $small --out m.bin
+    check 'a bad text among others: alone' grep '^train: latin.txt: ill-formed' stderr
+
+    run 0 'an empty text among others' ./train french.txt empty.txt french.txt $small --out m.bin
+    says 'an empty text among others' 'note: empty.txt is empty and left out'
+    run 0 'an empty text, resumed without it' ./train french.txt french.txt --resume --steps 35 \
+        --out m.bin
+    run 0 'two empty texts' ./train empty.txt french.txt empty.txt $small --out m.bin --overwrite
+    says 'two empty texts' 'note: 2 empty texts are left out, empty.txt first'
+    run 3 'only empty texts' ./train empty.txt empty.txt $small --out m.bin --overwrite
+    says 'only empty texts' 'empty.txt: the text is empty'
+
+    # A byte order mark is learnt, and a run goes on only with the text as it was.
+    { printf '\357\273\277'; cat french.txt; } >mark.txt
+    run 0 'a byte order mark' ./train mark.txt $small --out m.bin --overwrite
+    check 'a byte order mark: learnt' sh -c './inspect m.bin --vocab | grep FEFF'
+    run 2 'a byte order mark that is gone' ./train french.txt --resume --out m.bin
+    run 0 'no byte order mark' ./train french.txt $small --out m.bin --overwrite
+    run 2 'a byte order mark that is new' ./train mark.txt --resume --out m.bin
+}
+
+text_groups='fresh_texts other_kinds many_texts'

@@ -531,8 +531,8 @@ static void test_average(const Kernels *K)
 }
 
 /* The slowest average that --ema takes comes to weights that stay where they are, as far as float
- * lets it: it stops where a step's share of the way is less than half of its last digit, and the two
- * factors do not add up to 1. */
+ * lets it: it stops where a step's share of the way is less than half of its last digit, and the
+ * two factors do not add up to 1. */
 static void test_slow_average(const Kernels *K)
 {
     enum { SIZE = 5, STEPS = 100000 };

@@ -10,7 +10,9 @@
 #include "../../base.h"
 #include "check.h"
 #include "../../corpus.h"
+#include "../../formats/accents.h"
 #include "../../formats/digest.h"
+#include "../../formats/kind.h"
 #include "../../tokenizer.h"
 
 enum { SURROGATES = 0xe000 - 0xd800, CHARACTERS = CODE_POINTS - SURROGATES };
@@ -535,7 +537,7 @@ static void test_bad_files(void)
     static const struct { const char *a, *b; int status; const char *named; } cases[] = {
         { "good", "missing", EXIT_RUNTIME, "missing:" },
         { "missing", NULL, EXIT_RUNTIME, "missing:" },
-        { "good", "empty", EXIT_TEXT, "empty:" },
+        { "empty", "empty", EXIT_TEXT, "empty:" },
         { "empty", NULL, EXIT_TEXT, "empty:" },
         { "good", "latin1", EXIT_TEXT, "latin1:" },
         { "latin1", NULL, EXIT_TEXT, "byte offset 3 " },
@@ -556,6 +558,247 @@ static void test_bad_files(void)
         CHECK(rc == -1 && err.status == cases[i].status && contains(&err, cases[i].named),
               "case %zu: %d, status %d: %s", i, rc, err.status, err.msg);
         CHECK(c.ids == NULL && t.count == 0 && t.ids == NULL, "case %zu: something is left", i);
+    }
+}
+
+/* Without the empty ones, as if they had not been given, and a note. */
+static void test_empty_files(void)
+{
+    Corpus c, plain;
+    Tokenizer t = { 0 };
+    Err err = { 0 };
+    CorpusOptions o = { .separator = true };
+    write_file("good", "fine", 4);
+    write_file("empty", "", 0);
+    CHECK(open_files(&plain, &t, &o, &err, "good", NULL, NULL) == 0, "%s", err.msg);
+    CHECK(open_files(&c, &t, &o, &err, "empty", "good", "empty") == 0, "%s", err.msg);
+    CHECK(c.count == plain.count && strcmp(c.sha256, plain.sha256) == 0
+              && strcmp(c.read, "good") == 0, "%zu ids of %s", c.count, c.read);
+    CHECK(strcmp(c.note.text, "2 empty texts are left out, empty first") == 0, "%s", c.note.text);
+    CHECK(plain.note.text[0] == '\0', "%s", plain.note.text);
+    corpus_close(&c);
+    corpus_close(&plain);
+    tokenizer_close(&t);
+}
+
+/* A mark that a given vocabulary lacks is left out where that is asked for, and only there. */
+static void test_byte_order_marks(void)
+{
+    static const struct {
+        const char *vocabulary, *text;
+        bool bytes, drop;
+        size_t count;
+    } cases[] = {
+        { "abc", "\xef\xbb\xbf" "ab", false, true, 2 },
+        { "abc", "\xef\xbb\xbf\xef\xbb\xbf" "ab", false, true, 0 },
+        { "abc", "a\xef\xbb\xbf" "b", false, true, 0 },
+        { "abc", "\xef\xbb\xbf" "ab", false, false, 0 },
+        { "abc\xef\xbb\xbf", "\xef\xbb\xbf" "ab", false, true, 3 },
+        { "abc", "\xef\xbb\xbf" "ab", true, true, 2 },
+        { "abc\xef\xbb", "\xef\xbb\xbf" "ab", true, true, 2 },
+        { "abc\xef\xbb\xbf", "\xef\xbb\xbf" "ab", true, true, 5 },
+        { "abc", "\xef\xbb", true, true, 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Corpus c;
+        Tokenizer t;
+        Err err = { 0 };
+        CorpusOptions o = { .unknown = UNKNOWN_FAILS, .drop_mark = cases[i].drop };
+        write_file("marked", cases[i].text, strlen(cases[i].text));
+        if (build(&t, cases[i].bytes, false, cases[i].vocabulary, strlen(cases[i].vocabulary),
+                  &err)) continue;
+        int rc = open_files(&c, &t, &o, &err, "marked", NULL, NULL);
+        CHECK(rc == (cases[i].count > 0 ? 0 : -1) && c.count == cases[i].count,
+              "case %zu: %zu characters: %s", i, c.count, err.msg);
+        bool dropped = rc == 0 && c.count == 2;
+        CHECK(dropped == (strstr(c.note.text, "byte order mark") != NULL) || rc, "case %zu: %s", i,
+              c.note.text);
+        corpus_close(&c);
+        tokenizer_close(&t);
+    }
+}
+
+/* ---------------------------------------------------------------- kinds of files */
+
+#define KIND(bytes) bytes, sizeof bytes - 1
+
+static void test_kinds(void)
+{
+    static const struct { const char *bytes; size_t size; const char *what; } files[] = {
+        { KIND("\x1f\x8b\x08\0"), "a gzip archive" },
+        { KIND("\xfd" "7zXZ\0\0\4"), "an xz archive" },
+        { KIND("\x28\xb5\x2f\xfd\4\0"), "a zstd archive" },
+        { KIND("BZh91AY&SY\xa4\x1e"), "a bzip2 archive" },
+        { KIND("PK\3\4\x14\0\0\0name.txt"), "a zip archive" },
+        { KIND("PK\5\6\0\0\0\0\0\0"), "a zip archive" },
+        { KIND("PK\3\4\x14\0\0\0word/document.xml"), "a Word document (docx)" },
+        { KIND("PK\3\4[Content_Types].xml\0\1"), "an office file" },
+        { KIND("PK\3\4\x14\0mimetypeapplication/vnd.oasis.opendocument.textPK"),
+          "an OpenDocument file (odt)" },
+        { KIND("PK\3\4\0\0archive/data.pklFB"), "a file of PyTorch (.pt)" },
+        { KIND("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "an old office file (.doc, .xls)" },
+        { KIND("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"), "a PDF file" },
+        { KIND("\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "a PNG image" },
+        { KIND("\xff\xd8\xff\xe0\0\x10JFIF"), "a JPEG image" },
+        { KIND("GIF89a\1\0\1\0\x80\0\0"), "a GIF image" },
+        { KIND("\xff\xfe" "a\0b\0"), "UTF-16" },
+        { KIND("\xfe\xff\0a\0b"), "UTF-16" },
+        { KIND("\xff\xfe\0\0a\0\0\0"), "UTF-32" },
+        { KIND("\0\0\xfe\xff\0\0\0a"), "UTF-32" },
+        { KIND("T\0h\0e\0 \0e\0n\0d\0\n\0"), "UTF-16 without a mark" },
+        { KIND("\0T\0h\0e\0 \0e\0n\0d\0\n"), "UTF-16 without a mark" },
+        { KIND("T\0\0\0h\0\0\0e\0\0\0 \0\0\0"), "UTF-32 without a mark" },
+        { KIND("\0\0\0T\0\0\0h\0\0\0e\0\0\4\x10"), "UTF-32 without a mark" },
+        { KIND("\x1f\4>\4;\4=\4>\4 \0:\4>\4@\4"), "UTF-16 without a mark" },
+        { KIND("\4\x1f\4>\4;\4=\4>\0 \4:\4>\4@"), "UTF-16 without a mark" },
+        { KIND("\x3a\0\xfc\x7f\x0a\0\x01\x90\x0a\0\x20\0\xe5\x4e"),
+          "UTF-16 without a mark" },
+        { KIND("GGUF\3\0\0\0\x21\1"), "a GGUF file" },
+        { KIND("\x80\4\x95\x10\0\0\0"), "a Python pickle" },
+        { KIND("\x40\0\0\0\0\0\0\0{\"a\":{\"dtype\":\"F32\""), "a safetensors file" },
+        { KIND("\x40\0\0\0\0\0\0\0{\"__metadata__\":{\"folio.version\":\"1\""),
+          "a Folio checkpoint" },
+        { KIND("SQLite format 3\0\x10\0"), "a SQLite database" },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const Kind *kind = kind_of(files[i].bytes, files[i].size);
+        Err err = { 0 };
+        CHECK(kind_is_no_text(kind) && strcmp(kind->what, files[i].what) == 0, "%s: %s",
+              files[i].what, kind != NULL ? kind->what : "nothing");
+        if (!kind_is_no_text(kind)) continue;
+        kind_refuse(kind, "a/b.x", "./train -", &err);
+        CHECK(err.status == EXIT_TEXT && contains(&err, "a/b.x: looks like ")
+              && contains(&err, files[i].what), "%s", err.msg);
+        CHECK(kind->advice != NULL || contains(&err, "| ./train -` reads it"), "%s", err.msg);
+        CHECK(kind->command == NULL || contains(&err, " a/b.x "), "%s", err.msg);
+    }
+}
+
+/* What may be learnt, however odd: nothing here is taken for another kind. */
+static void test_texts_are_texts(void)
+{
+    static const struct { const char *bytes; size_t size; } texts[] = {
+        { KIND("") }, { KIND("a") }, { KIND("P") }, { KIND("BZh91AY&SY is how bzip2 begins") },
+        { KIND("GIF89a is a format") }, { KIND("GGUF\nis another") }, { KIND("RIFF raff") },
+        { KIND("%PDF-1.4 begins a file") }, { KIND("PKzip") }, { KIND("7z, Rar! PAR1 ustar") },
+        { KIND("<html><body>") }, { KIND("{\\rtf1 }") }, { KIND("\xef\xbb\xbf" "a mark") },
+        { KIND("\xef\xbb\xbf" "a\r\nb\0c\r\n") }, { KIND("one\0two\0three\0") },
+        { KIND("a\0bc\0d\0ef\0ghi\0j\0kl\0m\0") }, { KIND("abc\0def\0ghi\0jkl\0") },
+        { KIND("0\t1\t1\t0\t0\n1\t0\t0\t1\t0\n") }, { KIND("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0") },
+        { KIND("text and then\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0") },
+        { KIND("\xd0\xa2\xd0\xb5\xd0\xba\xd1\x81\xd1\x82 \xd0\xb8\xd0\xbb\xd0\xb8") },
+        { KIND("\xde\x12\4\x95\0\0\0\0{\0\0\0") },
+        { KIND("\x1b[1mbold\x1b[0m \f\v") }, { KIND("caf\xe9 is Latin 1") },
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const Kind *kind = kind_of(texts[i].bytes, texts[i].size);
+        CHECK(!kind_is_no_text(kind), "text %zu: looks like %s", i, kind->what);
+    }
+}
+
+/* The command in the advice can be pasted into a shell. */
+static void test_names_in_advice(void)
+{
+    static const struct { const char *name, *shown; } cases[] = {
+        { "x.gz", "`zcat x.gz |" }, { "a b.gz", "`zcat 'a b.gz' |" }, { "a'b", "`zcat FILE |" },
+        { "$x`y`", "`zcat '$x`y`' |" }, { "-x", "`zcat FILE |" }, { "a\nb", "`zcat FILE |" },
+        { "standard input", "`zcat FILE |" }, { "", "`zcat FILE |" }
+    };
+    char long_name[5000];
+    Err err = { 0 };
+    const Kind *kind = kind_of("\x1f\x8b", 2);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CHECK(kind_refuse(kind, cases[i].name, "./train -", &err) == -1
+              && contains(&err, cases[i].shown), "%s", err.msg);
+    }
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    kind_refuse(kind, long_name, "./train -", &err);
+    CHECK(contains(&err, "a gzip archive") && contains(&err, "`zcat FILE | ./train -`"), "%s",
+          err.msg);
+}
+
+/* Of many bad files the first three, each with its end, and how many there are. */
+static void test_many_bad_files(void)
+{
+    enum { FILES = 6 };
+    const char *paths[FILES] = { "latin1", "good", "packed", "no/such", "missing", "packed" };
+    char long_name[300];
+    Corpus c;
+    Tokenizer t = { 0 };
+    Err err = { 0 };
+    CorpusOptions o = { .separator = true };
+    write_file("good", "fine", 4);
+    write_file("latin1", "caf\xe9s", 5);
+    write_file("packed", "\x1f\x8b\x08", 3);
+    CHECK(corpus_open(&c, &t, &o, paths, FILES, &err) == -1 && err.status == EXIT_TEXT,
+          "%s", err.msg);
+    CHECK(contains(&err, "5 of 6 texts cannot be used: (1) latin1: ill-formed UTF-8 at byte ")
+              && contains(&err, "; (2) packed: looks like a gzip archive")
+              && contains(&err, "; (3) no/such: cannot be opened: ")
+              && contains(&err, "; and 2 more"), "%s", err.msg);
+    CHECK(t.count == 0 && c.ids == NULL, "something is left");
+
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    for (int i = 0; i < FILES; i++) paths[i] = long_name;
+    corpus_open(&c, &t, &o, paths, FILES, &err);
+    CHECK(err.status == EXIT_RUNTIME && contains(&err, "; and 3 more") && contains(&err, "(3) nnn")
+              && contains(&err, "too long"), "%s", err.msg);
+}
+
+/* ---------------------------------------------------------------- accents */
+
+static void test_accents(void)
+{
+    static const uint32_t pairs[][3] = {
+        { 0xe9, 'e', 0x301 }, { 0x159, 'r', 0x30c }, { 0x119, 'e', 0x328 }, { 0xe7, 'c', 0x327 },
+        { 0x1ebf, 0xea, 0x301 }, { 0x439, 0x438, 0x306 }, { 0x451, 0x435, 0x308 },
+        { 0x1e69, 0x1e63, 0x307 }, { 0xc5, 'A', 0x30a }, { 0x171, 'u', 0x30b }
+    };
+    uint32_t letter = 0, accent = 0;
+    int splits = 0;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        bool is = accents_split(pairs[i][0], &letter, &accent);
+        CHECK(is && letter == pairs[i][1] && accent == pairs[i][2], "U+%04X is U+%04X, U+%04X",
+              (unsigned)pairs[i][0], (unsigned)letter, (unsigned)accent);
+    }
+    for (uint32_t value = 0; value < 0x2000; value++) {
+        if (!accents_split(value, &letter, &accent)) continue;
+        splits++;
+        CHECK(accents_join(letter, accent) == value && accent >= 0x300
+              && accent < 0x329, "U+%04X", (unsigned)value);
+    }
+    CHECK(splits == 464, "%d letters", splits);
+    CHECK(!accents_split('e', &letter, &accent) && !accents_split(0x301, &letter, &accent)
+          && accents_join('q', 0x301) == 0 && accents_join(0, 0) == 0, "none");
+}
+
+/* Missing characters that the vocabulary has in the other form. */
+static void test_other_forms(void)
+{
+    static const struct { const char *vocabulary, *text, *named; } cases[] = {
+        { "re\xcc\x8c\xcc\x81", "\xc5\x99\xc3\xa9", "accents apart (NFD" },
+        { "re\xcc\x81", "\xc3\xaa\xc3\xa9", "accents apart (NFD" },
+        { "e\xcc\x82\xcc\x81", "\xe1\xba\xbf", "accents apart (NFD" },
+        { "re\xc3\xa9", "e\xcc\x81", "accents together (NFC" },
+        { "e\xe1\xba\xbf", "e\xcc\x82\xcc\x81", "accents together (NFC" },
+        { "re\xcc\x8c", "\xc3\xa9", "places); --unknown" },
+        { "r\xcc\x81", "\xc3\xa9", "places); --unknown" },
+        { "re\xc3\xa9", "r\xcc\x81", "places); --unknown" },
+        { "re\xc3\xa9", "e \xcc\x81", "places); --unknown" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Tokenizer t;
+        Err err = { 0 };
+        int32_t ids[16];
+        Encoding e = { .ids = ids };
+        const char *vocabulary = cases[i].vocabulary;
+        if (build(&t, false, true, vocabulary, strlen(vocabulary), &err)) continue;
+        int rc = tokenizer_encode(&t, cases[i].text, strlen(cases[i].text), "the prompt",
+                                  UNKNOWN_FAILS, EXIT_USAGE, &e, &err);
+        CHECK(rc == -1 && contains(&err, cases[i].named), "case %zu: %s", i, err.msg);
+        tokenizer_close(&t);
     }
 }
 
@@ -803,6 +1046,14 @@ static void test_files(void)
     test_documents_of_a_vocabulary();
     test_digests_of_files();
     test_bad_files();
+    test_empty_files();
+    test_byte_order_marks();
+    test_kinds();
+    test_texts_are_texts();
+    test_names_in_advice();
+    test_many_bad_files();
+    test_accents();
+    test_other_forms();
     test_given_vocabulary();
     test_split();
     test_val_only();
@@ -812,8 +1063,8 @@ static void test_files(void)
 static void in_new_folder(void)
 {
     static const char *const files[] = { "data/verse", "data/both", "both", "one", "two", "good",
-                                         "empty", "latin1", "mixed", "none", "part", "tail",
-                                         "text" };
+                                         "empty", "latin1", "marked", "mixed", "none", "packed",
+                                         "part", "tail", "text" };
     const char *base = getenv("TMPDIR");
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/test-text-XXXXXX",
