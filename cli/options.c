@@ -202,40 +202,122 @@ void cli_get_text(const Option *row, const void *options, char *out, size_t room
 
 /* ---------------------------------------------------------------- the words of a command line */
 
-/* The dynamic programme of Wagner and Fischer 1974, one row of its table at a time. */
+/* The dynamic programme of Wagner and Fischer 1974, with swaps of neighbours. */
 int cli_distance(const char *a, size_t a_length, const char *b)
 {
-    int row[CLI_WORD + 1];
+    int rows[3][CLI_WORD + 1];      /* of its table: row i is rows[i % 3] */
     int n = (int)(a_length < CLI_WORD ? a_length : CLI_WORD);
     int m = (int)(strlen(b) < CLI_WORD ? strlen(b) : CLI_WORD);
-    for (int j = 0; j <= m; j++) row[j] = j;
+    for (int j = 0; j <= m; j++) rows[0][j] = j;
     for (int i = 1; i <= n; i++) {
-        int diagonal = row[0];
+        const int *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+        int *row = rows[i % 3];
         row[0] = i;
         for (int j = 1; j <= m; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
+            int best = above[j - 1] + (a[i - 1] != b[j - 1]);
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (above[j] + 1 < best) best = above[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
+            if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
             row[j] = best;
         }
     }
-    return row[m];
+    return rows[n % 3][m];
+}
+
+/* What other tools call an option, and the names that it may have here; no dashes. */
+static const struct { const char *other, *names; } elsewhere[] = {
+    { "learning-rate", "lr" },      { "max-iters", "steps" },       { "max-steps", "steps" },
+    { "iterations", "steps" },      { "iters", "steps" },           { "epochs", "steps|minutes" },
+    { "num-epochs", "steps|minutes" },
+    { "n-embd", "channels" },       { "d-model", "channels" },      { "hidden-size", "channels" },
+    { "n-layer", "layers" },        { "num-layers", "layers" },
+    { "n-head", "heads" },          { "num-heads", "heads" },
+    { "block-size", "context" },    { "seq-len", "context" },       { "context-length", "context" },
+    { "n-ctx", "context" },         { "ctx-size", "context" },
+    { "batch-size", "batch" },      { "warmup-iters", "warmup" },   { "warmup-steps", "warmup" },
+    { "eval-interval", "eval-every" },      { "eval-iters", "eval-batches" },
+    { "grad-clip", "clip" },
+    { "max-new-tokens", "length" }, { "max-tokens", "length" },     { "n-predict", "length" },
+    { "num-samples", "samples" },   { "start", "prompt" },
+    { "repetition-penalty", "repeat-penalty" },     { "repeat-last-n", "repeat-window" },
+};
+
+/* Appends " or NAME" for each of "a|b|c" that the program has. */
+static void append_names(const Cli *cli, const char *names, char *out, size_t room)
+{
+    for (;;) {
+        char name[CLI_WORD];
+        size_t length = strcspn(names, "|"), used = strlen(out);
+        snprintf(name, sizeof name, "--%.*s", (int)length, names);
+        if (cli_find(cli, name, strlen(name)) >= 0)
+            snprintf(out + used, room - used, "%s%s", used > 0 ? " or " : "", name);
+        if (names[length] == '\0') return;
+        names += length + 1;
+    }
+}
+
+/* The option that begins with a word, the shortest of several; without its dashes, or NULL. */
+static const char *find_beginning(const Cli *cli, const char *word, size_t length)
+{
+    const char *found = NULL;
+    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
+        if (row->name == NULL || row->flags & DESTROYS || strncmp(row->name + 2, word, length) != 0)
+            continue;
+        if (found == NULL || strlen(row->name + 2) < strlen(found)) found = row->name + 2;
+    }
+    return found;
+}
+
+/* The option that is nearest by letters, if at most a third of the word's differ; likewise. */
+static const char *find_similar(const Cli *cli, const char *word, size_t length)
+{
+    const char *found = NULL;
+    int least = (int)(length / 3) + 1;
+    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
+        if (row->name == NULL || row->flags & DESTROYS) continue;
+        int distance = cli_distance(word, length, row->name + 2);
+        if (distance >= least) continue;
+        least = distance;
+        found = row->name + 2;
+    }
+    return found;
+}
+
+/* What a word may stand for, as "--a or --b"; "" if nothing is near. */
+static void suggest(const Cli *cli, const char *word, size_t length, char *out, size_t room)
+{
+    char plain[CLI_WORD + 1];
+    const char *name;
+    out[0] = '\0';
+    for (int dashes = 0; dashes < 2 && length > 0 && *word == '-'; dashes++) {
+        word++;
+        length--;
+    }
+    if (length == 0 || length > CLI_WORD) return;       /* cli_distance would see only a part */
+    for (size_t i = 0; i < length; i++) {
+        bool upper = word[i] >= 'A' && word[i] <= 'Z';
+        plain[i] = word[i] == '_' ? '-' : upper ? (char)(word[i] - 'A' + 'a') : word[i];
+    }
+    plain[length] = '\0';
+    if ((name = find_beginning(cli, plain, length)) == NULL) {
+        for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+            if (is_word(elsewhere[i].other, plain, length))
+                append_names(cli, elsewhere[i].names, out, room);
+        if (out[0] == '\0') name = find_similar(cli, plain, length);
+    }
+    if (name != NULL) snprintf(out, room, "--%s", name);
 }
 
 static int unknown_option(const Cli *cli, const char *word, size_t length, Err *err)
 {
-    const char *nearest = "--help";
-    int least = cli_distance(word, length, nearest);
-    for (const Option *row = cli->options; row->kind != OPT_END; row++) {
-        int distance = row->name != NULL ? cli_distance(word, length, row->name) : CLI_WORD;
-        if (distance < least) {
-            least = distance;
-            nearest = row->name;
-        }
-    }
+    char meant[3 * CLI_WORD];
+    int shown = (int)(length < 60 ? length : 60);
+    suggest(cli, word, length, meant, sizeof meant);
+    if (meant[0] == '\0')
+        return fail(err, EXIT_USAGE, "unknown option \"%.*s\"; --help lists all", shown, word);
     return fail(err, EXIT_USAGE, "unknown option \"%.*s\"; did you mean %s? (--help lists all)",
-                (int)(length < 60 ? length : 60), word, nearest);
+                shown, word, meant);
 }
 
 /* The row that a word such as "--seed=1" names, and its value or NULL; -1 with err. */

@@ -35,7 +35,8 @@ typedef enum {
 enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
        STORED = 2,          /* a setting of the checkpoint, under its name without the dashes */
        CHOSEN = 4,          /* the program may choose: --help says that instead of the default */
-       LATER = 8 };         /* checkpoints of earlier releases lack it, and mean its default */
+       LATER = 8,           /* checkpoints of earlier releases lack it, and mean its default */
+       DESTROYS = 16 };     /* never suggested for a mistyped option */
 
 typedef struct {
     const char *name;       /* with its dashes */
@@ -106,7 +107,8 @@ bool cli_whole(const char *text, int64_t *value);
 int cli_which_word(const char *words, const char *text);
 /* "from 0 to 1e+06", in as many digits as the bounds of a number need. */
 void cli_range(const Option *row, char out[CLI_RANGE]);
-/* Insertions, deletions and replacements that lead from a to b; only CLI_WORD characters count. */
+/* Insertions, deletions, replacements and swaps of neighbours that lead from a to b, no character
+ * touched twice; only CLI_WORD characters count. */
 int cli_distance(const char *a, size_t a_length, const char *b);
 
 #endif

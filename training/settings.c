@@ -15,7 +15,8 @@ static const Option first_rows[] = {
     SWITCH("resume", resume,
            "continue from NAME.last.bin, with the same text; settings come from the file",
            ON_RESUME),
-    SWITCH("overwrite", overwrite, "replace existing files, at the first save", ON_RESUME),
+    SWITCH("overwrite", overwrite, "replace existing files, at the first save",
+           ON_RESUME | DESTROYS),
     STRING("init-from", "FILE", init_from, NULL,
            "start from the weights of this checkpoint, perhaps on another text: its sizes are "
            "taken over, characters are matched, new ones start at random"),

@@ -89,7 +89,10 @@ static void try_words(int argc, char **argv)
     Operands operands = { 0 };
     Err err = { 0 };
     if (cli_parse(&o.cli, argc, argv, &o, &operands, &err)) {
+        static const char never[] = "did you mean --overwrite? (--help lists all)";
+        size_t size = strlen(err.msg), end = sizeof never - 1;
         REQUIRE(fuzz_refusal(&err, EXIT_USAGE) && operands.items == NULL && operands.count == 0);
+        REQUIRE(size < end || strcmp(err.msg + size - end, never) != 0);
         return;
     }
     REQUIRE(operands.count >= 0 && operands.count < (argc > 0 ? argc : 1));

@@ -187,7 +187,8 @@ static void test_refusals(void)
 {
     static const struct { const char *line, *part; } cases[] = {
         { "--step 1", "--steps" }, { "--sed 1", "--seed" }, { "--shcedule linear", "--schedule" },
-        { "--hlep", "--help" }, { "-q", "unknown option" }, { "--=3", "unknown option" },
+        { "--hlep", "did you mean --help?" },
+        { "-q", "unknown option" }, { "--=3", "unknown option" },
         { "--steps", "--steps needs a value (N)" }, { "--bytes=on", "no value" },
         { "--schedule square", "linear" }, { "--schedule cos", "cosine" }, { "--bias _", "off|on" },
         { "--bias on|off", "off|on" }, { "--steps _", "0 to 1000000000" },
@@ -276,11 +277,85 @@ static void test_round_trip(void)
 static void test_nearest(void)
 {
     CHECK(cli_distance("kitten", 6, "sitting") == 3, "kitten, sitting");
+    CHECK(cli_distance("stesp", 5, "steps") == 1 && cli_distance("setps", 5, "steps") == 1,
+          "neighbours that changed places");
+    CHECK(cli_distance("pset", 4, "step") == 3 && cli_distance("abab", 4, "baba") == 2, "and more");
     CHECK(cli_distance("", 0, "abc") == 3 && cli_distance("abc", 3, "abc") == 0, "ends");
     char longest[300];
     memset(longest, 'x', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     CHECK(cli_distance(longest, strlen(longest), longest) == 0, "long words are cut");
+}
+
+/* Options of several programs; the fields do not matter. */
+#define AT(field) offsetof(Options, field)
+static const Option named_rows[] = {
+    INT("steps", steps, NULL, 0, 9, "updates"), REAL("lr", lr, NULL, 0, 9, "rate"),
+    REAL("minutes", share, NULL, 0, 9, "time"), REAL("temperature", share, NULL, 0, 9, "sharper"),
+    INT("top-k", size, NULL, 0, 9, "likeliest"), REAL("top-p", share, NULL, 0, 9, "likeliest"),
+    SWITCH("show-probs", bytes, "colours"), SWITCH("overwrite", quiet, "replaces", DESTROYS),
+    WORD("colour", colour, NULL, "auto|always", "colours"), ACTION("help", bytes, "this"),
+    STRING("separators-between-texts-are-kept", "S", out, NULL, "long"),
+    { 0 }
+};
+static const Option learning_rows[] = {
+    INT("layers", steps, NULL, 0, 9, ""), INT("channels", steps, NULL, 0, 9, ""),
+    INT("heads", steps, NULL, 0, 9, ""), INT("context", steps, NULL, 0, 9, ""),
+    INT("batch", steps, NULL, 0, 9, ""), INT("length", steps, NULL, 0, 9, ""),
+    INT("samples", steps, NULL, 0, 9, ""), INT("prompt", steps, NULL, 0, 9, ""), { 0 }
+};
+#undef AT
+
+/* What an unknown option is taken for; NULL: nothing is near. */
+static void test_suggestions(void)
+{
+    static const struct { const Option *rows; const char *word, *meant; } cases[] = {
+        { named_rows, "--top_k", "--top-k" }, { named_rows, "--show_probs", "--show-probs" },
+        { named_rows, "-steps", "--steps" }, { named_rows, "--STEPS=3", "--steps" },
+        { named_rows, "--temp", "--temperature" }, { named_rows, "--temp=1", "--temperature" },
+        { named_rows, "-t", "--top-k" }, { named_rows, "--ste", "--steps" },
+        { named_rows, "--show", "--show-probs" }, { named_rows, "--learning-rate", "--lr" },
+        { named_rows, "--learning_rate=1e-3", "--lr" }, { named_rows, "--max-iters", "--steps" },
+        { named_rows, "--max-steps", "--steps" }, { named_rows, "--iterations", "--steps" },
+        { named_rows, "--epochs", "--steps or --minutes" },
+        { named_rows, "--temprature", "--temperature" }, { named_rows, "--stesp", "--steps" },
+        { named_rows, "--setsp", NULL }, { named_rows, "--setps", "--steps" },
+        { named_rows, "--minuets", "--minutes" }, { named_rows, "--minsetu", NULL },
+        { named_rows, "--over", NULL }, { named_rows, "--overwrit", NULL },
+        { named_rows, "--over_write", NULL }, { named_rows, "--Overwrite", NULL },
+        { named_rows, "--overwrote", NULL }, { named_rows, "--x", NULL },
+        { named_rows, "-n", NULL },
+        { named_rows, "--=3", NULL }, { named_rows, "--n-embd", NULL }, { named_rows, "-=", NULL },
+        { named_rows, "--colo", "--colour" },
+        { named_rows, "--separators-between-texts-are-lost-and-kept", NULL },
+        { learning_rows, "--n-embd", "--channels" }, { learning_rows, "--n_embd", "--channels" },
+        { learning_rows, "--d-model", "--channels" }, { learning_rows, "--n-layer", "--layers" },
+        { learning_rows, "--hidden-size", "--channels" },
+        { learning_rows, "--num-layers", "--layers" }, { learning_rows, "--n-head", "--heads" },
+        { learning_rows, "--num-heads", "--heads" }, { learning_rows, "--block-size", "--context" },
+        { learning_rows, "--seq-len", "--context" }, { learning_rows, "--batch-size", "--batch" },
+        { learning_rows, "--context-length", "--context" },
+        { learning_rows, "--max-new-tokens", "--length" },
+        { learning_rows, "--max-tokens", "--length" }, { learning_rows, "--n-predict", "--length" },
+        { learning_rows, "--num-samples", "--samples" }, { learning_rows, "--start", "--prompt" },
+        { learning_rows, "--learning-rate", NULL }, { learning_rows, "--epochs", NULL },
+        { learning_rows, "--temp", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char want[200], word[80], program[] = "p", *argv[] = { program, word };
+        Cli c = { .program = program, .operands = "", .options = cases[i].rows };
+        Options o = { .steps = 0 };
+        Operands p = { 0 };
+        Err err = { 0 };
+        c.given = offsetof(Options, given);
+        snprintf(word, sizeof word, "%s", cases[i].word);
+        snprintf(want, sizeof want, "unknown option \"%.*s\"; %s%s%s--help lists all%s",
+                 (int)strcspn(word, "="), word, cases[i].meant ? "did you mean " : "",
+                 cases[i].meant ? cases[i].meant : "", cases[i].meant ? "? (" : "",
+                 cases[i].meant ? ")" : "");
+        CHECK(cli_parse(&c, 2, argv, &o, &p, &err) == -1 && err.status == EXIT_USAGE, "%s", word);
+        CHECK(strcmp(err.msg, want) == 0, "%s, not %s", err.msg, want);
+    }
 }
 
 static void print_help(Output *out) { pages_help(&cli, NULL, out); }
@@ -589,6 +664,7 @@ int main(void)
     test_numbers();
     test_round_trip();
     test_nearest();
+    test_suggestions();
     test_output();
     test_pages();
     test_broken_output();
