@@ -332,6 +332,20 @@ static int match(const Cli *cli, const char *word, const char **value, Err *err)
     return row;
 }
 
+/* Sets a row from `value`; `before`: the one that came before it on the command line, or NULL.
+ * *twice becomes true if they mean different things: 1e3 and 1000 do not. */
+static int set_value(const Option *row, void *options, const char *before, const char *value,
+                     bool *twice, Err *err)
+{
+    char old[60], new[60];
+    bool is_text = row->kind == OPT_STRING || row->kind == OPT_PRESET;
+    cli_get_text(row, options, old, sizeof old);
+    if (cli_set_text(row, options, value, err)) return -1;
+    cli_get_text(row, options, new, sizeof new);
+    if (before != NULL && strcmp(is_text ? before : old, is_text ? value : new) != 0) *twice = true;
+    return 0;
+}
+
 /* Operands are collected, every value is checked, values[row] keeps the last one. */
 static int walk(const Cli *cli, int argc, char **argv, void *options, Operands *operands,
                 const char **values, Err *err)
@@ -355,7 +369,7 @@ static int walk(const Cli *cli, int argc, char **argv, void *options, Operands *
         if (value == NULL)
             return fail(err, EXIT_USAGE, "%s needs a value (%s)", row->name,
                         row->arg != NULL ? row->arg : row->words);
-        if (cli_set_text(row, options, value, err)) return -1;
+        if (set_value(row, options, values[found], value, &operands->twice[found], err)) return -1;
         given[found] = true;
         values[found] = value;
         if (row->kind == OPT_ACTION) return 0;
@@ -401,8 +415,7 @@ static int settle(const Cli *cli, const char *const *values, void *options, Err 
 int cli_parse(const Cli *cli, int argc, char **argv, void *options, Operands *operands, Err *err)
 {
     const char *values[CLI_ROWS] = { 0 }, *folder = argc > 0 ? strrchr(argv[0], '/') : NULL;
-    operands->called = folder != NULL ? folder + 1 : argc > 0 ? argv[0] : NULL;
-    operands->count = 0;
+    *operands = (Operands){ .called = folder != NULL ? folder + 1 : argc > 0 ? argv[0] : NULL };
     operands->items = malloc(((size_t)(argc > 0 ? argc : 0) + 1) * sizeof *operands->items);
     if (operands->items == NULL)
         return fail(err, EXIT_RUNTIME, "not enough memory for the command line");

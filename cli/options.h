@@ -73,6 +73,7 @@ typedef struct {
     const char *called;     /* the program as it was called, without folders; NULL: unknown */
     const char **items;     /* (count) in order */
     int count;
+    bool twice[CLI_ROWS];   /* row i takes one value, and was given different ones */
 } Operands;
 
 /* Fills the program's Options (zeroed by the caller) and the operands, which operands_close

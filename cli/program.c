@@ -17,6 +17,14 @@ static int check_operands(const Cli *cli, const Operands *operands, Err *err)
                 operands->count, operands->count == 1 ? "was" : "were");
 }
 
+static void note_twice(const Cli *cli, const Operands *operands)
+{
+    for (const Option *row = cli->options; row->kind != OPT_END; row++)
+        if (operands->twice[row - cli->options])
+            fprintf(stderr, "%s: note: %s is given twice; the last one counts\n", cli->program,
+                    row->name);
+}
+
 static int run_body(Call *call, Body *body, Output *out, Err *err)
 {
     const Common *common = call->options;
@@ -46,6 +54,7 @@ int program_main(const Cli *cli, void *options, Body *body, int argc, char **arg
     bool answered = !failed
         && (pages_answer(cli, options, &common->about, &operands, built, &out)
             || kernels_list(common->isa, out.file));
+    if (!failed && !answered && !common->quiet) note_twice(cli, &operands);
     if (!failed && !answered) failed = run_body(&call, body, &out, &err);
     operands_close(&operands);
     if (output_close(&out, failed ? &closing : &err) || failed)

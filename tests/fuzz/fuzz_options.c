@@ -99,6 +99,9 @@ static void try_words(int argc, char **argv)
     for (int i = 0; i < operands.count; i++) REQUIRE(strlen(operands.items[i]) < SIZE_MAX);
     for (const Option *row = o.rows; row->kind != OPT_END; row++)
         if (row->kind != OPT_GROUP) require_value(row, &o);
+    for (const Option *row = o.rows; row->kind != OPT_END; row++)
+        REQUIRE(!operands.twice[row - o.rows]
+                || (o.given[row - o.rows] && cli_takes_value(row) && argc > 2));
     REQUIRE(o.preset == NULL || cli_preset(&o.cli, o.preset) != NULL);
     operands_close(&operands);
 }

@@ -118,6 +118,34 @@ static void test_forms(void)
     operands_close(&p);
 }
 
+/* Which options are reported as given twice with different values. */
+static void test_twice(void)
+{
+    static const struct { const char *line, *rows; } cases[] = {
+        { "--steps 1 --steps 2", "--steps" }, { "--steps 1 --steps=1", "" },
+        { "--steps 1000 --steps 1e3", "" }, { "--steps 1 --steps 2 --steps 2", "--steps" },
+        { "--steps 1 --steps 2 --steps 1", "--steps" }, { "--lr 0.1 --lr 1e-1", "" },
+        { "--lr 0.1 --lr 0.10000000000000002", "--lr" }, { "--bytes --bytes", "" },
+        { "--out a --seed 1 --out b --lr 2 --seed 2", "--seed--out" }, { "--out a --out a", "" },
+        { "--out _ --out a", "--out" }, { "--colour auto --color always", "--colour" },
+        { "--preset quick --preset large", "--preset" }, { "--preset large --steps 3", "" },
+        { "--schedule linear --schedule linear", "" }, { "--steps 100", "" },
+        { "--bias on --bias off", "--bias" },
+    };
+    Operands p = { 0 };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Options o;
+        Err err;
+        char rows[200] = "";
+        CHECK(parse(cases[i].line, &o, &p, &err) == 0, "%s: %s", cases[i].line, err.msg);
+        for (const Option *row = options; row->kind != OPT_END; row++)
+            if (p.twice[row - options] && row->name != NULL)
+                snprintf(rows + strlen(rows), sizeof rows - strlen(rows), "%s", row->name);
+        CHECK(strcmp(rows, cases[i].rows) == 0, "%s: %s", cases[i].line, rows);
+        operands_close(&p);
+    }
+}
+
 static void test_aliases(void)
 {
     Options o;
@@ -585,6 +613,15 @@ static void test_program(void)
         CHECK((out[1][0] == '\0') == (status == 0), "%s: a message if it fails: %s", cases[i].line,
               out[1]);
     }
+    static const struct { const char *line, *err; } notes[] = {
+        { "a --status 3 --status 0", "tiny: note: --status is given twice; the last one counts\n" },
+        { "a --status 3 --status 0 --quiet", "" }, { "a --status 0 --status 0", "" },
+        { "--status 3 --status 0 --help", "" },
+    };
+    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {
+        CHECK(run_program(&tiny, notes[i].line, out) == 0, "%s", notes[i].line);
+        CHECK(strcmp(out[1], notes[i].err) == 0, "%s: %s", notes[i].line, out[1]);
+    }
     setenv("FOLIO_ISA", "mmx", 1);
     CHECK(run_program(&tiny, "a", out) == EXIT_USAGE, "kernels are picked");
     CHECK(run_program(&bare, "a b", out) == 0 && strstr(out[0], "kernels none") != NULL,
@@ -657,6 +694,7 @@ static void test_control_groups(void)
 int main(void)
 {
     test_forms();
+    test_twice();
     test_aliases();
     test_built_table();
     test_presets();
