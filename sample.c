@@ -13,6 +13,7 @@
 #include "formats/kind.h"
 #include "inference/ensemble.h"
 #include "inference/sampling.h"
+#include "inference/stops.h"
 #include "tokenizer.h"
 
 #include <signal.h>
@@ -27,7 +28,8 @@ enum {
 
 typedef struct {
     Common common;
-    const char *prompt, *prompt_file, *stop;
+    const char *prompt, *prompt_file;
+    Strings stop;
     int64_t length, top_k, samples, seed;
     double temperature, top_p;
     int unknown, colour;
@@ -42,7 +44,9 @@ static const Option options[] = {
            "file with the text to continue (- is standard input)"),
     INT("length", length, "500", 0, 1e9, "new characters, at most"),
     INT("samples", samples, "1", 1, 1e9, "how many texts; a line --- separates them"),
-    STRING("stop", "S", stop, NULL, "end the text where S would begin in its new characters"),
+    STRING("stop", "S", stop, NULL,
+           "end the text where S would begin in its new characters, the one of several that comes "
+           "first", MANY),
     WORD("unknown", unknown, "fail", "fail|skip",
          "what to do about characters of the prompt that the vocabulary lacks"),
     SWITCH("interactive", interactive,
@@ -181,49 +185,11 @@ static void text_close(Text *t)
     *t = (Text){ 0 };
 }
 
-/* Watches for the stop string (Knuth, Morris, Pratt 1977). What a text holds back is always its
- * first `matched` bytes; back[n] is the longest shorter beginning that the first n bytes end
- * with. */
-typedef struct {
-    const char *string;
-    size_t length;
-    size_t *back;           /* (length + 1) */
-} Stop;
-
-static int stop_open(Stop *s, const char *string, Err *err)
+/* What the stop strings let through; byte: the one that they saw last. */
+static void text_add_released(Text *t, Released r, char byte)
 {
-    *s = (Stop){ .string = string, .length = strlen(string) };
-    s->back = calloc(s->length + 1, sizeof *s->back);
-    if (s->back == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for --stop");
-    for (size_t n = 1, k = 0; n < s->length; n++) {
-        while (k > 0 && string[n] != string[k]) k = s->back[k];
-        k += string[n] == string[k];
-        s->back[n + 1] = k;
-    }
-    return 0;
-}
-
-/* Shows the first bytes of the stop string after all. */
-static void stop_release(const Stop *s, Text *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++) text_add_new(text, s->string[i]);
-}
-
-/* Passes one byte on, or holds it back while it may belong to the stop string; true: that is
- * complete. */
-static bool stop_add(const Stop *s, size_t *matched, Text *text, char byte)
-{
-    while (*matched > 0 && s->string[*matched] != byte) {
-        size_t kept = s->back[*matched];
-        stop_release(s, text, *matched - kept);
-        *matched = kept;
-    }
-    if (s->length == 0 || s->string[*matched] != byte) {
-        text_add_new(text, byte);
-        return false;
-    }
-    ++*matched;
-    return *matched == s->length;
+    for (size_t i = 0; i < r.size; i++) text_add_new(t, r.bytes[i]);
+    if (r.passes) text_add_new(t, byte);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -234,8 +200,7 @@ static volatile sig_atomic_t interrupted;   /* by Ctrl-C, for --interactive the 
 typedef struct {
     Text text;
     uint64_t key;           /* of its random numbers */
-    size_t matched;         /* bytes of the stop string that are held back */
-    bool complete;          /* the stop string has come */
+    Watch watch;            /* for the stop strings */
 } Stream;
 
 typedef struct {
@@ -244,7 +209,7 @@ typedef struct {
     Ensemble *ensemble;
     Writers writers;
     Chooser chooser;
-    Stop stop;
+    Stops stops;
     bool terminal, coloured;    /* of standard output */
     const char *prompt;     /* as given */
     size_t prompt_size;
@@ -289,10 +254,10 @@ static int draw(Sampler *s, int slot, uint64_t position, Err *err)
         text_add_nats(&t->text, log_sum_exp(logits, s->writers.vocab) - (double)logits[id]);
     char bytes[UTF8_MAX];
     int size = tokenizer_decode(s->tokenizer, id, bytes);
-    for (int b = 0; b < size && !t->complete; b++)
-        t->complete = stop_add(&s->stop, &t->matched, &t->text, bytes[b]);
+    for (int b = 0; b < size && !t->watch.complete; b++)
+        text_add_released(&t->text, stops_add(&s->stops, &t->watch, bytes[b]), bytes[b]);
     if (t->text.out != NULL && s->terminal) output_flush(t->text.out);
-    return !t->complete && !text_failed(&t->text);
+    return !t->watch.complete && !text_failed(&t->text);
 }
 
 /* Writes the new characters of s->streams[0 .. count-1], all after what the writers' first stream
@@ -316,7 +281,7 @@ static int write_texts(Sampler *s, int count, Err *err)
         }
     }
     for (Stream *t = s->streams; t < s->streams + count; t++) {
-        if (!t->complete) stop_release(&s->stop, &t->text, t->matched);
+        text_add_released(&t->text, stops_rest(&s->stops, &t->watch), 0);
         text_colour(&t->text, NULL);
         if (t->text.no_memory)
             return fail(err, EXIT_RUNTIME, "not enough memory for a text of this --length");
@@ -517,38 +482,54 @@ static int encode_prompt(Sampler *s, Err *err)
     return 0;
 }
 
-/* A stop string that is not text could end the output in the middle of a character. */
+/* EXIT_USAGE for a stop string that the model cannot write, which would never come, or that could
+ * end the output in the middle of a character. */
 static int check_stop(const Tokenizer *t, const char *string, Err *err)
 {
+    const char *hint = strstr(string, "\\n") != NULL && t->ids['\\'] < 0
+        ? "; a line end is typed as $'\\n'" : "";
     size_t size = strlen(string);
-    for (size_t at = 0; at < size && !t->bytes; ) {
-        uint32_t value;
-        int length = utf8_decode(string + at, size - at, &value);
+    for (size_t at = 0; at < size; ) {
+        uint32_t value = (unsigned char)string[at];
+        int length = t->bytes ? 1 : utf8_decode(string + at, size - at, &value);
+        bool plain = value > ' ' && value <= '~';
         if (length == 0)
             return fail(err, EXIT_USAGE, "--stop is not well-formed UTF-8 at byte %zu", at);
+        if (t->ids[value] < 0 && plain)
+            return fail(err, EXIT_USAGE, "--stop: the vocabulary lacks '%c', so this would never "
+                        "come%s", (int)value, hint);
+        if (t->ids[value] < 0)
+            return fail(err, EXIT_USAGE, "--stop: the vocabulary lacks %s%04X, so this would never "
+                        "come%s", t->bytes ? "0x" : "U+", (unsigned)value, hint);
         at += (size_t)length;
     }
     return 0;
 }
 
+static int open_stops(Sampler *s, Err *err)
+{
+    const Strings *stop = &s->options->stop;
+    for (int i = 0; i < stop->count; i++)
+        if (check_stop(s->tokenizer, stop->items[i], err)) return -1;
+    return stops_open(&s->stops, stop->items, stop->count, err);
+}
+
 static int sample_with(Sampler *s, Output *out, Err *err)
 {
     const Options *o = s->options;
-    const char *stop = o->stop != NULL ? o->stop : "";
-    if (check_stop(s->tokenizer, stop, err) || chooser_open(&s->chooser, s->tokenizer, err))
-        return -1;
+    if (chooser_open(&s->chooser, s->tokenizer, err)) return -1;
     s->chooser.temperature = o->temperature;
     s->chooser.top_k = o->top_k;
     s->chooser.top_p = o->top_p;
     if (ensemble_knows_separator(s->ensemble)) s->chooser.first = 0;
     char *line = o->interactive ? malloc(LINE_ROOM) : NULL;
-    int failed = stop_open(&s->stop, stop, err) || encode_prompt(s, err);
+    int failed = open_stops(s, err) || encode_prompt(s, err);
     if (!failed && o->interactive && line == NULL)
         failed = fail(err, EXIT_RUNTIME, "not enough memory for a line");
     if (!failed) failed = o->interactive ? converse(s, line, out, err) : print_samples(s, out, err);
     chooser_close(&s->chooser);
     free(line);
-    free(s->stop.back);
+    stops_close(&s->stops);
     free(s->ids);
     return failed ? -1 : 0;
 }

@@ -160,9 +160,18 @@ static int set_word(const Option *row, void *field, const char *text, Err *err)
     return 0;
 }
 
+static int add_string(const Option *row, Strings *field, const char *text, Err *err)
+{
+    if (field->count == CLI_MANY)
+        return fail(err, EXIT_USAGE, "%s may be given %d times at most", row->name, (int)CLI_MANY);
+    field->items[field->count++] = text;
+    return 0;
+}
+
 int cli_set_text(const Option *row, void *options, const char *text, Err *err)
 {
     void *field = (char *)options + row->offset;
+    if (row->flags & MANY) return add_string(row, field, text, err);
     switch (row->kind) {
     case OPT_INT:
     case OPT_REAL:
@@ -184,7 +193,10 @@ void cli_get_text(const Option *row, const void *options, char *out, size_t room
 {
     const void *field = (const char *)options + row->offset;
     out[0] = '\0';
-    if (row->kind == OPT_INT) {
+    if (row->flags & MANY) {
+        const Strings *strings = field;
+        if (strings->count > 0) snprintf(out, room, "%s", strings->items[strings->count - 1]);
+    } else if (row->kind == OPT_INT) {
         snprintf(out, room, "%lld", (long long)*(const int64_t *)field);
     } else if (row->kind == OPT_REAL) {
         snprintf(out, room, "%.17g", *(const double *)field);
@@ -371,7 +383,7 @@ static int walk(const Cli *cli, int argc, char **argv, void *options, Operands *
                         row->arg != NULL ? row->arg : row->words);
         if (set_value(row, options, values[found], value, &operands->twice[found], err)) return -1;
         given[found] = true;
-        values[found] = value;
+        if (!(row->flags & MANY)) values[found] = value;    /* those are all there already */
         if (row->kind == OPT_ACTION) return 0;
     }
     return 0;

@@ -17,7 +17,7 @@
 
 #define FOLIO_VERSION "0.1.0"
 
-enum { CLI_ROWS = 96, CLI_PRESET_VALUES = 32, CLI_WORD = 40, CLI_RANGE = 120 };
+enum { CLI_ROWS = 96, CLI_PRESET_VALUES = 32, CLI_WORD = 40, CLI_RANGE = 120, CLI_MANY = 16 };
 enum { ANY_NUMBER = INT_MAX };
 
 typedef enum {
@@ -36,7 +36,9 @@ enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
        STORED = 2,          /* a setting of the checkpoint, under its name without the dashes */
        CHOSEN = 4,          /* the program may choose: --help says that instead of the default */
        LATER = 8,           /* checkpoints of earlier releases lack it, and mean its default */
-       DESTROYS = 16 };     /* never suggested for a mistyped option */
+       DESTROYS = 16,       /* never suggested for a mistyped option */
+       MANY = 32 };         /* OPT_STRING into Strings: may be given up to CLI_MANY times; has no
+                             * default, and is in no preset */
 
 typedef struct {
     const char *name;       /* with its dashes */
@@ -49,6 +51,9 @@ typedef struct {
     const char *help;
     int flags;
 } Option;
+
+/* The field of a row with MANY: all that was given, in order. */
+typedef struct { const char *items[CLI_MANY]; int count; } Strings;
 
 typedef struct { const char *name, *value; } PresetValue;
 
@@ -95,9 +100,10 @@ bool cli_takes_value(const Option *row);
 const char *cli_short(const Option *row);
 const Preset *cli_preset(const Cli *cli, const char *name);
 
-/* Sets the field of a row from text; a string is not copied. EXIT_USAGE, with the allowed range. */
+/* Sets the field of a row from text, or adds to one with MANY; a string is not copied. EXIT_USAGE,
+ * with the allowed range. */
 int cli_set_text(const Option *row, void *options, const char *text, Err *err);
-/* The canonical text of a row's value; cli_set_text gives the same value back. */
+/* The canonical text of a row's value, the last one of MANY; cli_set_text gives the same back. */
 void cli_get_text(const Option *row, const void *options, char *out, size_t room);
 
 /* Whether all of text is [+-]digits[.digits][e[+-]digits], with a digit before the e. */

@@ -10,11 +10,12 @@ enum {
     DEFAULT_WORDS = 100                 /* bytes */
 };
 
-/* "default 500", "chosen", or "". */
+/* "default 500", "chosen", "may be repeated", or "". */
 static void default_words(const Option *row, char *out, size_t room)
 {
     bool fixed = row->text != NULL && row->text[0] != '\0' && cli_takes_value(row);
     if (row->flags & CHOSEN) snprintf(out, room, "chosen");
+    else if (row->flags & MANY) snprintf(out, room, "may be repeated");
     else snprintf(out, room, "%s%s", fixed ? "default " : "", fixed ? row->text : "");
 }
 
@@ -304,7 +305,8 @@ static void zsh_option(const Cli *cli, const Option *row, const char *name, cons
                        Output *out)
 {
     char values[300];
-    output_print(out, " \\\n    '%s%s%s[", row->kind == OPT_ACTION ? "(- *)" : "", name,
+    output_print(out, " \\\n    '%s%s%s[",
+                 row->kind == OPT_ACTION ? "(- *)" : row->flags & MANY ? "*" : "", name,
                  cli_takes_value(row) ? "=" : "");
     zsh_text(out, row->help);
     output_print(out, "]");

@@ -123,6 +123,8 @@ inference/evaluate.c    ../base.h ../corpus.h ../networks/network.h ../tokenizer
 inference/evaluate.c    evaluate.h
 inference/sampling.h    ../base.h ../tokenizer.h
 inference/sampling.c    ../base.h ../tokenizer.h sampling.h
+inference/stops.h       ../base.h
+inference/stops.c       ../base.h stops.h
 formats/accents.h       ../base.h
 formats/accents.c       accents.h ../tokenizer.h
 formats/checkpoint.h    ../base.h ../networks/family.h ../tokenizer.h

@@ -278,7 +278,7 @@ cat > "$work/ask.zsh" <<'END'
 _arguments() { shift; print -rl -- "$@" }
 source "$1"
 END
-zsh_specs() { zsh -f "$work/ask.zsh" "$1" | sed 's/^([^)]*)//'; }
+zsh_specs() { zsh -f "$work/ask.zsh" "$1" | sed 's/^([^)]*)//; s/^\*-/-/'; }
 if command -v zsh > /dev/null; then
     for p in $names; do
         page=$root/share/zsh/site-functions/_folio-$p

@@ -106,6 +106,33 @@ static void try_words(int argc, char **argv)
     operands_close(&operands);
 }
 
+/* Each word as a value of an option that may be repeated: all arrive, in order, or there are too
+ * many. */
+static void try_many(int argc, char **argv)
+{
+    typedef struct { Strings all; bool given[CLI_ROWS]; } Many;
+    static const Option rows[] = {
+        { .name = "--many", .arg = "S", .kind = OPT_STRING, .offset = offsetof(Many, all),
+          .help = "", .flags = MANY }, { 0 }
+    };
+    Cli cli = { .program = "many", .operands = "", .options = rows };
+    Many o = { .given = { false } };
+    Operands operands = { 0 };
+    Err err = { 0 };
+    char name[] = "--many", *words[2 * WORDS_MAX + 2] = { argv[0] };
+    cli.given = offsetof(Many, given);
+    for (int i = 1; i < argc; i++) {
+        words[2 * i - 1] = name;
+        words[2 * i] = argv[i];
+    }
+    int failed = cli_parse(&cli, 2 * argc - 1, words, &o, &operands, &err);
+    REQUIRE((failed != 0) == (argc - 1 > CLI_MANY));
+    REQUIRE(!failed || fuzz_refusal(&err, EXIT_USAGE));
+    REQUIRE(o.all.count == (failed ? CLI_MANY : argc - 1) && !operands.twice[0]);
+    for (int i = 0; i < o.all.count; i++) REQUIRE(o.all.items[i] == argv[i + 1]);
+    operands_close(&operands);
+}
+
 /* A word as the text of each row's value. */
 static void try_texts(const char *word)
 {
@@ -137,6 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 1; i < argc; i++) try_number(argv[i]);
     if (argc > 1) try_texts(argv[1]);
     try_words(argc, argv);
+    try_many(argc, argv);
     free(words);
     return 0;
 }

@@ -146,6 +146,48 @@ static void test_twice(void)
     }
 }
 
+/* An option that may be given several times, between others. */
+static void test_many(void)
+{
+    typedef struct { const char *out; Strings stop; int64_t n; bool given[CLI_ROWS]; } Repeated;
+#define AT(field) offsetof(Repeated, field)
+    static const Option rows[] = {
+        STRING("out", "S", out, "o", "one"), STRING("stop", "S", stop, NULL, "several", MANY),
+        INT("n", n, "1", 0, 9, "a number"), { 0 }
+    };
+#undef AT
+    char program[] = "many", stop[] = "--stop", a[] = "a", b[] = "--stop=b", n[] = "--n=2";
+    char *argv[2 * CLI_MANY + 4] = { program, stop, a, n, b, stop, stop, b };
+    Cli c = { .program = program, .operands = "", .options = rows };
+    Repeated o = { .n = 0 };
+    Operands p = { 0 };
+    Err err = { 0 };
+    char text[20];
+    c.given = offsetof(Repeated, given);
+    CHECK(cli_parse(&c, 8, argv, &o, &p, &err) == 0, "%s", err.msg);
+    CHECK(o.stop.count == 4 && strcmp(o.stop.items[0], "a") == 0
+          && strcmp(o.stop.items[1], "b") == 0 && strcmp(o.stop.items[2], "--stop") == 0
+          && strcmp(o.stop.items[3], "b") == 0, "%d values, in order", o.stop.count);
+    CHECK(o.n == 2 && strcmp(o.out, "o") == 0 && !p.twice[1] && o.given[1], "and the others");
+    cli_get_text(&rows[1], &o, text, sizeof text);
+    CHECK(strcmp(text, "b") == 0, "the last one as text: %s", text);
+    operands_close(&p);
+
+    for (int i = 0; i < CLI_MANY + 1; i++) argv[i + 1] = b;
+    o = (Repeated){ .n = 0 };
+    CHECK(cli_parse(&c, CLI_MANY + 1, argv, &o, &p, &err) == 0 && o.stop.count == CLI_MANY, "%s",
+          err.msg);
+    operands_close(&p);
+    o = (Repeated){ .n = 0 };
+    CHECK(cli_parse(&c, CLI_MANY + 2, argv, &o, &p, &err) == -1 && err.status == EXIT_USAGE
+          && strcmp(err.msg, "--stop may be given 16 times at most") == 0, "%s", err.msg);
+    o = (Repeated){ .n = 0 };
+    CHECK(cli_parse(&c, 1, argv, &o, &p, &err) == 0 && o.stop.count == 0, "none");
+    cli_get_text(&rows[1], &o, text, sizeof text);
+    CHECK(text[0] == '\0', "no value: %s", text);
+    operands_close(&p);
+}
+
 static void test_aliases(void)
 {
     Options o;
@@ -448,6 +490,7 @@ static const Option hostile_options[] = {
            "starts another one, which has .dots .dots .dots .dots .dots .dots .dots .dots "
            ".dots .dots .dots 'quote 'quote 'quote 'quote 'quote 'quote 'quote 'quote "
            "'quote 'quote. .dot [in] it's: ~^` end"),
+    STRING("many", "S", 0, NULL, "repeats", MANY),
     { 0 }
 };
 #undef AT
@@ -483,6 +526,9 @@ static void test_pages(void)
     printed(print_zsh, text, sizeof text);
     CHECK(strstr(text, "'\\''quote. .dot \\[in\\] it'\\''s\\: ~^` end]:X:'") != NULL,
           "quoted for zsh: %s", text);
+    CHECK(strstr(text, "    '*--many=[repeats]:S:'") != NULL, "may come again: %s", text);
+    printed(print_man, text, sizeof text);
+    CHECK(strstr(text, "repeats (may be repeated)\n") != NULL, "may come again: %s", text);
 }
 
 static void test_broken_output(void)
@@ -695,6 +741,7 @@ int main(void)
 {
     test_forms();
     test_twice();
+    test_many();
     test_aliases();
     test_built_table();
     test_presets();

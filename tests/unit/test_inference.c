@@ -1,8 +1,10 @@
 /* test_inference.c: what is drawn, and what is scored: frequencies of the sampler against
- * probabilities worked out here, and the three protocols against sums of their own.
+ * probabilities worked out here, stop strings against a search that looks at the whole text, and
+ * the three protocols against sums of their own.
  */
 #include "../../inference/evaluate.h"
 #include "../../inference/sampling.h"
+#include "../../inference/stops.h"
 #include "../../networks/network.h"
 #include "../../config.h"
 #include "check.h"
@@ -96,6 +98,93 @@ static void test_separator_is_not_drawn(void)
     CHECK(chooser_pick(&c, logits, 1, 0) == -1, "a logit that is not finite");
     chooser_close(&c);
     tokenizer_close(&t);
+}
+
+/* ---------------------------------------------------------------- stop strings */
+
+enum { TEXT_MAX = 40 };
+
+/* The longest end of a text that is a beginning of a stop string; with `whole` all of one. */
+static size_t longest_end(const char *text, size_t size, const char *const *strings, int count,
+                          bool whole)
+{
+    size_t longest = 0;
+    for (int i = 0; i < count; i++) {
+        size_t length = strlen(strings[i]);
+        for (size_t n = whole ? length : 1; n > 0 && n <= length && n <= size; n++)
+            if (n > longest && memcmp(text + size - n, strings[i], n) == 0) longest = n;
+    }
+    return longest;
+}
+
+/* After each byte all that can be shown is shown, and nothing of a stop string ever is. */
+static void check_stops(const char *const *strings, int count, const char *text)
+{
+    char shown[TEXT_MAX + 1], name[400] = "";
+    size_t size = 0, length = strlen(text), at = 0;
+    Stops s;
+    Watch w = { .complete = false };
+    Err err = { 0 };
+    for (int i = 0; i < count; i++)
+        snprintf(name + strlen(name), sizeof name - strlen(name), "%s ", strings[i]);
+    CHECK(stops_open(&s, strings, count, &err) == 0, "%s", err.msg);
+    while (at < length && !w.complete) {
+        Released r = stops_add(&s, &w, text[at++]);
+        memcpy(shown + size, r.bytes, r.size);
+        size += r.size;
+        if (r.passes) shown[size++] = text[at - 1];
+        size_t whole = longest_end(text, at, strings, count, true);
+        size_t held = whole > 0 ? whole : longest_end(text, at, strings, count, false);
+        CHECK(w.complete == (whole > 0), "%sin %.*s: complete %d", name, (int)at, text, w.complete);
+        CHECK(size == at - held && memcmp(shown, text, size) == 0, "%sin %.*s: %.*s is shown", name,
+              (int)at, text, (int)size, shown);
+    }
+    Released r = stops_rest(&s, &w);
+    memcpy(shown + size, r.bytes, r.size);
+    CHECK(w.complete ? r.size == 0 : size + r.size == length && memcmp(shown, text, length) == 0,
+          "%sin %s: the rest is %.*s", name, text, (int)r.size, r.bytes);
+    stops_close(&s);
+}
+
+static void test_stops(void)
+{
+    static const struct { const char *strings[4]; const char *text; } cases[] = {
+        { { "abc", "bcd", "c" }, "xabcd" }, { { "abc", "bcd", "c" }, "xbbcd" },
+        { { "abc", "bcd" }, "aabxbcabd" }, { { "abcd", "bc" }, "aabcd" },
+        { { "bc", "abcd" }, "aabcd" }, { { "ab", "abab", "a" }, "bbab" },
+        { { "abab", "ab" }, "aab" },
+        { { "abcx", "bcy", "cz" }, "abcz" }, { { "abcx", "bcy", "cz" }, "abcabcbcy" },
+        { { "aaab", "aab" }, "aaaaab" }, { { "abab" }, "aababab" }, { { "", "b" }, "aab" },
+        { { "aaaa", "aa" }, "baaaa" }, { { "" }, "aab" }, { { NULL }, "aab" }, { { "ab" }, "" },
+        { { "ba", "ba" }, "aba" }, { { "abcabd" }, "abcabcab" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int count = 0;
+        while (count < 4 && cases[i].strings[count] != NULL) count++;
+        check_stops(cases[i].strings, count, cases[i].text);
+    }
+    for (uint64_t i = 0; i < 3000; i++) {
+        char strings[STOPS_MAX][8], text[TEXT_MAX + 1];
+        const char *list[STOPS_MAX];
+        uint64_t n = 0, key = rng_key(i, 0, 0, RNG_SAMPLE);
+        int count = 1 + (int)rng_below(key, n++, i % 10 == 0 ? STOPS_MAX : 4);
+        for (int k = 0; k < count; k++) {
+            size_t length = 1 + (size_t)rng_below(key, n++, 7);
+            for (size_t b = 0; b < length; b++)
+                strings[k][b] = (char)('a' + rng_below(key, n++, 2 + i % 2));
+            strings[k][length] = '\0';
+            list[k] = strings[k];
+        }
+        for (int b = 0; b < TEXT_MAX; b++) text[b] = (char)('a' + rng_below(key, n++, 2 + i % 2));
+        text[TEXT_MAX] = '\0';
+        check_stops(list, count, text);
+    }
+    const char *many[STOPS_MAX + 1];
+    Stops s;
+    Err err = { 0 };
+    for (int i = 0; i <= STOPS_MAX; i++) many[i] = "a";
+    CHECK(stops_open(&s, many, STOPS_MAX + 1, &err) == -1 && err.status == EXIT_USAGE
+          && s.count == 0, "too many");
 }
 
 /* ---------------------------------------------------------------- protocols */
@@ -218,6 +307,7 @@ int main(void)
 {
     test_sampling();
     test_separator_is_not_drawn();
+    test_stops();
     test_protocols();
     return check_report("inference");
 }
