@@ -1,9 +1,9 @@
 /* sample.c: checkpoint + prompt -> text.
  *
  * Draws x_t ~ p(x_t | x_1 .. x_{t-1}) one character after another; p is the model's softmax, or the
- * mean of several models', sharpened by --temperature and cut by --top-k and --top-p. Several texts
- * are written together, so that the weights are read once for all of them; none depends on the
- * others.
+ * mean of several models', changed by --repeat-penalty, sharpened by --temperature and cut by
+ * --top-k, --top-p and --min-p. Several texts are written together, so that the weights are read
+ * once for all of them; none depends on the others.
  *
  *     ./sample ckpt.bin --prompt "ROMEO:" --length 500 --seed 2
  */
@@ -30,8 +30,8 @@ typedef struct {
     Common common;
     const char *prompt, *prompt_file;
     Strings stop;
-    int64_t length, top_k, samples, seed;
-    double temperature, top_p;
+    int64_t length, top_k, samples, seed, repeat_window;
+    double temperature, top_p, min_p, repeat_penalty;
     int unknown, colour;
     bool interactive, show_probs, given[CLI_ROWS];
 } Options;
@@ -57,6 +57,12 @@ static const Option options[] = {
          "below 1 sharper, above 1 flatter; 0 always takes the likeliest"),
     INT("top-k", top_k, "0", 0, 1e9, "only among the N likeliest; 0: among all"),
     REAL("top-p", top_p, "1", 0, 1, "only among the likeliest that together reach probability X"),
+    REAL("min-p", min_p, "0", 0, 1,
+         "then only what is at least X times as likely as the likeliest, at temperature 1; 0: all"),
+    REAL("repeat-penalty", repeat_penalty, "1", 0.01, 100,
+         "before all that: of characters among the last --repeat-window, prompt included, a "
+         "positive logit is divided by X, a negative one multiplied; 1: none"),
+    INT("repeat-window", repeat_window, "64", 0, 1e6, "characters that --repeat-penalty looks at"),
     INT("seed", seed, "1", 0, 9e15, "same seed, same text"),
     HEADING("Machine and output"),
     SWITCH("show-probs", show_probs,
@@ -201,6 +207,7 @@ typedef struct {
     Text text;
     uint64_t key;           /* of its random numbers */
     Watch watch;            /* for the stop strings */
+    Recent recent;          /* the end of its context, for --repeat-penalty */
 } Stream;
 
 typedef struct {
@@ -227,16 +234,28 @@ static Text new_text(const Sampler *s, Output *out)
                    .coloured = s->coloured };
 }
 
-static Stream new_stream(const Sampler *s, uint64_t index, Output *out)
+/* What comes next from a stream is text number `index`; its context stays. */
+static void begin_text(Sampler *s, Stream *t, uint64_t index, Output *out)
 {
-    uint64_t key = rng_key((uint64_t)s->options->seed, index, 0, RNG_SAMPLE);
-    return (Stream){ .text = new_text(s, out), .key = key };
+    t->text = new_text(s, out);
+    t->key = rng_key((uint64_t)s->options->seed, index, 0, RNG_SAMPLE);
+    t->watch = (Watch){ .complete = false };
+}
+
+/* Only the first stream is left, and its context is empty. */
+static void forget(Sampler *s)
+{
+    writers_reset(&s->writers, 1);
+    recent_clear(&s->streams[0].recent);
 }
 
 /* Reads ids into the first stream, the only one. Ctrl-C ends it early. */
 static void feed(Sampler *s, const int32_t *ids, size_t count)
 {
-    for (size_t i = 0; i < count && !interrupted; i++) writers_step(&s->writers, ids + i);
+    for (size_t i = 0; i < count && !interrupted; i++) {
+        writers_step(&s->writers, ids + i);
+        recent_add(&s->streams[0].recent, ids[i]);
+    }
 }
 
 /* Draws character number `position` of the text in stream `slot`. 1: there may be more, 0: the text
@@ -245,10 +264,12 @@ static int draw(Sampler *s, int slot, uint64_t position, Err *err)
 {
     Stream *t = &s->streams[s->place[slot]];
     const real *logits = writers_logits(&s->writers, slot);
+    s->chooser.recent = &t->recent;
     int32_t id = s->last[slot] = chooser_pick(&s->chooser, logits, t->key, position);
     if (id < 0)
         return fail(err, EXIT_DIVERGED, "the model's output is not a number: its weights are too "
                     "large; train it again with a smaller --lr");
+    recent_add(&t->recent, id);
     if (s->tokenizer->separator && id == SEPARATOR_ID) return 0;
     if (s->options->show_probs)
         text_add_nats(&t->text, log_sum_exp(logits, s->writers.vocab) - (double)logits[id]);
@@ -266,7 +287,10 @@ static int write_texts(Sampler *s, int count, Err *err)
 {
     int live = count;
     writers_spread(&s->writers, count);
-    for (int i = 0; i < count; i++) s->place[i] = i;
+    for (int i = 0; i < count; i++) {
+        s->place[i] = i;
+        recent_copy(&s->streams[i].recent, &s->streams[0].recent);
+    }
     int64_t length = s->options->length;
     for (int64_t position = 0; position < length && live > 0 && !interrupted; position++) {
         if (position > 0) writers_step(&s->writers, s->last);
@@ -321,11 +345,11 @@ static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *
     const Options *o = s->options;
     bool stream = o->samples == 1 && !o->common.json;
     for (int i = 0; i < count; i++) {
-        s->streams[i] = new_stream(s, first + (uint64_t)i, stream ? out : NULL);
+        begin_text(s, &s->streams[i], first + (uint64_t)i, stream ? out : NULL);
         if (!o->common.json) text_add(&s->streams[i].text, s->prompt, s->prompt_size);
     }
     if (stream) output_flush(out);
-    writers_reset(&s->writers, 1);
+    forget(s);
     feed(s, s->ids, s->id_count);
     int failed = write_texts(s, count, err);
     for (int i = 0; i < count; i++) {
@@ -423,7 +447,7 @@ static int answer(Sampler *s, uint64_t turn, Output *out, Err *err)
     if (s->last[0] >= 0) writers_step(&s->writers, s->last);
     s->last[0] = -1;
     feed(s, s->ids, s->id_count);
-    s->streams[0] = new_stream(s, turn, out);
+    begin_text(s, &s->streams[0], turn, out);
     int failed = write_texts(s, 1, err);
     if (s->streams[0].text.open_line) output_print(out, "\n");
     text_close(&s->streams[0].text);
@@ -442,7 +466,7 @@ static int converse(Sampler *s, char *line, Output *out, Err *err)
     text_add(&opening, s->prompt, s->prompt_size);
     if (s->prompt_size > 0 && opening.open_line) output_print(out, "\n");
     output_flush(out);
-    writers_reset(&s->writers, 1);
+    forget(s);
     feed(s, s->ids, s->id_count);
 
     bool begun = s->id_count > 0;
@@ -521,14 +545,20 @@ static int sample_with(Sampler *s, Output *out, Err *err)
     s->chooser.temperature = o->temperature;
     s->chooser.top_k = o->top_k;
     s->chooser.top_p = o->top_p;
+    s->chooser.min_p = o->min_p;
+    s->chooser.repeat_penalty = o->repeat_penalty;
     if (ensemble_knows_separator(s->ensemble)) s->chooser.first = 0;
     char *line = o->interactive ? malloc(LINE_ROOM) : NULL;
+    int window = o->repeat_penalty == 1 ? 0 : (int)o->repeat_window;
     int failed = open_stops(s, err) || encode_prompt(s, err);
+    for (int i = 0; i < s->group && !failed; i++)
+        failed = recent_open(&s->streams[i].recent, window, s->tokenizer, err);
     if (!failed && o->interactive && line == NULL)
         failed = fail(err, EXIT_RUNTIME, "not enough memory for a line");
     if (!failed) failed = o->interactive ? converse(s, line, out, err) : print_samples(s, out, err);
     chooser_close(&s->chooser);
     free(line);
+    for (int i = 0; i < s->group; i++) recent_close(&s->streams[i].recent);
     stops_close(&s->stops);
     free(s->ids);
     return failed ? -1 : 0;

@@ -83,6 +83,142 @@ static void test_sampling(void)
     tokenizer_close(&t);
 }
 
+/* Min-p compares probabilities at temperature 1, whatever the temperature is. */
+static void test_min_p(void)
+{
+    static const double p[V] = { 0.05, 0.4, 0.1, 0.25, 0.15, 0.05 };
+    Tokenizer t = letters(false);
+    Chooser c;
+    Err err = { 0 };
+    real logits[V];
+    for (int i = 0; i < V; i++) logits[i] = (real)(-3 + log(p[i]));
+    CHECK(chooser_open(&c, &t, &err) == 0, "%s", err.msg);
+    check_frequencies(&c, logits, p, "min-p is off at first");
+    c.min_p = 0.3;      /* of 0.4: 0.12 */
+    check_frequencies(&c, logits, (const double[]){ 0, 0.5, 0, 0.3125, 0.1875, 0 }, "min-p 0.3");
+
+    double sum = sqrt(0.4) + sqrt(0.25) + sqrt(0.15);
+    c.temperature = 2;  /* at which 0.3 would keep all */
+    check_frequencies(&c, logits, (const double[]){ 0, sqrt(0.4) / sum, 0, sqrt(0.25) / sum,
+                                                    sqrt(0.15) / sum, 0 }, "at temperature 2");
+    sum = 0.4 * 0.4 + 0.25 * 0.25 + 0.15 * 0.15;
+    c.temperature = 0.5;
+    check_frequencies(&c, logits, (const double[]){ 0, 0.16 / sum, 0, 0.0625 / sum, 0.0225 / sum,
+                                                    0 }, "at temperature 0.5");
+    c.temperature = 1;
+    c.top_k = 2;
+    check_frequencies(&c, logits, (const double[]){ 0, 0.4 / 0.65, 0, 0.25 / 0.65, 0, 0 },
+                      "and top-k");
+    c.top_k = 0;
+    c.top_p = 0.7;      /* 0.8 with 0.15, of all: the total is not of what min-p keeps */
+    check_frequencies(&c, logits, (const double[]){ 0, 0.5, 0, 0.3125, 0.1875, 0 }, "and top-p");
+    c.min_p = 0.5;
+    check_frequencies(&c, logits, (const double[]){ 0, 0.4 / 0.65, 0, 0.25 / 0.65, 0, 0 },
+                      "the stricter one");
+    c.top_p = 1;
+    c.min_p = 1;
+    check_frequencies(&c, logits, (const double[]){ 0, 1, 0, 0, 0, 0 }, "min-p 1");
+    check_frequencies(&c, (const real[]){ 1, 2, 2, 0, 2, 1 },
+                      (const double[]){ 0, 1. / 3, 1. / 3, 0, 1. / 3, 0 }, "all the likeliest");
+    c.temperature = 0;
+    CHECK(chooser_pick(&c, logits, 1, 0) == 1, "greedy is the likeliest");
+    chooser_close(&c);
+    tokenizer_close(&t);
+}
+
+/* The logits of what is among the last characters: a positive one is divided, others multiplied. */
+static void test_repeat_penalty(void)
+{
+    static const real logits[V] = { 1.5f, -1, 2, 0, -0.5f, 1 };
+    static const double penalised[V] = { 0.75, -2, 2, 0, -0.5, 1 };     /* a and b, by 2 */
+    Tokenizer t = letters(false);
+    Chooser c;
+    Recent r, other;
+    Err err = { 0 };
+    double want[V], plain[V], sum = 0, whole = 0;
+    for (int i = 0; i < V; i++) sum += want[i] = exp(penalised[i]);
+    for (int i = 0; i < V; i++) whole += plain[i] = exp((double)logits[i]);
+    for (int i = 0; i < V; i++) {
+        want[i] /= sum;
+        plain[i] /= whole;
+    }
+    CHECK(chooser_open(&c, &t, &err) == 0 && recent_open(&r, 3, &t, &err) == 0
+          && recent_open(&other, 3, &t, &err) == 0, "%s", err.msg);
+    c.recent = &r;
+    recent_add(&r, 0);
+    check_frequencies(&c, logits, plain, "penalty 1 is none");
+    c.repeat_penalty = 2;
+    for (int i = 0; i < 3; i++) recent_add(&r, 2);
+    recent_add(&r, 0);
+    recent_add(&r, 1);
+    recent_add(&r, 0);      /* the last three are a b a, and twice is no worse than once */
+    check_frequencies(&c, logits, want, "penalty 2");
+    recent_copy(&other, &r);
+    for (int i = 0; i < 3; i++) recent_add(&r, 3);
+    c.recent = &other;
+    check_frequencies(&c, logits, want, "a copy");
+    for (int i = 0; i < 3; i++) recent_add(&other, 3);
+    check_frequencies(&c, logits, plain, "that goes on by itself");
+    recent_add(&other, 1);
+    recent_add(&other, 0);
+    check_frequencies(&c, logits, want, "each once, and d, whose logit is 0");
+    c.recent = &r;
+    check_frequencies(&c, logits, plain, "of 0 both give 0");
+    recent_clear(&other);
+    c.recent = &other;
+    check_frequencies(&c, logits, plain, "after nothing");
+    recent_add(&other, 0);
+    recent_add(&other, 2);
+    c.temperature = 0;      /* a and c halved: c and f are equal, and c is first */
+    CHECK(chooser_pick(&c, logits, 1, 0) == 2, "greedy, of equals");
+    c.repeat_penalty = 2.5;
+    CHECK(chooser_pick(&c, logits, 1, 0) == 5, "greedy takes it into account");
+    c.temperature = 1;
+    c.top_k = 1;
+    check_frequencies(&c, logits, (const double[]){ 0, 0, 0, 0, 0, 1 }, "top-k does");
+    c.top_k = 0;
+    c.min_p = 0.99;
+    check_frequencies(&c, logits, (const double[]){ 0, 0, 0, 0, 0, 1 }, "min-p does");
+    c.min_p = 0;
+    c.recent = NULL;
+    check_frequencies(&c, logits, plain, "no text to look at");
+
+    Recent none;
+    CHECK(recent_open(&none, 0, &t, &err) == 0, "%s", err.msg);
+    recent_add(&none, 0);
+    c.recent = &none;
+    check_frequencies(&c, logits, plain, "a window of 0 is none");
+    recent_copy(&none, &none);
+    recent_clear(&none);
+    recent_close(&none);
+    recent_close(&other);
+    recent_close(&r);
+    chooser_close(&c);
+    tokenizer_close(&t);
+}
+
+/* It is no character: neither does it take a place, nor is a text that has one longer for it. */
+static void test_separator_is_not_penalised(void)
+{
+    Tokenizer t = letters(true);
+    Chooser c;
+    Recent r;
+    Err err = { 0 };
+    CHECK(chooser_open(&c, &t, &err) == 0 && recent_open(&r, 2, &t, &err) == 0, "%s", err.msg);
+    c.temperature = 0;
+    c.first = 0;
+    c.recent = &r;
+    c.repeat_penalty = 3;
+    recent_add(&r, 1);
+    recent_add(&r, SEPARATOR_ID);
+    recent_add(&r, 2);
+    CHECK(chooser_pick(&c, (const real[]){ 2, 3, 1, 1, 1, 1 }, 1, 0) == 0, "3 is 1 now, 2 is 2");
+    CHECK(chooser_pick(&c, (const real[]){ 0, 2, 4, 1, 1, 1 }, 1, 0) == 2, "4/3, 2/3");
+    recent_close(&r);
+    chooser_close(&c);
+    tokenizer_close(&t);
+}
+
 static void test_separator_is_not_drawn(void)
 {
     Tokenizer t = letters(true);
@@ -306,6 +442,9 @@ static void test_protocols(void)
 int main(void)
 {
     test_sampling();
+    test_min_p();
+    test_repeat_penalty();
+    test_separator_is_not_penalised();
     test_separator_is_not_drawn();
     test_stops();
     test_protocols();
