@@ -28,7 +28,7 @@ enum {
 
 typedef struct {
     Common common;
-    const char *prompt, *prompt_file;
+    const char *prompt, *prompt_file, *between;
     Strings stop;
     int64_t length, top_k, samples, seed, repeat_window;
     double temperature, top_p, min_p, repeat_penalty;
@@ -43,7 +43,10 @@ static const Option options[] = {
     STRING("prompt-file", "FILE", prompt_file, NULL,
            "file with the text to continue (- is standard input)"),
     INT("length", length, "500", 0, 1e9, "new characters, at most"),
-    INT("samples", samples, "1", 1, 1e9, "how many texts; a line --- separates them"),
+    INT("samples", samples, "1", 1, 1e9, "how many texts"),
+    STRING("between", "S", between, NULL,
+           "print this between the texts, as it is (default: a line ---; nothing if the model was "
+           "trained on a list of lines)"),
     STRING("stop", "S", stop, NULL,
            "end the text where S would begin in its new characters, the one of several that comes "
            "first", MANY),
@@ -218,6 +221,7 @@ typedef struct {
     Chooser chooser;
     Stops stops;
     bool terminal, coloured;    /* of standard output */
+    const char *between;    /* printed between two texts */
     const char *prompt;     /* as given */
     size_t prompt_size;
     int32_t *ids;           /* (id_count) the prompt */
@@ -330,9 +334,9 @@ static void print_json(const Sampler *s, const Text *text, uint64_t index, Outpu
     output_print(out, "}");
 }
 
-static void print_text(const Text *text, uint64_t index, Output *out)
+static void print_text(const Sampler *s, const Text *text, uint64_t index, Output *out)
 {
-    if (index > 0) output_print(out, "---\n");
+    if (index > 0) output_bytes(out, s->between, strlen(s->between));
     output_bytes(out, text->bytes, text->size);
     if (text->open_line) output_print(out, "\n");
     output_flush(out);
@@ -355,7 +359,7 @@ static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *
     for (int i = 0; i < count; i++) {
         Text *text = &s->streams[i].text;
         if (!failed && o->common.json) print_json(s, text, first + (uint64_t)i, out);
-        else if (!failed) print_text(text, first + (uint64_t)i, out);
+        else if (!failed) print_text(s, text, first + (uint64_t)i, out);
         text_close(text);
     }
     return failed;
@@ -577,11 +581,22 @@ static int group_size(Ensemble *e, int64_t samples)
     }
 }
 
+/* Whether each text ends where a line does: together they are a list. */
+static bool writes_lines(const Ensemble *e)
+{
+    for (int m = 0; m < e->count; m++) {
+        const char *documents = checkpoint_setting(&e->checkpoints[m], "split-documents");
+        if (documents == NULL || strcmp(documents, "LINE") != 0) return false;
+    }
+    return ensemble_knows_separator(e);
+}
+
 static int sample_from(const Options *o, Ensemble *e, const char *prompt, size_t size, Output *out,
                        Err *err)
 {
     Sampler s = { .options = o, .tokenizer = ensemble_tokenizer(e), .ensemble = e };
     bool colour = o->colour || terminal_has_colour(fileno(out->file));
+    s.between = o->between != NULL ? o->between : writes_lines(e) ? "" : "---\n";
     s.prompt = prompt;
     s.prompt_size = size;
     s.terminal = isatty(fileno(out->file));
