@@ -31,8 +31,7 @@
 enum {
     SAVE_SECONDS = 30,          /* a killed run loses this much and one step, or --save-every */
     HISTORY_ROOM = 10000,       /* evaluations that have their room from the start */
-    STALE_EVALUATIONS = 5,      /* without improvement, before a line says so */
-    RETURNS_MAX = 5             /* returns, each at half the rate, before a run gives up */
+    STALE_EVALUATIONS = 5       /* without improvement, before a line says so */
 };
 
 typedef struct {

@@ -993,6 +993,48 @@ static const char *tensor_damage(const StoredTensor *t)
     return NULL;
 }
 
+/* A mean of losses, each -ln p. Where all of them are 0, rounding may leave it a little less. */
+static bool possible_loss(double x) { return isfinite(x) && x > -1e-4; }
+
+/* Checksums say nothing about a file that was made to harm: what no run reaches is refused before
+ * anything counts on from it. */
+static int check_reach(const Checkpoint *c, Err *err)
+{
+    const TrainState *t = &c->train;
+    const History *h = &c->history;
+    const struct { const char *name; bool possible; } scalars[] = {
+        { "its step", (double)c->step <= STEPS_MAX },
+        { "train.attempt", t->attempt <= RETURNS_MAX },
+        { "train.skipped", t->skipped < SKIPS_MAX },
+        { "train.best_step", t->best_step <= c->step },
+        { "train.best_loss", possible_loss(t->best_loss) },
+        { "train.train_loss", possible_loss(t->train_loss) },
+        { "train.grad_norm", isfinite(t->grad_norm) && t->grad_norm >= 0 },
+    };
+    const char *wrong = NULL;
+    for (size_t i = 0; wrong == NULL && i < sizeof scalars / sizeof scalars[0]; i++)
+        if (!scalars[i].possible) wrong = scalars[i].name;
+    for (size_t i = 0; wrong == NULL && i < h->count; i++) {
+        if (h->step[i] > c->step || (i > 0 && h->step[i] <= h->step[i - 1])) wrong = "history.step";
+        else if (!possible_loss(h->train_loss[i])) wrong = "history.train_loss";
+        else if (!possible_loss(h->val_loss[i])) wrong = "history.val_loss";
+    }
+    if (wrong == NULL) return 0;
+    return unsound(err, "is not sound: %s has a value that no run can reach", wrong);
+}
+
+/* The bytes of all tensors, then what they say. */
+static int check_contents(const Checkpoint *c, Err *err)
+{
+    for (int i = 0; i < c->stored_count; i++) {
+        const char *damage = tensor_damage(c->stored + i);
+        if (damage != NULL)
+            return unsound(err, "is damaged: tensor %s: %s; use another copy", c->stored[i].name,
+                           damage);
+    }
+    return check_reach(c, err);
+}
+
 /* ---------------------------------------------------------------- loading: the whole */
 
 /* Everything but the bytes of the tensors. */
@@ -1024,16 +1066,12 @@ static int parse_structure(Checkpoint *c, char *bytes, size_t size, const char *
 
 int checkpoint_parse(Checkpoint *c, char *bytes, size_t size, const char *name, Err *err)
 {
+    Err why = { 0 };
     if (parse_structure(c, bytes, size, name, err)) return -1;
-    for (int i = 0; i < c->stored_count; i++) {
-        const char *damage = tensor_damage(c->stored + i);
-        if (damage == NULL) continue;
-        unsound(err, "%s: is damaged: tensor %s: %s; use another copy", name, c->stored[i].name,
-                damage);
-        checkpoint_close(c);
-        return -1;
-    }
-    return 0;
+    if (check_contents(c, &why) == 0) return 0;
+    fail_named(err, name, &why);
+    checkpoint_close(c);
+    return -1;
 }
 
 /* Whether the first bytes and the size of a regular file may be a checkpoint's. If not, `why` says

@@ -24,6 +24,13 @@
 
 enum { CHECKPOINT_VERSION = 1, SETTING_TEXT = FIELD_TEXT, SETTINGS_MAX = 64 };
 
+/* What a run can reach, and a sound file can hold. */
+enum {
+    RETURNS_MAX = 5,        /* returns, each at half the rate, before a run gives up */
+    SKIPS_MAX = 3           /* updates left out in a row before a run has diverged */
+};
+#define STEPS_MAX 1e12      /* of --steps; the options are tables of double */
+
 /* One entry of folio.config: an option's name without its dashes, and its value as text (a
  * number with 17 significant digits, or a word). The family and its fields (networks/family.h)
  * come first. */
@@ -121,9 +128,9 @@ int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const cha
 
 /* Takes over `bytes` (frees them on failure and in checkpoint_close) and checks all of it:
  * structure, every checksum, every name, type and shape against the tensor table of its own Config,
- * finite values. Pure: no file. `name` is for messages. Fails with EXIT_CHECKPOINT and says what
- * is wrong, or what the file looks like instead; with EXIT_RUNTIME where memory is short. On
- * failure *c is empty. */
+ * finite values, a state that a run can reach. Pure: no file. `name` is for messages. Fails with
+ * EXIT_CHECKPOINT and says what is wrong, or what the file looks like instead; with EXIT_RUNTIME
+ * where memory is short. On failure *c is empty. */
 int checkpoint_parse(Checkpoint *c, char *bytes, size_t size, const char *name, Err *err);
 int checkpoint_load(Checkpoint *c, const char *path, Err *err);
 /* Whether a file begins as a checkpoint: with the length of a header that fits, and a brace. */

@@ -32,7 +32,7 @@ static const Option last_rows[] = {
          "train for this long: times this machine, chooses what --preset and other options leave "
          "open, ends on time and prints the command that repeats the run; this is what happens "
          "without --preset and --steps", ON_RESUME),
-    INT("steps", plan.steps, "1200", 1, 1e12,
+    INT("steps", plan.steps, "1200", 1, STEPS_MAX,
         "updates in all, instead of --minutes: what is not given is then as in the preset quick; "
         "may grow on --resume, which computes the schedule afresh", STORED),
     INT("batch", batch, "16", 1, 1e6, "windows of the context in a step", STORED),

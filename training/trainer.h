@@ -21,8 +21,6 @@
 
 enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
 
-enum { SKIPS_MAX = 3 };     /* updates left out in a row before a run has diverged */
-
 /* How steps are made: settings, not state. */
 typedef struct {
     const Family *family;

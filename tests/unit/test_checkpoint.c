@@ -74,12 +74,12 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     w->moment1 = some_reals(w->size, key + 1);
     w->moment2 = some_reals(w->size, key + 2);
     w->raw = some_reals(w->size, key + 3);
-    w->train = (TrainState){ .attempt = 3, .skipped = 2, .best_step = 18446744073709551615u,
+    w->train = (TrainState){ .attempt = 3, .skipped = 2, .best_step = 987654321098,
                              .best_loss = 1.0 / 3, .train_loss = 0.1, .grad_norm = 0.7 };
     for (int i = 0; i < 3; i++) {
-        w->steps[i] = (uint64_t)i * 9007199254740993u;
-        w->losses[i] = 4.0 / 3 - i;
-        w->losses[3 + i] = 5.0 / 3 - i;
+        w->steps[i] = (uint64_t)i * 490071992547;
+        w->losses[i] = 10.0 / 3 - i;
+        w->losses[3 + i] = 11.0 / 3 - i;
     }
     w->history = (History){ 3, w->steps, w->losses, w->losses + 3 };
     set_setting(&w->settings[0], "lr", "0.00029999999999999997", true);
@@ -87,7 +87,7 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     set_setting(&w->settings[2], "layers", "77", true);     /* the configuration's own field wins */
     w->snapshot = (Snapshot){
         .family = gpt_family(&w->config), .config = &w->config, .tokenizer = &w->tokenizer,
-        .settings = w->settings, .setting_count = 3, .step = 12345678901234567890u,
+        .settings = w->settings, .setting_count = 3, .step = 987654321098,
         .sha256 = some_sha, .tensors = w->tensors, .tensor_count = count, .params = w->params,
         .moment1 = train ? w->moment1 : NULL, .moment2 = train ? w->moment2 : NULL,
         .train = train ? &w->train : NULL, .history = &w->history,
@@ -522,7 +522,7 @@ static void test_layout(void)
     CHECK(strstr(text, "\"folio.tokenizer\":\"codepoints\",\"folio.vocab\":\"- a 61 62 e9 1f600\"")
               != NULL,
           "vocab");
-    CHECK(strstr(text, "\"step\":\"12345678901234567890\"") != NULL, "step");
+    CHECK(strstr(text, "\"step\":\"987654321098\"") != NULL, "step");
     for (int i = 0; i < w.snapshot.tensor_count; i++) {
         check_values(&w, file, "", w.tensors + i, w.params);
         check_values(&w, file, "optim.m.", w.tensors + i, w.moment1);
@@ -583,7 +583,7 @@ static void test_pieces(void)
         w.snapshot.raw = w.raw;
         w.snapshot.step = w.history.count = 0;
         Saver *saver = saver_of(&w);
-        w.snapshot.step = UINT64_MAX;
+        w.snapshot.step = (uint64_t)STEPS_MAX;
         w.history.count = 3;
         faults_arm("malloc:1:persist");
         CHECK(checkpoint_save(saver, &w.snapshot, "world.bin", "world.tmp", &err) == 0,
@@ -896,10 +896,10 @@ static void test_metadata(void)
         { "\"format\":\"pt\"", "\"format\":null", "string is missing" },
         { "{\"__metadata__\":", "{\"__metadata__\":{\"a\":\"b\"},\"__metadata__\":", "twice" },
         { "{\"__metadata__\":", "{\"__metadata__\":7,\"x\":", "not an object" },
-        { "\"step\":\"12345678901234567890\"", "\"step\":\"-1\"", "step" },
-        { "\"step\":\"12345678901234567890\"", "\"step\":\"18446744073709551616\"", "step" },
-        { "\"step\":\"12345678901234567890\"", "\"step\":\"\"", "step" },
-        { "\"step\":\"12345678901234567890\"", "\"s\":\"\"", "step" },
+        { "\"step\":\"987654321098\"", "\"step\":\"-1\"", "step" },
+        { "\"step\":\"987654321098\"", "\"step\":\"18446744073709551616\"", "step" },
+        { "\"step\":\"987654321098\"", "\"step\":\"\"", "step" },
+        { "\"step\":\"987654321098\"", "\"s\":\"\"", "step" },
         { "\"sha256\":\"0123456789abcdef", "\"sha256\":\"0123456789ABCDEF", "sha256" },
         { "\"sha256\":\"0123456789abcdef", "\"sha256\":\"", "sha256" },
         { "\"sha256\"", "\"sha\"", "sha256" },
@@ -1016,6 +1016,96 @@ static void test_extra(void)
     if (status == 0) checkpoint_close(&c);
     free(half);
     free(file);
+}
+
+/* ---------------------------------------------------------------- a state that no run reaches */
+
+static void save_refused(const World *w, const char *word)
+{
+    size_t size;
+    char *bytes = world_bytes(w, &size);
+    expect_refused(bytes, size, word, word);
+    free(bytes);
+}
+
+/* The checksums are right: only the values are beyond what a run can reach, each by itself. */
+static void test_reach(void)
+{
+    static const double lost[] = { -1, -1e308, HUGE_VAL, -HUGE_VAL, (double)NAN };
+    static const struct { size_t field; uint64_t value; const char *name; } wholes[] = {
+        { offsetof(TrainState, attempt), RETURNS_MAX + 1, "train.attempt" },
+        { offsetof(TrainState, attempt), (uint64_t)1 << 31, "train.attempt" },
+        { offsetof(TrainState, attempt), UINT64_MAX, "train.attempt" },
+        { offsetof(TrainState, skipped), SKIPS_MAX, "train.skipped" },
+        { offsetof(TrainState, skipped), UINT64_MAX, "train.skipped" },
+        { offsetof(TrainState, best_step), 987654321099, "train.best_step" },
+        { offsetof(TrainState, best_step), UINT64_MAX, "train.best_step" },
+    };
+    static const struct { size_t field; const char *name; } reals[] = {
+        { offsetof(TrainState, best_loss), "train.best_loss" },
+        { offsetof(TrainState, train_loss), "train.train_loss" },
+        { offsetof(TrainState, grad_norm), "train.grad_norm" },
+    };
+    static const uint64_t steps[] = { (uint64_t)STEPS_MAX + 1, INT64_MAX, UINT64_MAX };
+    World w;
+    world_open(&w, tiny, true, true, true, 1);
+    const TrainState sound = w.train;
+    for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++, w.train = sound) {
+        memcpy((char *)&w.train + wholes[i].field, &wholes[i].value, 8);
+        save_refused(&w, wholes[i].name);
+    }
+    for (size_t i = 0; i < 3 * 5; i++, w.train = sound) {
+        memcpy((char *)&w.train + reals[i / 5].field, &lost[i % 5], 8);
+        save_refused(&w, reals[i / 5].name);
+    }
+    for (size_t i = 0; i < 6 * 5; i++) {
+        double was = w.losses[i / 5];
+        w.losses[i / 5] = lost[i % 5];
+        save_refused(&w, i / 5 < 3 ? "history.train_loss" : "history.val_loss");
+        w.losses[i / 5] = was;
+    }
+    w.steps[1] = w.steps[2];                            /* twice the same, then backwards */
+    save_refused(&w, "history.step");
+    w.steps[1] = w.steps[2] + 1;
+    save_refused(&w, "history.step");
+    w.steps[1] = 0;
+    save_refused(&w, "history.step");
+    w.steps[1] = 1;
+    w.steps[2] = w.snapshot.step + 1;
+    save_refused(&w, "history.step");
+    w.steps[2] = 2;
+    w.train.best_step = 2;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        w.snapshot.step = steps[i];
+        save_refused(&w, "step");
+        w.snapshot.train = NULL;                        /* weights only: the same */
+        w.snapshot.moment1 = w.snapshot.moment2 = NULL;
+        save_refused(&w, "step");
+        w.snapshot.train = &w.train;
+        w.snapshot.moment1 = w.moment1;
+        w.snapshot.moment2 = w.moment2;
+    }
+    world_close(&w);
+}
+
+/* The borders themselves load; so does a mean of zeros that was rounded below zero. */
+static void test_reached(void)
+{
+    World w;
+    size_t size;
+    Err err;
+    world_open(&w, tiny, true, true, true, 1);
+    w.snapshot.step = (uint64_t)STEPS_MAX;
+    w.train = (TrainState){ .attempt = RETURNS_MAX, .skipped = SKIPS_MAX - 1,
+                            .best_step = (uint64_t)STEPS_MAX, .best_loss = -1e-7,
+                            .train_loss = 1e300, .grad_norm = 0 };
+    w.steps[2] = (uint64_t)STEPS_MAX;
+    w.losses[4] = -1e-7;
+    w.losses[5] = 1.7e308;
+    char *bytes = world_bytes(&w, &size);
+    CHECK(status_of(bytes, size, &err) == 0, "the borders: %s", err.msg);
+    free(bytes);
+    world_close(&w);
 }
 
 static void test_not_finite(void)
@@ -1735,6 +1825,8 @@ int main(void)
     test_strings();
     test_extra();
     test_not_finite();
+    test_reach();
+    test_reached();
     test_looks_like();
     test_large_file();
     test_many();
