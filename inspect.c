@@ -13,6 +13,7 @@
 enum {
     LABEL = 13,             /* columns before the values of the summary */
     SPARK_MAX = 60,         /* bars of the sparkline */
+    BARS = 8,               /* heights of a bar */
     SHAPE_END = 48          /* columns of a tensor's name and shape; its four numbers need 8 each */
 };
 
@@ -54,6 +55,13 @@ static const char *plain(const char *from, char *out, size_t room)
         out[n] = from[n] >= ' ' && from[n] < 0x7f ? from[n] : '?';
     out[n] = '\0';
     return out;
+}
+
+/* A loss, right-aligned; one that no run has is printed in digits that fit, too. */
+static void print_loss(Output *out, int width, int decimals, double loss)
+{
+    if (fabs(loss) < 1e5) output_print(out, "%*.*f", width, decimals, loss);
+    else output_print(out, "%*.*g", width, decimals - 1, loss);
 }
 
 static void print_label(Output *out, const char *label) { output_print(out, "%-*s", LABEL, label); }
@@ -237,20 +245,32 @@ static void print_training(const Checkpoint *c, Output *out)
     }
     output_print(out, "with all that resuming needs\n");
     print_label(out, "");
-    output_print(out, "training loss %.4f", c->train.train_loss);
-    if (c->train.best_step > 0)
-        output_print(out, ", best validation loss %.4f at step %llu", c->train.best_loss,
-                     (unsigned long long)c->train.best_step);
+    output_print(out, "training loss ");
+    print_loss(out, 0, 4, c->train.train_loss);
+    if (c->train.best_step > 0) {
+        output_print(out, ", best validation loss ");
+        print_loss(out, 0, 4, c->train.best_loss);
+        output_print(out, " at step %llu", (unsigned long long)c->train.best_step);
+    }
     output_print(out, "\n");
+}
+
+/* Which of BARS bars stands for a loss. Halves, because a difference of two doubles may be more than
+ * the largest one. */
+static int bar_of(double loss, double least, double largest)
+{
+    double range = largest / 2 - least / 2;
+    double height = range > 0 ? (loss / 2 - least / 2) / range : 0.0;
+    return (int)(fmin(fmax(height, 0.0), 1.0) * (BARS - 1) + 0.5);
 }
 
 /* One bar a bucket of evaluations (its last one), from the least loss to the largest. */
 static void print_sparkline(const History *h, Output *out)
 {
-    static const char *const blocks[] = {
+    static const char *const blocks[BARS] = {
         "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"
     };
-    static const char *const ascii[] = { "_", ".", ":", "-", "=", "+", "*", "#" };
+    static const char *const ascii[BARS] = { "_", ".", ":", "-", "=", "+", "*", "#" };
     const char *const *bars = terminal_is_dumb() ? ascii : blocks;
     size_t width = h->count < SPARK_MAX ? h->count : SPARK_MAX;
     double least = HUGE_VAL, largest = -HUGE_VAL;
@@ -262,16 +282,16 @@ static void print_sparkline(const History *h, Output *out)
     print_label(out, "");
     for (size_t i = 0; i < width; i++) {
         double loss = h->val_loss[(i + 1) * h->count / width - 1];
-        double height = largest > least ? (loss - least) / (largest - least) : 0.0;
-        output_print(out, "%s", isfinite(loss) ? bars[(int)(height * 7.0 + 0.5)] : " ");
+        output_print(out, "%s", isfinite(loss) ? bars[bar_of(loss, least, largest)] : " ");
     }
     output_print(out, "\n");
 }
 
-static void print_loss(const History *h, size_t i, const char *before, Output *out)
+static void print_evaluation(const History *h, size_t i, const char *before, Output *out)
 {
-    output_print(out, "%s%.4f at step %llu", before, h->val_loss[i],
-                 (unsigned long long)h->step[i]);
+    output_print(out, "%s", before);
+    print_loss(out, 0, 4, h->val_loss[i]);
+    output_print(out, " at step %llu", (unsigned long long)h->step[i]);
 }
 
 static void print_losses(const Checkpoint *c, Output *out)
@@ -282,9 +302,9 @@ static void print_losses(const Checkpoint *c, Output *out)
     for (size_t i = 1; i < h->count; i++)
         if (h->val_loss[i] < h->val_loss[best]) best = i;
     print_label(out, "val loss");
-    print_loss(h, 0, "", out);
-    print_loss(h, last, ", ", out);
-    print_loss(h, best, ", least ", out);
+    print_evaluation(h, 0, "", out);
+    print_evaluation(h, last, ", ", out);
+    print_evaluation(h, best, ", least ", out);
     output_print(out, "\n");
     print_sparkline(h, out);
 }
@@ -327,9 +347,13 @@ static void print_vocab(const Checkpoint *c, Output *out)
 static void print_history(const History *h, Output *out)
 {
     output_print(out, "\n%12s %12s %12s\n", "step", "train loss", "val loss");
-    for (size_t i = 0; i < h->count; i++)
-        output_print(out, "%12llu %12.6f %12.6f\n", (unsigned long long)h->step[i],
-                     h->train_loss[i], h->val_loss[i]);
+    for (size_t i = 0; i < h->count; i++) {
+        output_print(out, "%12llu ", (unsigned long long)h->step[i]);
+        print_loss(out, 12, 6, h->train_loss[i]);
+        output_print(out, " ");
+        print_loss(out, 12, 6, h->val_loss[i]);
+        output_print(out, "\n");
+    }
 }
 
 /* ---------------------------------------------------------------- JSON */

@@ -20,7 +20,9 @@ enum {
     CHECKSUMS = 1,              /* repair the checksums */
     LENGTH = 2,                 /* the header is as long as its braces say */
     DATA = 4,                   /* the data end with the last tensor: cut, or followed by zeros */
-    ON_DISK = 8,                /* also by way of a file, with what `inspect` prints about it */
+    ON_DISK = 8,                /* also by way of a file, with all that `inspect` prints of it */
+    SPOIL = 16,                 /* first the state and history get values that are hard to hold */
+    EXTREMES = 32,              /* such values are printed even though a file cannot have them */
     DATA_LIMIT = 1 << 20,       /* bytes of data that a repair may give */
     SIZE_LIMIT = 1 << 18,       /* of an input */
     MODEL_LIMIT = 1 << 23       /* bytes of a model that is run */
@@ -144,6 +146,45 @@ static void repair_checksums(File *f)
     put_digits(digits, crc32c(0, f->bytes + 8, f->header));
 }
 
+/* Doubles that are hard to print or to compute with, and some that are easy. */
+static double extreme_real(uint64_t draw)
+{
+    static const double values[] = { 0.5, 1e308, -1e308, 1.7e308, 4e-320, -1e-5, 1e5, -1,
+                                     HUGE_VAL, -HUGE_VAL, (double)NAN };
+    return values[draw % (sizeof values / sizeof values[0])];
+}
+
+/* Such whole numbers, or the bits of such doubles. */
+static uint64_t extreme(uint64_t draw)
+{
+    static const uint64_t values[] = { 0, 1, 2, 5, 6, 300, 1u << 31, INT64_MAX, UINT64_MAX,
+                                       1000000000000, 1000000000001 };
+    double x = extreme_real(draw / 2);
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return draw % 2 ? bits : values[draw / 2 % (sizeof values / sizeof values[0])];
+}
+
+/* Every word of the tensors of one prefix: which value it gets follows from what it is. */
+static void spoil_words(File *f, const char *prefix)
+{
+    uint64_t range[2];
+    char *data = f->bytes + 8 + f->header;
+    for (const char *at = f->bytes + 8; (at = seek(f, at, prefix)) != NULL; ) {
+        at = seek(f, at, offsets_key);
+        if (at == NULL) return;
+        at += strlen(offsets_key);
+        if (!offsets(f, at, range) || range[0] > range[1]
+            || range[1] > f->size - 8 - f->header) continue;
+        for (uint64_t k = range[0]; k + 8 <= range[1]; k += 8) {
+            uint64_t word;
+            memcpy(&word, data + k, sizeof word);
+            word = extreme(mix64(word + k));
+            memcpy(data + k, &word, sizeof word);
+        }
+    }
+}
+
 /* A file that the header's length fits is repaired as the switches say. */
 static void repair(File *f, int switches)
 {
@@ -154,6 +195,10 @@ static void repair(File *f, int switches)
     if (length > f->size - 8) return;
     f->header = (size_t)length;
     if (switches & DATA) repair_data(f);
+    if (switches & SPOIL) {
+        spoil_words(f, "\"history.");
+        spoil_words(f, "\"train.");
+    }
     if (switches & CHECKSUMS) repair_checksums(f);
 }
 
@@ -356,25 +401,51 @@ static void try_printing(const Checkpoint *c)
     require_printed(&json, &text, &size, true);
 }
 
-/* `inspect --verify` and loading agree with `accepted`. */
-static void try_disk(const File *f, bool accepted)
+static void fill_extremes(Checkpoint *c, uint64_t key)
 {
-    const char *place = getenv("TMPDIR");
-    char path[4096], *text = NULL;
-    const char *items[] = { path };
-    size_t size = 0;
-    snprintf(path, sizeof path, "%s/fuzz-XXXXXX",
-             place != NULL && *place != '\0' ? place : P_tmpdir);
+    History *h = &c->history;
+    for (size_t i = 0; i < h->count; i++) {
+        h->step[i] = extreme(rng_bits(key, 3 * i));
+        h->train_loss[i] = extreme_real(rng_bits(key, 3 * i + 1));
+        h->val_loss[i] = extreme_real(rng_bits(key, 3 * i + 2));
+    }
+    c->step = extreme(key);
+    c->train = (TrainState){ .attempt = extreme(key + 1), .best_step = extreme(key + 2),
+                             .best_loss = extreme_real(key + 3),
+                             .train_loss = extreme_real(key + 4) };
+}
+
+/* Values that loading refuses are printed, too: a picture and a table hold whatever comes. */
+static void try_extremes(Checkpoint *c, uint64_t key)
+{
+    enum { ROUNDS = 8, COLUMNS = 160 };
+    for (int round = 0; round < ROUNDS; round++) {
+        char *text = NULL;
+        size_t size = 0, column = 0;
+        fill_extremes(c, rng_bits(key, (uint64_t)round));
+        Output out = { open_memstream(&text, &size), 0 };
+        REQUIRE(out.file != NULL);
+        print_training(c, &out);
+        print_losses(c, &out);
+        print_history(&c->history, &out);
+        output_flush(&out);
+        for (size_t i = 0; i < size; i++) {
+            column = text[i] == '\n' ? 0 : column + (((unsigned char)text[i] & 0xc0) != 0x80);
+            REQUIRE(column <= COLUMNS);
+        }
+        require_printed(&out, &text, &size, false);
+    }
+    try_printing(c);
+}
+
+/* What `inspect` with these options says of a file agrees with loading it. */
+static void try_inspecting(const char *path, bool accepted, Options *o)
+{
     Err err = { 0 };
-    Checkpoint c;
-    Options o = { .common = { .json = f->size % 2 }, .verify = true };
-    Operands operands = { .items = items, .count = 1 };
-    Call call = { .cli = &cli, .options = &o, .operands = &operands };
-    int fd = mkstemp(path);
-    REQUIRE(fd >= 0 && write(fd, f->bytes, f->size) == (ssize_t)f->size && close(fd) == 0);
-    REQUIRE((checkpoint_load(&c, path, &err) == 0) == accepted);
-    if (accepted) checkpoint_close(&c);
-    REQUIRE(!accepted || checkpoint_begins(path));
+    char *text = NULL;
+    size_t size = 0;
+    Operands operands = { .items = &path, .count = 1 };
+    Call call = { .cli = &cli, .options = o, .operands = &operands };
     Output out = { open_memstream(&text, &size), 0 };
     REQUIRE(out.file != NULL);
     REQUIRE((inspect(&call, &out, &err) == 0) == accepted);
@@ -384,8 +455,31 @@ static void try_disk(const File *f, bool accepted)
         REQUIRE(!accepted && output_close(&out, &err) == 0);
         free(text);
     } else {
-        require_printed(&out, &text, &size, o.common.json);
+        require_printed(&out, &text, &size, o->common.json);
     }
+}
+
+/* Loading from a file, and every output of `inspect`, agree with `accepted`. */
+static void try_disk(const File *f, bool accepted)
+{
+    const char *place = getenv("TMPDIR");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/fuzz-XXXXXX",
+             place != NULL && *place != '\0' ? place : P_tmpdir);
+    Err err = { 0 };
+    Checkpoint c;
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0 && write(fd, f->bytes, f->size) == (ssize_t)f->size && close(fd) == 0);
+    REQUIRE((checkpoint_load(&c, path, &err) == 0) == accepted);
+    if (accepted) checkpoint_close(&c);
+    REQUIRE(!accepted || checkpoint_begins(path));
+    for (int json = 0; json < 2; json++)
+        for (int verified = 0; verified < 2; verified++) {
+            bool lists = !verified || !json;
+            Options o = { .common = { .json = json }, .verify = verified, .tensors = lists,
+                          .vocab = lists, .history = lists };
+            try_inspecting(path, accepted, &o);
+        }
     unlink(path);
 }
 
@@ -410,6 +504,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_saving(&c);
         try_writing(&c);
         try_printing(&c);
+        if (data[0] & EXTREMES) try_extremes(&c, crc32c(0, f.bytes, f.size));
         checkpoint_close(&c);
     } else {
         REQUIRE(fuzz_refusal(&err, EXIT_CHECKPOINT) && c.bytes == NULL && c.stored == NULL

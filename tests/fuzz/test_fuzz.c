@@ -118,7 +118,7 @@ static char *some_checkpoint(Config config, bool bytes, bool train, size_t *size
 
 static void checkpoint_seeds(Seeds *s)
 {
-    static const uint8_t switches[] = { 0, 7, 15, 1 };          /* see fuzz_checkpoint.c */
+    static const uint8_t switches[] = { 0, 7, 15, 1, 31, 33 };  /* see fuzz_checkpoint.c */
     static const Config configs[] = {
         { .family = FAMILY_GPT2, .layers = 1, .heads = 1, .channels = 2, .context = 2, .bias = 1 },
         { .family = FAMILY_GPT2, .layers = 0, .heads = 2, .channels = 4, .context = 3 },
