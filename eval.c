@@ -200,7 +200,11 @@ static int score_corpus(const Job *job, Output *out, Err *err)
     print_header(job, what);
     print_text_note(job, &job->corpus->note);
     print_skipped(job, job->corpus->skipped);
-    if (ensemble_build(job->ensemble, job->kernels, common_slice(job->ensemble), err)) return -1;
+    Ensemble *e = job->ensemble;
+    int slice = common_slice(e);
+    double more = scorer_bytes(e->count, slice, ensemble_context(e))
+                + (double)job->corpus->count * sizeof(int32_t);
+    if (ensemble_build(e, job->kernels, slice, more, err)) return -1;
     return score_part(job, part, out, err);
 }
 
@@ -389,7 +393,8 @@ static int score_lines(const Job *job, const char *const *paths, int count, Outp
                  count > 1 ? " and more" : "");
         print_header(job, what);
         print_skipped(job, skipped);
-        failed = ensemble_build(e, job->kernels, 1, err)
+        double scoring = scorer_bytes(e->count, 1, ensemble_context(e));
+        failed = ensemble_build(e, job->kernels, 1, scoring, err)
             || scorer_open(&scorer, e->models, e->count, ensemble_tokenizer(e)->separator, err);
     }
     if (!failed) {

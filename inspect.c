@@ -255,8 +255,8 @@ static void print_training(const Checkpoint *c, Output *out)
     output_print(out, "\n");
 }
 
-/* Which of BARS bars stands for a loss. Halves, because a difference of two doubles may be more than
- * the largest one. */
+/* Which of BARS bars stands for a loss. Halves, because a difference of two doubles may be more
+ * than the largest one. */
 static int bar_of(double loss, double least, double largest)
 {
     double range = largest / 2 - least / 2;

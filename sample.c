@@ -571,14 +571,11 @@ static int sample_with(Sampler *s, Output *out, Err *err)
 /* ---------------------------------------------------------------- the program */
 
 /* How many texts are written together: all, or as many as the constants allow. */
-static int group_size(Ensemble *e, int64_t samples)
+static int group_size(const Ensemble *e, int64_t samples)
 {
     int group = samples < GROUP ? (int)samples : GROUP;
-    for (;; group /= 2) {
-        size_t bytes = 0;
-        for (int m = 0; m < e->count; m++) bytes += decoder_bytes(&e->models[m], group);
-        if (group == 1 || bytes <= GROUP_BYTES) return group;
-    }
+    while (group > 1 && writers_bytes(e, group) > GROUP_BYTES) group /= 2;
+    return group;
 }
 
 /* Whether each text ends where a line does: together they are a list. */
@@ -586,7 +583,7 @@ static bool writes_lines(const Ensemble *e)
 {
     for (int m = 0; m < e->count; m++) {
         const char *documents = checkpoint_setting(&e->checkpoints[m], "split-documents");
-        if (documents == NULL || strcmp(documents, "LINE") != 0) return false;
+        if (documents == NULL || strcmp(documents, SPLIT_LINE) != 0) return false;
     }
     return ensemble_knows_separator(e);
 }
@@ -677,8 +674,9 @@ static int sample(const Call *call, Output *out, Err *err)
                 call->threads == 1 ? "" : "s");
     if (!o->common.quiet && o->show_probs && !o->common.json) print_legend(o, out);
     const char *prompt = file != NULL ? file : o->prompt != NULL ? o->prompt : "";
+    double writers = writers_bytes(&e, group_size(&e, o->samples));
     int failed = check_prompt(o, ensemble_tokenizer(&e), &prompt, &size, err)
-        || ensemble_build(&e, call->kernels, 1, err)
+        || ensemble_build(&e, call->kernels, 1, writers, err)
         || sample_from(o, &e, prompt, size, out, err);
     ensemble_close(&e);
     free(file);

@@ -245,6 +245,11 @@ int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool 
     return tokenizer_finish(t, err);
 }
 
+size_t tokenizer_bytes(const Tokenizer *t)
+{
+    return value_limit(t->bytes) * sizeof *t->ids + (size_t)t->count * sizeof *t->values;
+}
+
 void tokenizer_close(Tokenizer *t)
 {
     free(t->values);

@@ -80,6 +80,8 @@ int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX]);
 /* A printable name of an id for messages and tables: 'a', '\n', U+00E9, 0x80, <|endoftext|>. */
 void tokenizer_name(const Tokenizer *t, int32_t id, char *out, size_t room);
 
+/* Bytes that it has taken. */
+size_t tokenizer_bytes(const Tokenizer *t);
 /* Frees everything and leaves the tokenizer empty. */
 void tokenizer_close(Tokenizer *t);
 

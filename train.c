@@ -487,6 +487,22 @@ static size_t evaluations_of(const Settings *s)
     return few ? (size_t)evaluations : HISTORY_ROOM;
 }
 
+/* Bytes of the run at its peak: all that is open while it trains, or what reading the text or
+ * measuring the machine took before that. loaded: the size of a checkpoint. */
+static double memory_needed(const Run *r, const TrainerOptions *how, size_t loaded)
+{
+    const Settings *s = r->settings;
+    int slice = trainer_slice(how), context = family_context(how->family, how->config);
+    double text = (double)r->corpus.count * sizeof(int32_t)
+                + (double)tokenizer_bytes(&r->tokenizer);
+    double bytes = (double)trainer_bytes(how) + scorer_bytes(1, slice, context) + (double)loaded
+                 + (double)saves_bytes(how->family, how->config, evaluations_of(s));
+    if (s->sample_every > 0) bytes += (double)preview_bytes(how->family, how->config);
+    if (s->init_from != NULL && loaded > 0)             /* its weights, in their own layout */
+        bytes += (double)family_parameters(how->family, how->config) * sizeof(real);
+    return text + fmax(bytes, fmax((double)r->corpus.characters, r->timing.measured));
+}
+
 /* Everything that takes memory, after a check that it is there. */
 static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, Err *err)
 {
@@ -497,8 +513,7 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
                            .plan = settings_plan(s, 0), .part = corpus_part(&r->corpus, PART_TRAIN),
                            .batch = (int)s->batch, .slice = (int)s->slice, .sampling = s->sampling,
                            .seed = (uint64_t)s->seed };
-    *memory = (double)trainer_bytes(&how) + (double)loaded
-              + (double)r->corpus.count * sizeof(int32_t);
+    *memory = memory_needed(r, &how, loaded);
     if (memory_check(*memory, err) || trainer_open(&r->trainer, &how, err)) return -1;
     settle(r);
     SavedText text = { &r->tokenizer, r->corpus.sha256, text_has_val(r) };

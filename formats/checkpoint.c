@@ -444,17 +444,32 @@ void saver_close(Saver *p)
 }
 
 /* The buffer holds some columns of the tallest transposed matrix. */
+static size_t buffer_room(const Tensor *tensors, int n)
+{
+    size_t room = BUFFER_ROOM;
+    for (int i = 0; i < n; i++) {
+        size_t columns = 4 * TILE * (size_t)tensors[i].rows;
+        if (tensors[i].stored_transposed && columns > room) room = columns;
+    }
+    return room;
+}
+
+/* Weights, two moments and perhaps the weights beside an average; then scalars and the history. */
+static size_t items_room(int tensors) { return 4 * (size_t)tensors + TRAIN_FIELDS + 3; }
+
+size_t saver_bytes(const Tensor *tensors, int n)
+{
+    enum { ENTRY = 200 };                       /* bytes of a tensor in the header, both places */
+    return buffer_room(tensors, n) + items_room(n) * (sizeof(Item) + ENTRY);
+}
+
 int saver_open(Saver **saver, const Snapshot *s, Err *err)
 {
     Saver *p = calloc(1, sizeof *p);
     *saver = NULL;
     if (p == NULL) return no_memory(err, "to save a checkpoint");
-    p->room = BUFFER_ROOM;
-    for (int i = 0; i < s->tensor_count; i++) {
-        size_t columns = 4 * TILE * (size_t)s->tensors[i].rows;
-        if (s->tensors[i].stored_transposed && columns > p->room) p->room = columns;
-    }
-    p->items = calloc(4 * (size_t)s->tensor_count + TRAIN_FIELDS + 3, sizeof *p->items);
+    p->room = buffer_room(s->tensors, s->tensor_count);
+    p->items = calloc(items_room(s->tensor_count), sizeof *p->items);
     p->buffer = malloc(p->room);
     if (p->items != NULL) plan_file(p, s);
     int failed = plan_header(p, s, err);

@@ -111,9 +111,12 @@ typedef struct {
     char *names;            /* storage of strings */
 } Checkpoint;
 
-/* The memory that saves need: a few hundred KB, so that no save asks for any. */
+/* The memory that saves need, so that no save asks for any: a few hundred KB, more for very many
+ * tensors. */
 typedef struct Saver Saver;
 
+/* Bytes that it is, about. */
+size_t saver_bytes(const Tensor *tensors, int n);
 /* Takes it, for snapshots like this one (the same model and settings; steps and numbers may be
  * others). EXIT_RUNTIME: memory; *saver is NULL then. */
 int saver_open(Saver **saver, const Snapshot *s, Err *err);

@@ -67,12 +67,12 @@ int ensemble_load(Ensemble *e, const char *const *paths, int count, Err *err)
     return failed ? -1 : 0;
 }
 
-int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, Err *err)
+int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, double more, Err *err)
 {
-    double bytes = 0;
-    for (int m = 0; m < e->count; m++)
-        bytes += (double)model_bytes(network_of(e->checkpoints[m].family),
-                                     &e->checkpoints[m].config, kernels, MODEL_EVAL, slice);
+    double bytes = more;
+    for (const Checkpoint *c = e->checkpoints; c < e->checkpoints + e->count; c++)
+        bytes += (double)model_bytes(network_of(c->family), &c->config, kernels, MODEL_EVAL, slice)
+               + (double)c->size + (double)tokenizer_bytes(&c->tokenizer);
     if (memory_check(bytes, err)) return -1;
     for (int m = 0; m < e->count; m++) {
         Model *model = &e->models[m];
@@ -160,6 +160,14 @@ void writers_close(Writers *w)
     free(w->nats);
     free(w->mean);
     *w = (Writers){ 0 };
+}
+
+double writers_bytes(const Ensemble *e, int streams)
+{
+    double V = ensemble_tokenizer(e)->count, bytes = (e->count + 1) * V * sizeof(real);
+    for (const Checkpoint *c = e->checkpoints; c < e->checkpoints + e->count; c++)
+        bytes += (double)decoder_bytes(network_of(c->family), &c->config, streams);
+    return bytes;
 }
 
 int writers_open(Writers *w, Ensemble *e, int streams, Err *err)

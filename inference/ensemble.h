@@ -7,7 +7,7 @@
  *
  *     Ensemble e;
  *     if (ensemble_load(&e, paths, count, &err)) ...;     e.checkpoints, vocabularies compared
- *     if (ensemble_build(&e, kernels, slice, &err)) ...;  e.models
+ *     if (ensemble_build(&e, kernels, slice, writers_bytes(&e, 1), &err)) ...;    e.models
  *     Writers w;
  *     if (writers_open(&w, &e, 1, &err)) ...;
  *     writers_step(&w, &id);
@@ -39,8 +39,9 @@ double log_sum_exp(const real *logits, int count);
 /* Loads the checkpoints; what checkpoint_load fails with, or EXIT_USAGE where two vocabularies
  * differ. On failure *e is empty. */
 int ensemble_load(Ensemble *e, const char *const *paths, int count, Err *err);
-/* Opens the models for evaluation, `slice` sequences at a time. EXIT_RUNTIME: memory. */
-int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, Err *err);
+/* Opens the models for evaluation, `slice` sequences at a time. more: bytes that the caller takes
+ * after them. EXIT_RUNTIME: memory, looked at for all of it before any is taken. */
+int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, double more, Err *err);
 void ensemble_close(Ensemble *e);
 
 /* The vocabulary that all have. */
@@ -64,6 +65,8 @@ typedef struct {
     real *mean;             /* (V) */
 } Writers;
 
+/* Bytes that writers_open takes. */
+double writers_bytes(const Ensemble *e, int streams);
 /* For at most `streams` texts at once. EXIT_RUNTIME: memory; *w is empty then. */
 int writers_open(Writers *w, Ensemble *e, int streams, Err *err);
 void writers_close(Writers *w);

@@ -25,6 +25,12 @@ void scorer_close(Scorer *s)
     *s = (Scorer){ 0 };
 }
 
+double scorer_bytes(int count, int slice, int context)
+{
+    double character = 2 * sizeof(int32_t) + (double)count * sizeof(real);
+    return (double)slice * (context * character + sizeof(int));
+}
+
 int scorer_open(Scorer *s, Model *models, int count, bool separator, Err *err)
 {
     size_t slice = (size_t)models[0].slice;

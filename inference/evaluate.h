@@ -41,6 +41,8 @@ typedef struct {
     int queued, length;         /* windows in x and y, all of this length */
 } Scorer;
 
+/* Bytes that scorer_open takes for such models, `context` the smallest. */
+double scorer_bytes(int count, int slice, int context);
 /* For count >= 1 models; separator: whether their vocabulary has one. EXIT_RUNTIME: memory; *s is
  * empty then. */
 int scorer_open(Scorer *s, Model *models, int count, bool separator, Err *err);

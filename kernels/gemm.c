@@ -162,6 +162,9 @@ static void multiply_blocks(const Gemm *g, Output c, View a, Columns b)
 }
 
 /* As much of b as g->cols holds, in an open parallel region. */
+/* Where part `i` of `parts` begins: i n / parts, whose product may be more than an int. */
+static int part_start(int i, int n, int parts) { return (int)((int64_t)i * n / parts); }
+
 static void gemm_block(const Gemm *g, Output c, View a, View b)
 {
     const Kernels *K = g->K;
@@ -171,18 +174,18 @@ static void gemm_block(const Gemm *g, Output c, View a, View b)
 
     OMP(for schedule(static))
     for (int one = 0; one < g->threads; one++) {
-        int p = one * panels / g->threads, j = p * K->nr;
-        int end = min_int(b.cols, (one + 1) * panels / g->threads * K->nr);
+        int p = part_start(one, panels, g->threads), j = p * K->nr;
+        int end = min_int(b.cols, part_start(one + 1, panels, g->threads) * K->nr);
         View some = part(b, 0, b.rows, j, end - j);
         K->pack_cols(g->cols + (size_t)p * stride, some.at, some.rs, some.cs, some.rows, some.cols);
     }
     OMP(for schedule(static))
     for (int one = 0; one < g->threads; one++) {
         int row = one / grid.across, column = one % grid.across;
-        int i = row * tiles / grid.down * K->mr;
-        int m = min_int(a.rows, (row + 1) * tiles / grid.down * K->mr) - i;
-        int p = column * panels / grid.across, j = p * K->nr;
-        int end = min_int(b.cols, (column + 1) * panels / grid.across * K->nr);
+        int i = part_start(row, tiles, grid.down) * K->mr;
+        int m = min_int(a.rows, part_start(row + 1, tiles, grid.down) * K->mr) - i;
+        int p = part_start(column, panels, grid.across), j = p * K->nr;
+        int end = min_int(b.cols, part_start(column + 1, panels, grid.across) * K->nr);
         multiply_blocks(g, output_from(c, i, j), part(a, i, m, 0, a.cols),
                         (Columns){ g->cols + (size_t)p * stride, stride, end - j, b.rows });
     }

@@ -30,14 +30,23 @@ static void layout_activations(Model *m, Arena *a, const Kernels *K)
     m->network->layout(m, a);
 }
 
+/* A model that has sizes and no memory. */
+static Model model_described(const Network *n, const void *config)
+{
+    Model m = { .network = n };
+    memcpy(m.config.bytes, config, n->family->config);
+    m.context = family_context(n->family, config);
+    m.vocab = family_vocab(n->family, config);
+    return m;
+}
+
 /* Measures the model's arenas. */
 static void model_measure(Model *m, const Network *n, const void *config, const Kernels *K,
                           ModelUse use, int slice)
 {
-    *m = (Model){ .network = n, .use = use, .slice = slice };
-    memcpy(m->config.bytes, config, n->family->config);
-    m->context = family_context(n->family, config);
-    m->vocab = family_vocab(n->family, config);
+    *m = model_described(n, config);
+    m->use = use;
+    m->slice = slice;
     m->tensor_count = family_tensors(n->family, config, NULL, &m->size);
     layout_weights(m, &m->weights);
     if (use == MODEL_TRAIN) arena_reals(&m->training, m->size);
@@ -57,7 +66,7 @@ int model_slice(const Family *f, const void *config, size_t cache_bytes, int bat
     int context = family_context(f, config);
     double sequences = (double)cache_bytes / (f->kept(config) * sizeof(real) * context);
     double least = (double)((ROWS + context - 1) / context);
-    double n = sequences > least ? sequences : least;
+    double n = fmin(sequences > least ? sequences : least, SLICE_CHARACTERS / context);
     return n < batch ? (int)n : batch;
 }
 
@@ -146,10 +155,10 @@ static Decoder decoder_measure(Model *m, int streams)
     return d;
 }
 
-size_t decoder_bytes(Model *m, int streams)
+size_t decoder_bytes(const Network *n, const void *config, int streams)
 {
-    Decoder d = decoder_measure(m, streams);
-    return d.arena.used;
+    Model m = model_described(n, config);
+    return decoder_measure(&m, streams).arena.used;
 }
 
 int decoder_open(Decoder *d, Model *m, int streams, Err *err)

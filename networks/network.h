@@ -25,6 +25,10 @@
 
 typedef enum { MODEL_EVAL, MODEL_TRAIN } ModelUse;
 
+/* Characters of a slice at most, slice x context: rows are counted in ints, and a loop may step
+ * beyond the last one. */
+enum { SLICE_CHARACTERS = 1 << 30 };
+
 typedef struct {            /* some sequences of a batch */
     const int32_t *x, *y;   /* (n,T) characters and the ones that follow them */
     int n, T;               /* n <= the model's slice, T <= its context */
@@ -86,7 +90,8 @@ struct Model {
 const Network *network_of(const Family *f);
 
 /* Sequences to work on at once: as many as the last-level cache holds, but not fewer than make a
- * matrix product efficient, nor more than the batch. Results do not depend on it. */
+ * matrix product efficient, nor more than the batch or SLICE_CHARACTERS. Results do not depend on
+ * it. */
 int model_slice(const Family *f, const void *config, size_t cache_bytes, int batch);
 /* Bytes that model_open would take (gradients included for MODEL_TRAIN). */
 size_t model_bytes(const Network *n, const void *config, const Kernels *K, ModelUse use, int slice);
@@ -121,7 +126,8 @@ struct Decoder {
     Arena arena;
 };
 
-size_t decoder_bytes(Model *m, int streams);
+/* Bytes that decoder_open would take. */
+size_t decoder_bytes(const Network *n, const void *config, int streams);
 int decoder_open(Decoder *d, Model *m, int streams, Err *err);
 void decoder_close(Decoder *d);
 void decoder_reset(Decoder *d);

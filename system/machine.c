@@ -2,6 +2,7 @@
 #include "../base.h"
 #include "machine.h"
 
+#include <sys/resource.h>
 #ifdef __APPLE__
 #include <sys/sysctl.h>
 #endif
@@ -142,6 +143,11 @@ double memory_limit_bytes(void)
     if (sysconf(_SC_PHYS_PAGES) > 0)
         bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 #endif
+#ifdef RLIMIT_AS
+    struct rlimit own;                          /* ulimit -v */
+    if (getrlimit(RLIMIT_AS, &own) == 0 && own.rlim_cur != RLIM_INFINITY)
+        bytes = fmin(bytes, (double)own.rlim_cur);
+#endif
     return fmin(bytes, cgroup_limit("memory", cgroup_memory));
 }
 
@@ -149,8 +155,9 @@ int memory_check(double bytes, Err *err)
 {
     double limit = memory_limit_bytes();
     if (bytes <= limit) return 0;
-    return fail(err, EXIT_RUNTIME, "this needs %.0f MB of memory, and the machine or container has "
-                "%.0f MB; try a smaller model, context or batch", bytes / 1e6, limit / 1e6);
+    return fail(err, EXIT_RUNTIME, "this needs %.0f MB of memory, and the machine, container or "
+                "ulimit allows %.0f MB; try a smaller model, context or batch", bytes / 1e6,
+                limit / 1e6);
 }
 
 void machine_name(char name[MACHINE_LINE])

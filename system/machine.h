@@ -19,7 +19,8 @@ int physical_cores(void);
  * OMP_NUM_THREADS; 1 in a program without OpenMP. */
 int default_threads(void);
 
-/* Bytes that this program may use at most: the machine's, or the container's if that is less. */
+/* Bytes that this program may use at most: the least of what the machine has and of what the
+ * container and the process (ulimit -v) may take. */
 double memory_limit_bytes(void);
 /* Fails with EXIT_RUNTIME where a program would need more than that, before the system ends it. */
 int memory_check(double bytes, Err *err);

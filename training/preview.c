@@ -1,6 +1,12 @@
 /* preview.c: samples of a model that is being trained. */
 #include "preview.h"
 
+size_t preview_bytes(const Family *f, const void *config)
+{
+    size_t choice = sizeof(double) + sizeof(Ranked);
+    return decoder_bytes(network_of(f), config, 1) + (size_t)family_vocab(f, config) * choice;
+}
+
 int preview_open(Preview *p, Model *m, const Tokenizer *t, int32_t start, Err *err)
 {
     *p = (Preview){ .tokenizer = t, .start = start };

@@ -20,6 +20,8 @@ typedef struct {
     char text[PREVIEW_LENGTH * UTF8_MAX];
 } Preview;
 
+/* Bytes that preview_open takes. */
+size_t preview_bytes(const Family *f, const void *config);
 /* start: SEPARATOR_ID if the model may also end a text with it. EXIT_RUNTIME: memory. */
 int preview_open(Preview *p, Model *m, const Tokenizer *t, int32_t start, Err *err);
 void preview_close(Preview *p);

@@ -111,6 +111,17 @@ static int save_file(Saves *s, const Trainer *t, const char *path, bool all, Err
     return checkpoint_save(s->saver, &shot, path, s->paths.temp, err);
 }
 
+size_t saves_bytes(const Family *f, const void *config, size_t evaluations)
+{
+    int n = family_tensors(f, config, NULL, NULL);
+    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
+    if (tensors == NULL) return SIZE_MAX / 2;               /* more than there is, whatever it is */
+    family_tensors(f, config, tensors, NULL);
+    size_t saver = saver_bytes(tensors, n);
+    free(tensors);
+    return saver + evaluations * (sizeof(uint64_t) + 2 * sizeof(double));
+}
+
 int saves_open(Saves *s, const Trainer *t, const SavedText *text, size_t evaluations, Err *err)
 {
     s->text = *text;

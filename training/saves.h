@@ -45,6 +45,8 @@ typedef struct {
 
 /* Derives the names and takes the lock (system/files.h says what can fail). */
 int saves_lock(Saves *s, const char *out, Err *err);
+/* Bytes that saves_open takes. */
+size_t saves_bytes(const Family *f, const void *config, size_t evaluations);
 /* Takes the memory that saves need, so that no later one asks for any; of the history for so many
  * evaluations at first. s->settings are filled in. EXIT_RUNTIME. */
 int saves_open(Saves *s, const Trainer *t, const SavedText *text, size_t evaluations, Err *err);

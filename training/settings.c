@@ -303,7 +303,13 @@ int settings_config(const Settings *s, Space *config, int vocab, Err *err)
             return fail(err, EXIT_USAGE, "%s: the %s family has no such option", s->rows[row].name,
                         f->name);
     fill_config(s, config);
-    return family_check(f, config, vocab, err);
+    if (family_check(f, config, vocab, err)) return -1;
+    int64_t slice = s->slice < s->batch ? s->slice : s->batch;
+    int context = family_context(f, config);
+    if (slice * context <= SLICE_CHARACTERS) return 0;
+    return fail(err, EXIT_USAGE, "--slice %lld: %lld windows of %d characters are too many to work "
+                "on at once; try at most --slice %d, which changes no result", (long long)s->slice,
+                (long long)slice, context, SLICE_CHARACTERS / context);
 }
 
 TrainingPlan settings_plan(const Settings *s, uint64_t attempt)

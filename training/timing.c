@@ -88,7 +88,8 @@ static int probe_config(const Family *f, Space *config, int *batch, Err *err)
 }
 
 /* Floating-point operations a second of this machine, from training steps. */
-static int measure(const Family *f, const Kernels *K, double least, double *flops, Err *err)
+static int measure(const Family *f, const Kernels *K, double least, double *flops, double *memory,
+                   Err *err)
 {
     Space config;
     Model m;
@@ -98,6 +99,7 @@ static int measure(const Family *f, const Kernels *K, double least, double *flop
     /* The values do not change the time. */
     int32_t *ids = calloc((size_t)n * (size_t)context, sizeof *ids);
     if (ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory to measure this machine");
+    *memory = (double)model_bytes(network_of(f), &config, K, MODEL_TRAIN, n);
     if (model_open(&m, network_of(f), &config, K, MODEL_TRAIN, n, err)) {
         free(ids);
         return -1;
@@ -156,7 +158,8 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
     if (settings_adopt(s, common, err) || settings_adopt(s, settings_family(s)->always, err))
         return -1;
     const Family *f = settings_family(s);
-    if (measure(f, K, fmin(measure_most, measure_share * 60 * s->minutes), &rate, err)) return -1;
+    double least = fmin(measure_most, measure_share * 60 * s->minutes);
+    if (measure(f, K, least, &rate, &t->measured, err)) return -1;
     double flops = rate * (t->deadline - clock_seconds());
     if (choose_sizes(s, flops, text, vocab, reduced, err)) return -1;
     if (settings_config(s, &config, vocab, err)) return -1;

@@ -22,6 +22,7 @@ typedef struct {
     double evaluating;      /* seconds of this start's evaluations */
     double last_evaluation; /* of the last one */
     double planned_step;    /* seconds of a step that the end was planned with; 0: not planned */
+    double measured;        /* bytes that measuring the machine took for a while */
     Profile profile;        /* where the time goes, with --profile */
 } Timing;
 

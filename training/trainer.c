@@ -2,7 +2,7 @@
 #include "trainer.h"
 #include "../system/machine.h"
 
-static int slice_of(const TrainerOptions *how)
+int trainer_slice(const TrainerOptions *how)
 {
     if (how->slice > 0) return how->slice < how->batch ? how->slice : how->batch;
     return model_slice(how->family, how->config, cache_bytes(), how->batch);
@@ -23,7 +23,8 @@ size_t trainer_bytes(const TrainerOptions *how)
     family_tensors(how->family, how->config, tensors, NULL);
     size_t optimizer = optimizer_bytes(&how->plan, how->kernels, tensors, n, size);
     free(tensors);
-    return model_bytes(network, how->config, how->kernels, MODEL_TRAIN, slice_of(how)) + optimizer
+    int slice = trainer_slice(how);
+    return model_bytes(network, how->config, how->kernels, MODEL_TRAIN, slice) + optimizer
          + 2 * windows_of(how) * sizeof(int32_t);
 }
 
@@ -32,7 +33,7 @@ int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
     const Network *network = network_of(how->family);
     *t = (Trainer){ .how = *how };
     Model *m = &t->model;
-    if (model_open(m, network, how->config, how->kernels, MODEL_TRAIN, slice_of(how), err)
+    if (model_open(m, network, how->config, how->kernels, MODEL_TRAIN, trainer_slice(how), err)
         || optimizer_open(&t->optimizer, &how->plan, how->kernels, m->tensors, m->tensor_count,
                           m->size, err)) {
         trainer_close(t);

@@ -54,6 +54,8 @@ typedef enum {
     STEP_DIVERGED           /* SKIPS_MAX in a row were left out, or weights are not finite */
 } StepResult;
 
+/* Windows that are worked on at once. */
+int trainer_slice(const TrainerOptions *how);
 /* Bytes that trainer_open takes. */
 size_t trainer_bytes(const TrainerOptions *how);
 /* EXIT_RUNTIME: memory. */

@@ -355,7 +355,7 @@ static void try_writing(const Checkpoint *c)
     if (model_bytes(network_of(c->family), &c->config, K, MODEL_EVAL, 1) > MODEL_LIMIT) return;
     REQUIRE(model_open(&m, network_of(c->family), &c->config, K, MODEL_EVAL, 1, &err) == 0);
     REQUIRE(checkpoint_copy(c, "", m.tensors, m.tensor_count, m.params, &err) == 0);
-    if (decoder_bytes(&m, 1) <= MODEL_LIMIT) {
+    if (decoder_bytes(network_of(c->family), &c->config, 1) <= MODEL_LIMIT) {
         REQUIRE(decoder_open(&d, &m, 1, &err) == 0
                 && chooser_open(&chooser, &c->tokenizer, &err) == 0);
         chooser.top_k = 3;

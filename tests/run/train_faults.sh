@@ -232,7 +232,7 @@ odd_paths() {
 
 # The same files in a process with few resources: 64 KB of stack, or an input that is a pipe.
 poor_processes() {
-    if ! nm "$programs/train" 2>/dev/null | grep -q __asan; then
+    if ! sanitized; then
         remove x
         run 0 'a stack of 64 KB' sh -c \
             "ulimit -s 64 && exec ./train t.txt $(echo $tiny) --threads 2 --out x.bin"
@@ -245,7 +245,7 @@ poor_processes() {
         if truncate -s 5G huge.txt && sh -c 'ulimit -v 1000000'; then
             run 1 'a text larger than memory' sh -c \
                 "ulimit -v 1000000 && exec ./train huge.txt $(echo $tiny) --out y.bin"
-            says 'a text larger than memory' 'huge.txt: not enough memory'
+            says 'a text larger than memory' 'huge.txt: this text needs at least'
             check 'a text larger than memory: nothing is left behind' absent y.bin y.lock y.tmp
             run 1 'eval: a text larger than memory' sh -c \
                 'ulimit -v 1000000 && exec ./eval ref.bin huge.txt'
@@ -273,6 +273,63 @@ poor_processes() {
     check 'the clock and the time zone: same files' same_files x ref
     { head -c 20000000 /dev/zero | tr '\0' a; echo; } >line.txt
     run 0 'a line of 20 MB' ./train line.txt $short --out x.bin --overwrite
+}
+
+# ---------------------------------------------------------------- memory
+
+sanitized() { nm "$programs/train" 2>/dev/null | grep -q __asan; }
+
+# measured OPTIONS...: starts a run that evaluates, samples and saves; prints the memory that its
+# heading states and what it took at most once it had done each of these, in MB.
+measured() {
+    remove m
+    ./train "$@" --eval-every 3 --eval-batches 1 --sample-every 3 --save-every 3 --steps 100000 \
+        --out m.bin --log m.log --threads 2 2>m.err &
+    running=$!
+    wait_for m.log 4
+    awk '
+    / MB of memory$/ { stated = $(NF - 3) }
+    /^VmHWM:/ { peak = $2 * 1024 / 1e6 }
+    END { print stated, peak }' m.err /proc/$running/status
+    kill -9 $running
+    wait $running 2>/dev/null
+    running=
+}
+
+# What the heading states is what a run takes, but for the program itself: about 0 MB are stated for
+# the smallest model there is.
+stated_memory() {
+    if [ ! -r /proc/self/status ] || sanitized; then return; fi
+    head -c 300000 "$shakespeare" >long.txt
+    measured t.txt --bytes --layers 0 --heads 1 --channels 2 --context 2 --batch 1 >least
+    for options in '--layers 4 --heads 4 --channels 128 --context 64 --batch 8' \
+                   '--layers 2 --heads 8 --channels 256 --context 64 --batch 8 --ema 0.9' \
+                   '--family qwen3 --layers 8 --heads 4 --channels 32 --context 800 --batch 1' \
+                   '--family qwen3 --layers 3 --heads 2 --channels 256 --batch 4 --optimizer muon'
+    do
+        measured long.txt $options >stdout
+        check "the memory that is stated: $options" sh -c "cat least stdout | awk '
+            NR == 1 { program = \$2 - \$1 }
+            END { exit !(\$1 >= 0.9 * (\$2 - program) && \$1 <= 1.3 * \$2) }'"
+    done
+}
+
+# What a decoder or a slice would take is looked at before it is asked for.
+unlooked_memory() {
+    run 2 'a slice of 2^31 characters' ./train t.txt $tiny --context 3000 --batch 1000000 \
+        --slice 800000 --out x.bin
+    says 'a slice of 2^31 characters' 'try at most --slice 357913'
+    sanitized && return
+    sh -c 'ulimit -v 1000000' 2>/dev/null || return
+    ./train t.txt --family qwen3 --layers 10 --heads 1 --head-size 64 --channels 8 \
+        --context 512 --batch 1 --steps 1 --out deep.bin --overwrite --quiet
+    run 1 'many texts of a deep model' sh -c 'ulimit -v 60000
+        exec ./sample deep.bin --samples 32 --length 1 --threads 1'
+    says 'many texts of a deep model' 'sample: this needs 9'
+    run 1 'samples of a deep model while it is trained' sh -c 'ulimit -v 60000
+        exec ./train t.txt --family qwen3 --layers 300 --heads 1 --channels 2 --head-size 8 \
+            --context 1200 --batch 1 --steps 1 --sample-every 1 --out x.bin --threads 1'
+    says 'samples of a deep model while it is trained' 'train: this needs'
 }
 
 # ---------------------------------------------------------------- files of every released version
@@ -306,4 +363,4 @@ old_files() {
 }
 
 fault_groups='failing_readers failing_starts power_cuts terminated_at_every_operation
-    changes_meanwhile odd_paths poor_processes old_files'
+    changes_meanwhile odd_paths poor_processes stated_memory unlooked_memory old_files'

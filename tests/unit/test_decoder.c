@@ -9,7 +9,7 @@
 #include "check.h"
 #include "../../inference/ensemble.h"
 
-enum { STREAMS = 7, V = 11, STEPS_MAX = 3 * 64 + 2, THREADS_MAX = 7 };
+enum { STREAMS = 7, V = 11, STEPPED_MAX = 3 * 64 + 2, THREADS_MAX = 7 };
 
 static const Config configs[] = {
     { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 8, .bias = 1 },
@@ -50,10 +50,10 @@ static void open_decoder(Decoder *d, Model *m, int streams)
 /* Character t of text number i. */
 static int32_t character(int i, int t)
 {
-    return (int32_t)rng_below(9, (uint64_t)(i * STEPS_MAX + t), V);
+    return (int32_t)rng_below(9, (uint64_t)(i * STEPPED_MAX + t), V);
 }
 
-/* want (STEPS_MAX,STREAMS,V): what a decoder for each text alone gives. */
+/* want (STEPPED_MAX,STREAMS,V): what a decoder for each text alone gives. */
 static void decode_alone(Model *m, int steps, real *want)
 {
     Decoder d;
@@ -68,7 +68,7 @@ static void decode_alone(Model *m, int steps, real *want)
     decoder_close(&d);
 }
 
-static real want[STEPS_MAX * STREAMS * V];
+static real want[STEPPED_MAX * STREAMS * V];
 
 static bool same(const real *logits, int i, int t)
 {
@@ -164,7 +164,8 @@ static void check_decoding(const Kernels *K)
                 check_streams(&m, steps, name);
             }
             omp_set_num_threads(1);
-            CHECK(decoder_bytes(&m, 2) > decoder_bytes(&m, 1), "%s: memory", name);
+            CHECK(decoder_bytes(m.network, &m.config, 2) > decoder_bytes(m.network, &m.config, 1),
+                  "%s: memory", name);
             model_close(&m);
         }
 }

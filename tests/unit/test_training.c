@@ -336,6 +336,32 @@ static void test_suit(void)
     }
 }
 
+/* Characters that are worked on at once are counted in ints. */
+static void test_slice(void)
+{
+    static const struct { const char *options; bool possible; } cases[] = {
+        { "--batch 1000000 --context 1024", true },     /* the slice is chosen */
+        { "--batch 1000000 --context 1024 --slice 1000000", true },
+        { "--batch 1000000 --context 65536 --slice 16384", true },
+        { "--batch 1000000 --context 65536 --slice 16385", false },
+        { "--batch 1000000 --context 65536 --slice 1000000", false },
+        { "--batch 16384 --context 65536 --slice 1000000", true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static Settings s;
+        char room[500];
+        Space config;
+        Err err = { 0 };
+        parse(&s, cases[i].options, room);
+        int failed = settings_config(&s, &config, 11, &err);
+        CHECK((failed == 0) == cases[i].possible && err.status == (failed ? EXIT_USAGE : 0),
+              "%s: %s", cases[i].options, err.msg);
+        int64_t slice = model_slice(settings_family(&s), &config, SIZE_MAX, (int)s.batch);
+        CHECK(slice * family_context(settings_family(&s), &config) <= SLICE_CHARACTERS,
+              "%s: %lld are chosen", cases[i].options, (long long)slice);
+    }
+}
+
 static void test_deadline(void)
 {
     static const struct { const char *options; bool resumed; int status; bool timed; } cases[] = {
@@ -766,6 +792,7 @@ int main(void)
     test_budget();
     test_choice();
     test_suit();
+    test_slice();
     test_deadline();
     test_more_time();
     test_plan_end();
