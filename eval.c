@@ -104,7 +104,7 @@ static void print_header(const Job *job, const char *what)
     const Ensemble *e = job->ensemble;
     bool differ = false;
     if (job->o->common.quiet) return;
-    fprintf(stderr, "eval: %s, %s, %s, %d thread%s", job->names, what, job->kernels->name,
+    program_say("eval: %s, %s, %s, %d thread%s", job->names, what, job->kernels->name,
             job->threads, job->threads == 1 ? "" : "s");
     for (int m = 1; m < e->count; m++)
         differ |= e->checkpoints[m].context != e->checkpoints[0].context;

@@ -312,7 +312,8 @@ static void print_losses(const Checkpoint *c, Output *out)
 static void print_summary(const Checkpoint *c, const char *path, Output *out)
 {
     print_label(out, "checkpoint");
-    output_print(out, "%s\n", path);
+    output_visible(out, path);
+    output_print(out, "\n");
     print_label(out, "size");
     output_print(out, "%zu bytes\n", c->size);
     print_label(out, "family");

@@ -9,6 +9,7 @@
  */
 #include "base.h"
 #include "cli/program.h"
+#include "corpus.h"
 #include "formats/checkpoint.h"
 #include "formats/kind.h"
 #include "inference/ensemble.h"
@@ -109,6 +110,8 @@ typedef struct {
     bool no_memory;
     bool utf8;              /* a character may have several bytes */
     bool coloured;
+    bool terminal;          /* control characters in a visible form only */
+    Visible visible;
     const char *colour;     /* that is switched on, or NULL */
     float *nats;            /* (nats_count) of new characters; nats_shown of them are in the text */
     size_t nats_count, nats_shown, nats_room;
@@ -154,9 +157,20 @@ static void text_colour(Text *t, const char *colour)
 /* Text that is not new. */
 static void text_add(Text *t, const char *bytes, size_t size)
 {
+    char shown[VISIBLE_MAX];
     if (size == 0) return;
     t->open_line = bytes[size - 1] != '\n';
-    text_raw(t, bytes, size);
+    if (!t->terminal) text_raw(t, bytes, size);
+    for (size_t i = 0; t->terminal && i < size; i++)
+        text_raw(t, shown, visible_add(&t->visible, bytes[i], shown));
+}
+
+/* The text is complete. */
+static void text_end(Text *t)
+{
+    char shown[VISIBLE_MAX];
+    text_raw(t, shown, visible_end(&t->visible, shown));
+    text_colour(t, NULL);
 }
 
 /* A byte of a new character. Newlines stay without colour, which would fill the line. */
@@ -235,7 +249,8 @@ typedef struct {
 static Text new_text(const Sampler *s, Output *out)
 {
     return (Text){ .out = out, .open_line = true, .utf8 = !s->tokenizer->bytes,
-                   .coloured = s->coloured };
+                   .coloured = s->coloured,
+                   .terminal = s->terminal && !s->options->common.json };
 }
 
 /* What comes next from a stream is text number `index`; its context stays. */
@@ -310,7 +325,7 @@ static int write_texts(Sampler *s, int count, Err *err)
     }
     for (Stream *t = s->streams; t < s->streams + count; t++) {
         text_add_released(&t->text, stops_rest(&s->stops, &t->watch), 0);
-        text_colour(&t->text, NULL);
+        text_end(&t->text);
         if (t->text.no_memory)
             return fail(err, EXIT_RUNTIME, "not enough memory for a text of this --length");
     }
@@ -439,7 +454,7 @@ static int next_line(Sampler *s, char *line, Err *err)
             s->id_count = e.count;
             return 1;
         }
-        fprintf(stderr, "sample: %s\n", why.msg);
+        program_say("sample: %s\n", why.msg);
     }
 }
 
@@ -468,6 +483,7 @@ static int converse(Sampler *s, char *line, Output *out, Err *err)
 
     Text opening = new_text(s, out);
     text_add(&opening, s->prompt, s->prompt_size);
+    text_end(&opening);
     if (s->prompt_size > 0 && opening.open_line) output_print(out, "\n");
     output_flush(out);
     forget(s);
@@ -670,7 +686,7 @@ static int sample(const Call *call, Output *out, Err *err)
     }
     ensemble_name(&e, names, sizeof names);
     if (!o->common.quiet)
-        fprintf(stderr, "sample: %s, %s, %d thread%s\n", names, call->kernels->name, call->threads,
+        program_say("sample: %s, %s, %d thread%s\n", names, call->kernels->name, call->threads,
                 call->threads == 1 ? "" : "s");
     if (!o->common.quiet && o->show_probs && !o->common.json) print_legend(o, out);
     const char *prompt = file != NULL ? file : o->prompt != NULL ? o->prompt : "";

@@ -15,7 +15,11 @@
 
 #include "../base.h"
 
-enum { OUTPUT_WIDTH = 80 };     /* columns of what a program prints */
+enum {
+    OUTPUT_WIDTH = 80,          /* columns of what a program prints */
+    VISIBLE_HELD = 4,           /* bytes of a character at most */
+    VISIBLE_MAX = 16            /* bytes that one more byte may show: \xNN for each that is held */
+};
 
 /* What follows the first failure is dropped. */
 typedef struct {
@@ -34,10 +38,26 @@ int output_print(Output *o, const char *format, ...);
 /* The words of text from `column` on; lines that would pass OUTPUT_WIDTH continue at `indent`. */
 void output_wrap(Output *o, const char *text, int column, int indent);
 
+/* A text on its way to a terminal, byte by byte. Control characters but tab and newline (C0, DEL,
+ * C1) become \x1b or \u009b, bytes that are no UTF-8 \xff; every other character stays. */
+typedef struct {
+    char held[VISIBLE_HELD];    /* (size) the beginning of a character */
+    int size;
+} Visible;
+
+/* Writes what one more byte lets be shown to out; returns how many bytes, perhaps 0. */
+size_t visible_add(Visible *v, char byte, char out[VISIBLE_MAX]);
+/* The same for what is still held at the end. */
+size_t visible_end(Visible *v, char out[VISIBLE_MAX]);
+
+/* A string, or bytes, in this form. */
+void output_visible(Output *o, const char *text);
+void output_visible_bytes(Output *o, const char *bytes, size_t size);
+
 void output_flush(Output *o);
 
 /* A JSON string. utf8: the bytes are well-formed UTF-8 and stay; otherwise a byte above 7F becomes
- * \u00XX. */
+ * \u00XX, as control characters always do. */
 void output_json(Output *o, const char *bytes, size_t size, bool utf8);
 
 /* A JSON string of text that may be well-formed UTF-8 or not. */

@@ -2,6 +2,22 @@
 #include "program.h"
 #include "../system/machine.h"
 
+void program_say_list(const char *format, va_list args)
+{
+    char text[8192];                            /* two paths, and what is said of them */
+    Output out = { stderr, 0 };
+    vsnprintf(text, sizeof text, format, args);
+    output_visible(&out, text);
+}
+
+void program_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    program_say_list(format, args);
+    va_end(args);
+}
+
 /* EXIT_USAGE unless there are as many operands as the program accepts. */
 static int check_operands(const Cli *cli, const Operands *operands, Err *err)
 {
@@ -58,6 +74,6 @@ int program_main(const Cli *cli, void *options, Body *body, int argc, char **arg
     if (!failed && !answered) failed = run_body(&call, body, &out, &err);
     operands_close(&operands);
     if (output_close(&out, failed ? &closing : &err) || failed)
-        fprintf(stderr, "%s: %s\n", cli->program, err.msg);
+        program_say("%s: %s\n", cli->program, err.msg);
     return err.status;
 }

@@ -50,6 +50,13 @@ typedef struct {
 #define JSON_ROW(help, flags) SWITCH("json", common.json, help, flags)
 #define QUIET_ROW(flags) SWITCH("quiet", common.quiet, "no messages but errors", flags)
 
+/* Prints to standard error, without control characters (output_visible). */
+#if defined(__GNUC__)
+__attribute__((format(printf, 1, 2)))
+#endif
+void program_say(const char *format, ...);
+void program_say_list(const char *format, va_list args);
+
 /* What a body is called with. */
 typedef struct {
     const Cli *cli;

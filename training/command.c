@@ -3,12 +3,39 @@
 
 enum { VALUE_TEXT = 4300 };     /* bytes of an option's value, the longest path included */
 
+/* Whether a terminal is shown some of it in another form. */
+static bool has_hidden(const char *word)
+{
+    Visible v = { .size = 0 };
+    char shown[VISIBLE_MAX] = "";
+    bool hidden = false;
+    for (; *word != '\0'; word++)
+        hidden |= visible_add(&v, *word, shown) >= sizeof "\\x1b" - 1 && shown[0] == '\\';
+    return hidden || visible_end(&v, shown) > 0;
+}
+
+/* Between $' and ', which bash, zsh and ksh read. */
+static void print_octal(Output *out, const char *word)
+{
+    output_print(out, "$'");
+    for (; *word != '\0'; word++) {
+        unsigned char c = (unsigned char)*word;
+        if (c < ' ' || c >= 0x7f) output_print(out, "\\%03o", c);
+        else output_print(out, c == '\'' || c == '\\' ? "\\%c" : "%c", c);
+    }
+    output_print(out, "'");
+}
+
 void settings_print_word(Output *out, const char *word)
 {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
     if (*word != '\0' && word[strspn(word, plain)] == '\0') {
         output_print(out, "%s", word);
+        return;
+    }
+    if (has_hidden(word)) {
+        print_octal(out, word);
         return;
     }
     output_print(out, "'");

@@ -26,7 +26,7 @@ void display_note(Display *d, const char *format, ...)
     va_list args;
     clear_line(d);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    program_say_list(format, args);
     va_end(args);
     fputc('\n', stderr);
 }
@@ -34,7 +34,7 @@ void display_note(Display *d, const char *format, ...)
 void display_complaint(Display *d, const char *what)
 {
     clear_line(d);
-    fprintf(stderr, "train: %s\n", what);
+    program_say("train: %s\n", what);
 }
 
 static const char *s_of(size_t count) { return count == 1 ? "" : "s"; }
@@ -204,8 +204,10 @@ void display_sample(Display *d, const char *bytes, size_t size)
 {
     clear_line(d);
     d->shown = 0;
-    fwrite(bytes, 1, size, stderr);
-    fputc('\n', stderr);
+    Output out = { stderr, 0 };
+    if (isatty(STDERR_FILENO)) output_visible_bytes(&out, bytes, size);
+    else output_bytes(&out, bytes, size);
+    output_print(&out, "\n");
 }
 
 void display_profile(Display *d, const Profile *p)

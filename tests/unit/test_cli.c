@@ -4,6 +4,7 @@
  *     make build/o/test_cli && build/o/test_cli
  */
 #include "../../base.h"
+#include "../../tokenizer.h"
 #include "../../cli/program.h"
 #include "../../system/machine.h"
 #include "check.h"
@@ -429,6 +430,7 @@ static void test_suggestions(void)
 }
 
 static void print_help(Output *out) { pages_help(&cli, NULL, out); }
+static void print_json_c1(Output *out) { output_json_text(out, "\xc2\x9b\xc2\xa0"); }
 static void print_json(Output *out) { output_json(out, "a\"\\\n\t\x7f\0\xc3\xa9", 9, false); }
 
 /* Well-formed, ill-formed at its start, and cut short. */
@@ -479,6 +481,59 @@ static void test_output(void)
     CHECK(strcmp(text,
                  "\"\xc3\xa9 \\\"\"\"\\u00a9\\u00c3\\u00a9\"\"\\u00c3\\u00a9\\u00c3\"\"\"") == 0,
           "JSON strings of any bytes: %s", text);
+    printed(print_json_c1, text, sizeof text);
+    CHECK(strcmp(text, "\"\\u009b\xc2\xa0\"") == 0, "JSON of C1: %s", text);
+}
+
+/* What a terminal is shown of a text, byte by byte as sample writes it. */
+static const char *seen(const char *text, size_t size, char *room)
+{
+    Visible v = { .size = 0 };
+    size_t used = 0;
+    for (size_t i = 0; i < size; i++) used += visible_add(&v, text[i], room + used);
+    used += visible_end(&v, room + used);
+    room[used] = '\0';
+    return room;
+}
+
+static const struct { const char *text, *seen; } sights[] = {
+    { "", "" }, { "a\tb\nc\\", "a\tb\nc\\" }, { "\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m" },
+    { "\x07\x08\r\x0b\x7f\x1f", "\\x07\\x08\\x0d\\x0b\\x7f\\x1f" },
+    { "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0",
+      "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0" },
+    { "\xc2\x80\xc2\x9b" "2J\xc2\x9f", "\\u0080\\u009b2J\\u009f" },
+    { "\x9b" "2J", "\\x9b2J" },                                 /* a byte that some obey */
+    { "\xc2\x1b", "\\xc2\\x1b" }, { "\xe2\x82", "\\xe2\\x82" },
+    { "\xe2\x82" "a", "\\xe2\\x82" "a" }, { "\xf0\x9f\xc3\xa9", "\\xf0\\x9f\xc3\xa9" },
+    { "\xc0\x9b\xed\xa0\x80\xff", "\\xc0\\x9b\\xed\\xa0\\x80\\xff" },
+};
+
+static void print_sights(Output *out)
+{
+    for (size_t i = 0; i < sizeof sights / sizeof sights[0]; i++)
+        output_visible(out, sights[i].text);
+}
+
+static void test_visible(void)
+{
+    char room[400], all[400] = "", text[400];
+    for (size_t i = 0; i < sizeof sights / sizeof sights[0]; i++) {
+        CHECK(strcmp(seen(sights[i].text, strlen(sights[i].text), room), sights[i].seen) == 0,
+              "sight %zu: %s", i, room);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s", sights[i].seen);
+    }
+    printed(print_sights, text, sizeof text);
+    CHECK(strcmp(text, all) == 0, "all of them: %s", text);
+    CHECK(strcmp(seen("\0", 1, room), "\\x00") == 0, "NUL: %s", room);
+    int changed = 0;
+    for (uint32_t value = 0; value < CODE_POINTS; value++) {
+        char bytes[UTF8_MAX];
+        if (value >= 0xd800 && value <= 0xdfff) continue;
+        size_t size = (size_t)utf8_encode(value, bytes);
+        seen(bytes, size, room);
+        changed += strlen(room) != size || memcmp(room, bytes, size) != 0;
+    }
+    CHECK(changed == 32 - 2 + 1 + 32, "%d code points are not shown as they are", changed);
 }
 
 /* Texts that roff and zsh would take for something else. */
@@ -633,6 +688,8 @@ static void test_program(void)
         { &tiny, "", EXIT_USAGE, "", "tiny: missing IN; try --help\n" },
         { &tiny, "a b", EXIT_USAGE, "", "tiny: one IN is expected, 2 were given; try --help\n" },
         { &tiny, "a --isa mmx", EXIT_USAGE, "", "tiny: --isa mmx: not available here; " },
+        { &tiny, "a --isa \x1b[2J\xc2\x9bm\xc3\xa9", EXIT_USAGE, "",
+          "tiny: --isa \\x1b[2J\\u009bm\xc3\xa9: not available here; " },
         { &tiny, "a --threads 0", EXIT_USAGE, "",
           "tiny: --threads needs a whole number from 1 to" },
         { &tiny, "--page", EXIT_USAGE, "", "tiny: --page needs a value (man|bash|zsh)\n" },
@@ -751,6 +808,7 @@ int main(void)
     test_nearest();
     test_suggestions();
     test_output();
+    test_visible();
     test_pages();
     test_broken_output();
     test_program();
