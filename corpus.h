@@ -14,11 +14,6 @@
 
 typedef enum { PART_TRAIN, PART_VAL, PART_ALL } PartName;
 
-/* Words of --split-documents; any other one is a delimiter (documents.c says what each means). */
-#define SPLIT_OFF "off"
-#define SPLIT_LINE "LINE"
-#define SPLIT_BLANK "BLANK"
-
 /* How a word splits: NULL for "off". */
 const char *corpus_split(const char *word);
 /* EXIT_USAGE for a delimiter that no line can be, or that a checkpoint cannot hold. */

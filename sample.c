@@ -9,7 +9,6 @@
  */
 #include "base.h"
 #include "cli/program.h"
-#include "corpus.h"
 #include "formats/checkpoint.h"
 #include "formats/kind.h"
 #include "inference/ensemble.h"

@@ -17,6 +17,12 @@
 #include "base.h"
 
 #define SEPARATOR_NAME "<|endoftext|>"
+
+/* Words of --split-documents; any other one is a delimiter (documents.c says what each means). */
+#define SPLIT_OFF "off"
+#define SPLIT_LINE "LINE"
+#define SPLIT_BLANK "BLANK"
+
 enum {
     CODE_POINTS = 0x110000,
     UTF8_MAX = 4,
