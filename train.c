@@ -15,6 +15,7 @@
 #include "system/machine.h"
 #include "tokenizer.h"
 #include "training/display.h"
+#include "training/places.h"
 #include "training/preview.h"
 #include "training/runlog.h"
 #include "training/saves.h"
@@ -117,6 +118,10 @@ static int save(Run *r, bool all, Err *err)
     Err why = { 0 };
     if (!trainer_sound(&r->trainer)) return diverged(r, err);
     if (saves_write(&r->saves, &r->trainer, all, &why)) display_complaint(&r->display, why.msg);
+    if (r->saves.locked_again)
+        display_note(&r->display, "note: %s was deleted; this run has taken it again",
+                     r->saves.paths.lock);
+    r->saves.locked_again = false;
     return 0;
 }
 
@@ -380,6 +385,16 @@ static bool exists(const char *path)
     return lstat(path, &info) == 0;
 }
 
+/* The names of the run's files, and its lock. */
+static int open_places(Run *r, const Operands *texts, Err *err)
+{
+    const Settings *s = r->settings;
+    RunPaths *paths = &r->saves.paths;
+    Places places = { paths, texts, s->log, s->init_from };
+    return run_paths(paths, s->out, err) || places_differ(&places, err)
+        || run_lock(paths, &r->saves.lock, err) ? -1 : 0;
+}
+
 /* --init-from: its fields. */
 static int open_init(Run *r, Checkpoint *from, Err *err)
 {
@@ -400,6 +415,9 @@ static int open_files(Run *r, Checkpoint *from, bool *resumed, Err *err)
     Settings *s = r->settings;
     const RunPaths *p = &r->saves.paths;
     bool best = exists(p->best), last = exists(p->last);
+    /* To --resume, NAME.last.bin must be a sound one. */
+    if (!s->overwrite && (places_foreign(p->best, err)
+                          || (!s->resume && places_foreign(p->last, err)))) return -1;
     if (!s->resume && (best || last) && !s->overwrite)
         return fail(err, EXIT_USAGE,
                     "%s%s%s: in the way; --resume continues from them, --overwrite replaces them",
@@ -553,7 +571,7 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
 {
     Settings *s = r->settings;
     double memory = 0;
-    if (saves_lock(&r->saves, s->out, err) || open_files(r, from, resumed, err)) return -1;
+    if (open_places(r, call->operands, err) || open_files(r, from, resumed, err)) return -1;
     if (timing_deadline(&r->timing, s, *resumed, r->saves.paths.last, err)) return -1;
     if (open_text(r, call->operands, *resumed ? from : NULL, err)) return -1;
     if (complete_settings(r, call->kernels, *resumed, err)) return -1;
@@ -561,7 +579,10 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
     if (*resumed ? restore(r, from, err) : start(r, from, err)) return -1;
     settle(r);
     *finished = *resumed && all_steps_made(r) && !evaluation_due(r);
+    /* Nothing that was there has changed so far. */
+    if (places_leftover(&r->saves.paths, err)) return -1;
     if (!*finished && open_log(r, call, *resumed, err)) return -1;
+    if (run_begin(&r->saves.paths, &r->saves.lock, err)) return -1;
     Heading heading = { &r->corpus, &r->tokenizer, has_val(r), 0, memory, &r->saves.paths };
     heading.minutes = (r->timing.deadline - r->timing.begun) / 60;
     display_heading(&r->display, s, &r->trainer, &heading);
@@ -604,7 +625,7 @@ static int train(const Call *call, Output *out, Err *err)
     if (r == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a run");
     r->settings = s;
     r->timing.begun = call->begun;
-    r->log.fd = r->saves.lock = -1;
+    r->log.fd = r->saves.lock.fd = -1;
     display_open(&r->display, s->common.quiet, call->argv[0], call->operands);
     int failed = run(r, call, out, err);
     close_run(r);

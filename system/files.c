@@ -48,25 +48,19 @@ static int file_open_folder(const char *path)
     return open(folder, O_RDONLY | O_CLOEXEC);
 }
 
-/* A new, empty file. What a killed run left under this name is removed, never followed or
- * reused. */
+/* A new, empty file. What is there under this name is never followed, reused or removed. */
 static int file_create_temp(const char *temp, mode_t mode)
 {
     int fd;
-    if (unlink(temp) != 0 && errno != ENOENT) return -1;
     do fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     while (fd < 0 && errno == EINTR);
     return fd;
 }
 
-/* The new file under its temporary name, full and flushed. old: what it replaces, or NULL. */
-static int file_write_temp(const char *temp, const struct stat *old, FileWriter *fill, void *ctx,
-                           Err *err)
+/* Fills and closes the new file under its temporary name. old: what it replaces, or NULL. */
+static int file_write_temp(int fd, const char *temp, const struct stat *old, FileWriter *fill,
+                           void *ctx, Err *err)
 {
-    int fd = file_create_temp(temp, old ? old->st_mode & 0777 : 0666);
-    if (fd < 0)
-        return fail(err, EXIT_RUNTIME, "%s: cannot be created: %s; nothing was saved", temp,
-                    strerror(errno));
     /* A file system without modes may refuse; at worst fewer can read the file then. */
     if (old != NULL) (void)fchmod(fd, old->st_mode & 0777);
     const char *doing = "written";
@@ -97,7 +91,11 @@ int file_replace(const char *path, const char *temp, FileWriter *fill, void *ctx
     if (folder < 0 && errno != EACCES)
         return fail(err, EXIT_RUNTIME, "%s: its folder cannot be opened: %s; nothing was saved",
                     path, strerror(errno));
-    if (file_write_temp(temp, replaces ? &old : NULL, fill, ctx, err) == 0) {
+    int fd = file_create_temp(temp, replaces ? old.st_mode & 0777 : 0666);
+    if (fd < 0)
+        fail(err, EXIT_RUNTIME, "%s: cannot be created: %s; nothing was saved", temp,
+             strerror(errno));
+    else if (file_write_temp(fd, temp, replaces ? &old : NULL, fill, ctx, err) == 0) {
         if (rename(temp, path) != 0)
             fail(err, EXIT_RUNTIME, "%s: cannot be renamed to %s: %s; nothing was saved", temp,
                  path, strerror(errno));
@@ -107,7 +105,7 @@ int file_replace(const char *path, const char *temp, FileWriter *fill, void *ctx
         else
             status = 0;
     }
-    if (status != 0) unlink(temp);
+    if (status != 0 && fd >= 0) unlink(temp);
     if (folder >= 0) close(folder);             /* only read: nothing can be lost */
     return status;
 }
@@ -116,6 +114,7 @@ int file_replace(const char *path, const char *temp, FileWriter *fill, void *ctx
 
 int run_paths(RunPaths *p, const char *out, Err *err)
 {
+    static const char last[] = ".last";
     const char *slash = strrchr(out, '/'), *base = slash ? slash + 1 : out;
     if (*base == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
         return fail(err, EXIT_USAGE, "--out '%.200s': is not the name of a file", out);
@@ -127,6 +126,11 @@ int run_paths(RunPaths *p, const char *out, Err *err)
     if (strcmp(extension, ".tmp") == 0 || strcmp(extension, ".lock") == 0)
         return fail(err, EXIT_USAGE, "--out %.200s: a run uses this name itself; choose another "
                     "ending", out);
+    size_t size = strlen(last);
+    bool ends = strcmp(extension, last) == 0 || strcmp(base, last) == 0;
+    if (ends || ((size_t)stem >= size && memcmp(extension - size, last, size) == 0))
+        return fail(err, EXIT_USAGE, "--out %.200s: names with .last are for the state of a run; "
+                    "leave .last out, or choose another name", out);
     snprintf(p->best, sizeof p->best, "%s", out);
     snprintf(p->last, sizeof p->last, "%.*s.last%s", stem, out, extension);
     snprintf(p->temp, sizeof p->temp, "%.*s.tmp", stem, out);
@@ -157,17 +161,6 @@ static int run_check_target(const char *path, Err *err)
     return 0;
 }
 
-/* Can both files be saved? Leaves no temporary file, an earlier run's included. */
-static int run_probe_saving(const RunPaths *p, Err *err)
-{
-    if (run_check_target(p->best, err) || run_check_target(p->last, err)) return -1;
-    int fd = file_create_temp(p->temp, 0666);
-    if (fd < 0) return run_no_place(err, p->temp, "cannot be created");
-    int status = 0;
-    if (close(fd) != 0 && errno != EINTR) status = run_no_place(err, p->temp, "cannot be written");
-    return unlink(p->temp) != 0 ? run_no_place(err, p->temp, "cannot be removed") : status;
-}
-
 /* Tries to lock fd: 1 locked, 0 somebody else has it (*holder: 0 if unknown), -1 with errno. */
 static int run_try_lock(int fd, long *holder)
 {
@@ -191,45 +184,126 @@ static bool run_still_there(int fd, const char *path)
         && ours.st_ino == there.st_ino;
 }
 
-/* Writes our pid into the lock file. */
-static int run_write_holder(const RunPaths *p, int fd, Err *err)
+/* Whether it holds what a run leaves there: nothing, or one pid in digits and a newline; and has no
+ * other name. -1 with errno. */
+static int run_is_lock(int fd)
+{
+    enum { PID_DIGITS = 20 };
+    char text[PID_DIGITS + 2];
+    struct stat info;
+    if (fstat(fd, &info) != 0) return -1;
+    if (info.st_nlink != 1 || info.st_size > PID_DIGITS + 1) return 0;
+    size_t used = 0, digits = 0;
+    for (ssize_t n = 1; n != 0 && used < sizeof text;) {
+        n = read(fd, text + used, sizeof text - used);
+        if (n < 0 && errno != EINTR) return -1;
+        if (n > 0) used += (size_t)n;
+    }
+    while (digits < used && text[digits] >= '0' && text[digits] <= '9') digits++;
+    return used == 0 || (digits > 0 && digits + 1 == used && text[digits] == '\n');
+}
+
+/* Opens the lock file, or makes it; *made: it was not there. EAGAIN: it was removed meanwhile. */
+static int run_open_lock(const char *path, bool *made)
+{
+    enum { FLAGS = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+    int fd = open(path, FLAGS | O_CREAT | O_EXCL, 0666);
+    *made = fd >= 0;
+    if (fd >= 0 || errno != EEXIST) return fd;
+    fd = open(path, FLAGS);
+    if (fd < 0 && errno == ENOENT) errno = EAGAIN;
+    return fd;
+}
+
+/* One attempt: 1 if it is locked, -1 on failure. 0: another run has it (*holder, if that is known),
+ * or ended meanwhile. */
+static int run_attempt(const RunPaths *p, RunLock *lock, long *holder, Err *err)
+{
+    struct stat info;
+    int fd = run_open_lock(p->lock, &lock->ours);
+    if (fd < 0) return errno == EAGAIN ? 0 : run_no_place(err, p->lock, "cannot be created");
+    errno = EINVAL;                     /* for what is no file */
+    bool file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    int locked = file ? run_try_lock(fd, holder) : -1;
+    if (locked < 0) run_no_place(err, p->lock, "cannot be locked");
+    if (locked > 0 && !run_still_there(fd, p->lock)) locked = 0;
+    int known = locked > 0 && !lock->ours ? run_is_lock(fd) : 1;
+    if (known < 0) locked = run_no_place(err, p->lock, "cannot be read");
+    if (known == 0)
+        locked = fail(err, EXIT_USAGE, "%s: is not a lock that train wrote, and a run into %s "
+                      "needs this name; move it, or choose another --out", p->lock, p->best);
+    if (locked < 0 && lock->ours) unlink(p->lock);
+    if (locked > 0) lock->fd = fd;
+    else close(fd);
+    return locked;
+}
+
+int run_lock(const RunPaths *p, RunLock *lock, Err *err)
+{
+    enum { ATTEMPTS = 100 };
+    long holder = 0;
+    *lock = (RunLock){ .fd = -1 };
+    if (run_check_target(p->best, err) || run_check_target(p->last, err)) return -1;
+    for (int i = 0; i < ATTEMPTS && holder == 0; i++) {
+        int locked = run_attempt(p, lock, &holder, err);
+        if (locked != 0) return locked > 0 ? 0 : -1;
+    }
+    if (holder > 0)
+        return fail(err, EXIT_RUNTIME, "%s: process %ld is training into %s; wait for it or "
+                    "choose another --out", p->lock, holder, p->best);
+    return fail(err, EXIT_RUNTIME, "%s: another process is training into %s; wait for it or choose "
+                "another --out", p->lock, p->best);
+}
+
+/* Writes our pid into the lock file, which is ours from then on. */
+static int run_claim(const RunPaths *p, RunLock *lock, Err *err)
 {
     char text[32];
     int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || file_write(fd, text, (size_t)size) != 0)
+    lock->ours = true;
+    if (ftruncate(lock->fd, 0) != 0 || lseek(lock->fd, 0, SEEK_SET) != 0
+        || file_write(lock->fd, text, (size_t)size) != 0)
         return run_no_place(err, p->lock, "cannot be written");
     return 0;
 }
 
-void run_unlock(const RunPaths *p, int fd)
+/* Nothing is left under the temporary name. */
+static int run_probe_saving(const RunPaths *p, Err *err)
 {
-    unlink(p->lock);
-    close(fd);
+    if (unlink(p->temp) != 0 && errno != ENOENT)
+        return run_no_place(err, p->temp, "cannot be removed");
+    int fd = file_create_temp(p->temp, 0666);
+    if (fd < 0) return run_no_place(err, p->temp, "cannot be created");
+    int status = 0;
+    if (close(fd) != 0 && errno != EINTR) status = run_no_place(err, p->temp, "cannot be written");
+    return unlink(p->temp) != 0 ? run_no_place(err, p->temp, "cannot be removed") : status;
 }
 
-int run_lock(const RunPaths *p, Err *err)
+int run_begin(const RunPaths *p, RunLock *lock, Err *err)
 {
-    enum { ATTEMPTS = 100 };            /* each starts over because another run ended meanwhile */
-    for (int i = 0; i < ATTEMPTS; i++) {
-        long holder = 0;
-        struct stat info;
-        int fd = open(p->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-        if (fd < 0) return run_no_place(err, p->lock, "cannot be created");
-        errno = EINVAL;                 /* for what is no file */
-        bool file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-        int locked = file ? run_try_lock(fd, &holder) : -1;
-        if (locked < 0) run_no_place(err, p->lock, "cannot be locked");
-        if (locked > 0 && run_still_there(fd, p->lock)) {
-            if (run_probe_saving(p, err) == 0 && run_write_holder(p, fd, err) == 0) return fd;
-            run_unlock(p, fd);
-            return -1;
-        }
-        close(fd);
-        if (locked < 0) return -1;
-        if (holder > 0)
-            return fail(err, EXIT_RUNTIME, "%s: process %ld is training into %s; wait for it or "
-                        "choose another --out", p->lock, holder, p->best);
+    return run_claim(p, lock, err) || run_probe_saving(p, err) ? -1 : 0;
+}
+
+int run_keep_lock(const RunPaths *p, RunLock *lock, bool *again, Err *err)
+{
+    RunLock next;
+    *again = false;
+    if (lock->fd < 0 || run_still_there(lock->fd, p->lock)) return 0;
+    if (run_lock(p, &next, err)) return -1;
+    if (run_claim(p, &next, err)) {
+        run_unlock(p, &next);
+        return -1;
     }
-    return fail(err, EXIT_RUNTIME, "%s: another process is training into %s; wait for it or choose "
-                "another --out", p->lock, p->best);
+    close(lock->fd);
+    *lock = next;
+    *again = true;
+    return 0;
+}
+
+void run_unlock(const RunPaths *p, RunLock *lock)
+{
+    if (lock->fd < 0) return;
+    if (lock->ours && run_still_there(lock->fd, p->lock)) unlink(p->lock);
+    close(lock->fd);
+    *lock = (RunLock){ .fd = -1 };
 }

@@ -101,6 +101,8 @@ training/display.c      display.h
 training/optimizer.h    ../base.h ../kernels/kernels.h ../networks/family.h
 training/optimizer.c    optimizer.h
 training/origin.c       settings.h
+training/places.h       ../cli/options.h ../system/files.h
+training/places.c       places.h ../formats/checkpoint.h
 training/preview.h      ../inference/sampling.h ../networks/network.h
 training/preview.c      preview.h
 training/runlog.h       ../base.h

@@ -7,14 +7,6 @@ static bool exists(const char *path)
     return lstat(path, &info) == 0;
 }
 
-int saves_lock(Saves *s, const char *out, Err *err)
-{
-    s->lock = -1;
-    if (run_paths(&s->paths, out, err)) return -1;
-    s->lock = run_lock(&s->paths, err);
-    return s->lock < 0 ? -1 : 0;
-}
-
 /* ---------------------------------------------------------------- the history */
 
 static int history_reserve(Saves *s, size_t room, Err *err)
@@ -133,15 +125,18 @@ void saves_close(Saves *s)
 {
     saver_close(s->saver);
     history_close(&s->history);
-    if (s->lock >= 0) run_unlock(&s->paths, s->lock);
+    run_unlock(&s->paths, &s->lock);
     s->saver = NULL;
-    s->lock = -1;
 }
 
 int saves_write(Saves *s, const Trainer *t, bool all, Err *err)
 {
     double start = clock_seconds();
+    bool again = false;
     all = all || !s->has_best;
+    s->failed = run_keep_lock(&s->paths, &s->lock, &again, err) != 0;
+    s->locked_again |= again;
+    if (s->failed) return -1;
     s->failed = all && save_file(s, t, s->paths.last, true, err) != 0;
     if (all && !s->failed) s->has_last = true;
     if (!s->failed && (s->best_due || !s->has_best || !s->text.has_val)) {

@@ -6,7 +6,7 @@
  * best evaluation.
  *
  *     Saves s;
- *     if (saves_lock(&s, "x.bin", &err)) ...;                another run trains into it
+ *     if (run_paths(&s.paths, "x.bin", &err) || run_lock(&s.paths, &s.lock, &err)) ...;
  *     if (saves_open(&s, &trainer, &text, settings, count, evaluations, &err)) ...;
  *     if (saves_evaluated(&s, &trainer, val_loss, &err)) ...;
  *     if (s.best_due && saves_write(&s, &trainer, true, &err)) ...;   the old files stay
@@ -28,7 +28,8 @@ typedef struct {
 
 typedef struct {
     RunPaths paths;
-    int lock;               /* -1: not held */
+    RunLock lock;
+    bool locked_again;      /* the lock had been deleted: worth a line, once */
     SavedText text;
     Saver *saver;
     Setting settings[SETTINGS_MAX];
@@ -43,8 +44,6 @@ typedef struct {
     double last_save;       /* seconds that it took */
 } Saves;
 
-/* Derives the names and takes the lock (system/files.h says what can fail). */
-int saves_lock(Saves *s, const char *out, Err *err);
 /* Bytes that saves_open takes. */
 size_t saves_bytes(const Family *f, const void *config, size_t evaluations);
 /* Takes the memory that saves need, so that no later one asks for any; of the history for so many
@@ -65,7 +64,7 @@ void saves_forget_due(Saves *s, Trainer *t);
 /* Saves NAME.last.bin (`all`, and in the first save of a run) and NAME.bin where it should hold the
  * same weights: of the best evaluation, or until this run has written it. In this order, so that
  * NAME.bin never is alone, and a run that is killed between the two knows from its state that
- * NAME.bin is due. On failure the old files stay. */
+ * NAME.bin is due. On failure the old files stay; so they do if somebody else has the lock. */
 int saves_write(Saves *s, const Trainer *t, bool all, Err *err);
 /* Copies the state of a run from a checkpoint with a training state, and closes it. *lost: the best
  * step, if there is no NAME.bin that holds it and its weights are lost; else 0. */

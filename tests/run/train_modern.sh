@@ -252,7 +252,8 @@ init_from() {
     says 'init: sizes are taken over' '1 layers, 2 heads, 16 channels, context 16,'
     run 0 'init: from a training state' ./train t.txt $tiny --init-from ref.last.bin --out i.bin \
         --overwrite
-    run 0 'init: its own file' ./train t.txt $tiny --init-from i.bin --out i.bin --overwrite
+    run 2 'init: its own file' ./train t.txt $tiny --init-from i.bin --out i.bin --overwrite
+    says 'init: its own file' 'another --out'
     run 0 'init: a smaller context' ./train t.txt $tiny --context 9 --init-from ref.bin \
         --out i.bin --overwrite --log i.log
     says 'init: a smaller context' 'context 9,'

@@ -1397,10 +1397,16 @@ static void test_save_order(void)
     CHECK(holds("link.bin", s.a, s.a_size, s.b, s.b_size) == 0
           && holds("ckpt.bin", s.a, s.a_size, s.b, s.b_size) == 1,
           "a link is replaced");
-    CHECK(symlink("link.bin", "ckpt.tmp") == 0 && put_new(&s, &err) == 0, "%s", err.msg);
-    CHECK(holds("link.bin", s.a, s.a_size, s.b, s.b_size) == 0,
-          "a link at the temporary name is not followed");
+    CHECK(symlink("link.bin", "ckpt.tmp") == 0 && put_new(&s, &err) != 0, "%s", err.msg);
+    CHECK(holds("link.bin", s.a, s.a_size, s.b, s.b_size) == 0 && exists("ckpt.tmp"),
+          "a link at the temporary name is neither followed nor removed");
     unlink("link.bin");
+    unlink("ckpt.tmp");
+    put_bytes("ckpt.tmp", "notes", 5);
+    CHECK(put_new(&s, &err) != 0 && strstr(err.msg, "ckpt.tmp: cannot be created") != NULL
+              && holds("ckpt.tmp", "notes", 5, "", 0) == 0,
+          "nor is a file: %s", err.msg);
+    unlink("ckpt.tmp");
     CHECK(mkdir("folder", 0777) == 0 && put_old_at(&s, "folder/x", "folder/x.tmp", &err) == 0
           && unlink("folder/x") == 0 && rmdir("folder") == 0, "in another folder: %s", err.msg);
     CHECK(put_old_at(&s, "nowhere/x", "nowhere/x.tmp", &err) != 0
@@ -1487,6 +1493,22 @@ static void test_file_limit(void)
     saving_close(&s);
 }
 
+static long file_size(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? (long)info.st_size : -1;
+}
+
+/* Takes the lock and writes into it. */
+static int start_run(const RunPaths *p, RunLock *lock, Err *err)
+{
+    *err = (Err){ 0 };
+    if (run_lock(p, lock, err)) return -1;
+    if (run_begin(p, lock, err) == 0) return 0;
+    run_unlock(p, lock);
+    return -1;
+}
+
 /* Dies before file operation n of a save; which file is there then? `mode`: kill, or cut for a loss
  * of power. */
 static int dies_while_saving(const Saving *s, const char *mode, long n)
@@ -1509,9 +1531,12 @@ static int dies_while_saving(const Saving *s, const char *mode, long n)
     int which = holds("ckpt.bin", s->a, s->a_size, s->b, s->b_size);
     CHECK(loads && which >= 0, "%s: the file is %d", fault, which);
     if (loads) checkpoint_close(&c);
-    int fd = run_lock(&s->paths, &err);
-    CHECK(fd >= 0 && !exists("ckpt.tmp"), "%s: the next run removes what is left", fault);
-    if (fd >= 0) run_unlock(&s->paths, fd);
+    CHECK(!exists("ckpt.tmp") || file_size("ckpt.tmp") == 0 || checkpoint_begins("ckpt.tmp"),
+          "%s: what is left is known as a run's", fault);
+    RunLock lock;
+    CHECK(start_run(&s->paths, &lock, &err) == 0 && !exists("ckpt.tmp"),
+          "%s: the next run removes what is left", fault);
+    run_unlock(&s->paths, &lock);
     return which;
 }
 
@@ -1648,8 +1673,15 @@ static void test_paths(void)
         { "a.b.c", "a.b.last.c", "a.b.tmp", "a.b.lock" },
         { "-odd name\n.bin", "-odd name\n.last.bin", "-odd name\n.tmp", "-odd name\n.lock" },
     };
-    static const char *const bad[] = { "", ".", "..", "a/", "a/..", "/", "x.tmp", "a/x.lock" };
+    static const char *const bad[] = { "", ".", "..", "a/", "a/..", "/", "x.tmp", "a/x.lock",
+                                       "x.last.bin", "x.last", "a/x.last.safetensors", ".last",
+                                       "a/.last.bin" };
+    static const char *const good[] = { "last.bin", "x.last.y.bin", "x.lasting", "a.last/x.bin" };
     RunPaths p;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        Err err = { 0 };
+        CHECK(run_paths(&p, good[i], &err) == 0, "%s: %s", good[i], err.msg);
+    }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         Err err = { 0 };
         CHECK(run_paths(&p, names[i].out, &err) == 0 && strcmp(p.best, names[i].out) == 0
@@ -1678,12 +1710,12 @@ static void expect_no_place(const char *out, const char *word)
     RunPaths p;
     Err err = { 0 };
     CHECK(run_paths(&p, out, &err) == 0, "%s", err.msg);
+    RunLock lock;
     long files = faults_live_files();
-    int fd = run_lock(&p, &err);
-    CHECK(fd < 0 && err.status == EXIT_RUNTIME && strstr(err.msg, word) != NULL, "%s: %s", out,
-          err.msg);
+    CHECK(start_run(&p, &lock, &err) != 0 && err.status == EXIT_RUNTIME
+          && strstr(err.msg, word) != NULL, "%s: %s", out, err.msg);
     CHECK(faults_live_files() == files, "%s: a descriptor is left open", out);
-    if (fd >= 0) run_unlock(&p, fd);
+    run_unlock(&p, &lock);
 }
 
 static void test_places(void)
@@ -1698,7 +1730,7 @@ static void test_places(void)
     expect_no_place("looping", "leads nowhere");
     expect_no_place("pipe.bin", "is a pipe");
     expect_no_place("x.bin", "x.last.bin: is a folder");
-    expect_no_place("y.bin", "y.tmp: cannot be created");
+    expect_no_place("y.bin", "y.tmp: cannot be removed");
     expect_no_place("z.bin", "z.lock: cannot be created");
     expect_no_place("w.bin", "w.lock: cannot be locked");
     expect_no_place("v.bin", "v.lock: cannot be created");
@@ -1706,7 +1738,7 @@ static void test_places(void)
     char name[300];
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = '\0';
-    expect_no_place(name, "cannot be created");
+    expect_no_place(name, "File name too long");
     CHECK(!exists("folder.lock") && !exists("x.lock") && !exists("y.lock") && !exists("elsewhere"),
           "no lock is left");
     if (geteuid() != 0 && chmod("folder", 0555) == 0) {
@@ -1715,17 +1747,17 @@ static void test_places(void)
     }
     for (long n = 1; n <= 5; n++) {
         char fault[64];
-        /* Lock, probe, its close, the holder's name. */
+        /* Lock, the holder's name, probe, its close. */
         snprintf(fault, sizeof fault, "any:%ld", n);
         faults_arm(fault);
         RunPaths p;
         Err err = { 0 };
         CHECK(run_paths(&p, "q.bin", &err) == 0, "%s", err.msg);
-        int fd = run_lock(&p, &err);
+        RunLock lock;
+        bool began = start_run(&p, &lock, &err) == 0;
         faults_arm(NULL);
-        CHECK((fd < 0) == (n <= 4) && (fd >= 0 || err.status == EXIT_RUNTIME), "%s: %s", fault,
-              err.msg);
-        if (fd >= 0) run_unlock(&p, fd);
+        CHECK(began == (n > 4) && (began || err.status == EXIT_RUNTIME), "%s: %s", fault, err.msg);
+        run_unlock(&p, &lock);
         CHECK(!exists("q.lock") && !exists("q.tmp"), "%s: files are left", fault);
     }
     unlink("dangling");
@@ -1742,33 +1774,88 @@ static void test_places(void)
 static void test_lock(void)
 {
     RunPaths p;
+    RunLock lock;
     Err err = { 0 };
     int ready[2], status = 0;
     char byte = 0, pid[64];
     CHECK(run_paths(&p, "ckpt.bin", &err) == 0 && pipe(ready) == 0, "%s", err.msg);
     pid_t child = fork();
     if (child == 0) {
-        bool held = run_lock(&p, &err) >= 0;
+        bool held = start_run(&p, &lock, &err) == 0;
         while (write(ready[1], held ? "y" : "n", 1) != 1) continue;
         pause();
         _exit(0);
     }
     CHECK(read(ready[0], &byte, 1) == 1 && byte == 'y', "the child has the lock");
     snprintf(pid, sizeof pid, "process %ld", (long)child);
-    CHECK(run_lock(&p, &err) < 0 && err.status == EXIT_RUNTIME && strstr(err.msg, pid) != NULL
-          && strstr(err.msg, "ckpt.bin") != NULL, "%s", err.msg);
+    CHECK(run_lock(&p, &lock, &err) != 0 && err.status == EXIT_RUNTIME
+          && strstr(err.msg, pid) != NULL && strstr(err.msg, "ckpt.bin") != NULL, "%s", err.msg);
+    run_unlock(&p, &lock);
     kill(child, SIGKILL);
     CHECK(waitpid(child, &status, 0) == child && exists("ckpt.lock"),
           "a killed run leaves its lock file");
-    int fd = run_lock(&p, &err);
-    CHECK(fd >= 0, "which is taken over: %s", err.msg);
+    snprintf(pid, sizeof pid, "%ld\n", (long)child);
+    CHECK(run_lock(&p, &lock, &err) == 0, "which is taken over: %s", err.msg);
+    run_unlock(&p, &lock);
+    CHECK(holds("ckpt.lock", pid, strlen(pid), "", 0) == 0, "a refused run leaves it as it was");
+    CHECK(start_run(&p, &lock, &err) == 0, "%s", err.msg);
     snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     CHECK(holds("ckpt.lock", pid, strlen(pid), "", 0) == 0,
           "it holds the pid");                  /* closing it has released the lock */
-    if (fd >= 0) run_unlock(&p, fd);
+    run_unlock(&p, &lock);
     CHECK(!exists("ckpt.lock"), "and is removed at the end");
+    CHECK(run_lock(&p, &lock, &err) == 0 && exists("ckpt.lock"), "%s", err.msg);
+    run_unlock(&p, &lock);
+    CHECK(!exists("ckpt.lock"), "a refused run removes the lock that it made");
     close(ready[0]);
     close(ready[1]);
+}
+
+/* What no run has written is no lock, and stays. */
+static void test_foreign_lock(void)
+{
+    static const char *const contents[] = { "[[package]]\n", "12", "12\n13\n", " 12\n", "-1\n",
+                                            "\n", "12 \n", "1234567890123456789012\n" };
+    RunPaths p;
+    RunLock lock;
+    Err err = { 0 };
+    CHECK(run_paths(&p, "ckpt.bin", &err) == 0, "%s", err.msg);
+    for (size_t i = 0; i <= sizeof contents / sizeof contents[0]; i++) {
+        bool linked = i == sizeof contents / sizeof contents[0];
+        const char *text = linked ? "12\n" : contents[i];
+        put_bytes("ckpt.lock", text, strlen(text));
+        CHECK(!linked || link("ckpt.lock", "other.lock") == 0, "link");
+        CHECK(run_lock(&p, &lock, &err) != 0 && err.status == EXIT_USAGE
+              && strstr(err.msg, "ckpt.lock") != NULL, "`%s` is no lock: %s", text, err.msg);
+        run_unlock(&p, &lock);
+        CHECK(holds("ckpt.lock", text, strlen(text), "", 0) == 0, "`%s` stays", text);
+        unlink("ckpt.lock");
+    }
+    unlink("other.lock");
+    put_bytes("ckpt.lock", "", 0);
+    CHECK(start_run(&p, &lock, &err) == 0, "an empty one is taken over: %s", err.msg);
+    run_unlock(&p, &lock);
+}
+
+/* A lock that somebody deletes or replaces while it is held. */
+static void test_lost_lock(void)
+{
+    RunPaths p;
+    RunLock lock;
+    Err err = { 0 };
+    bool again = true;
+    CHECK(run_paths(&p, "ckpt.bin", &err) == 0 && start_run(&p, &lock, &err) == 0, "%s", err.msg);
+    CHECK(run_keep_lock(&p, &lock, &again, &err) == 0 && !again, "it is there: %s", err.msg);
+    unlink("ckpt.lock");
+    CHECK(run_keep_lock(&p, &lock, &again, &err) == 0 && again && file_size("ckpt.lock") > 1,
+          "it is taken again: %s", err.msg);
+    unlink("ckpt.lock");
+    put_bytes("ckpt.lock", "notes", 5);
+    CHECK(run_keep_lock(&p, &lock, &again, &err) != 0 && !again
+          && strstr(err.msg, "ckpt.lock: is not a lock") != NULL, "%s", err.msg);
+    run_unlock(&p, &lock);
+    CHECK(holds("ckpt.lock", "notes", 5, "", 0) == 0, "a file of somebody else stays");
+    unlink("ckpt.lock");
 }
 
 /* Four processes take and leave the lock again and again; only one at a time may be inside. */
@@ -1782,14 +1869,14 @@ static void test_lock_race(void)
         if (fork() != 0) continue;
         int entered = 0, clashes = 0;
         for (int round = 0; round < ROUNDS && entered < ENTRIES; round++) {
-            int fd = run_lock(&p, &err);
-            if (fd < 0) continue;
+            RunLock lock;
+            if (start_run(&p, &lock, &err)) continue;
             int inside = open("inside", O_CREAT | O_EXCL | O_WRONLY, 0666);
             if (inside < 0) clashes++;
             else close(inside);
             entered++;
             unlink("inside");
-            run_unlock(&p, fd);
+            run_unlock(&p, &lock);
         }
         _exit(clashes > 0 ? 1 : entered < ENTRIES ? 2 : 0);
     }
@@ -1840,6 +1927,8 @@ int main(void)
     test_paths();
     test_places();
     test_lock();
+    test_foreign_lock();
+    test_lost_lock();
     test_lock_race();
     unlink("other.bin");
     CHECK(chdir("..") == 0 && rmdir(folder) == 0, "%s is not empty", folder);

@@ -694,7 +694,7 @@ static void test_history(void)
     static Saves s;
     Trainer *t = &r.t;
     *t = (Trainer){ .state = { .train_loss = 9 } };
-    s = (Saves){ .lock = -1 };
+    s = (Saves){ .lock.fd = -1 };
     evaluated(&s, t, 0, 4, false);                      /* the untrained model is never the best */
     evaluated(&s, t, 5, 3, true);
     evaluated(&s, t, 10, 3.5, false);
@@ -737,8 +737,9 @@ static void test_restore(void)
     open_trainer(&a, step_config, SAMPLING_RANDOM, 6, 1);
     SavedText text = { &tokenizer,
                        "0123456789012345678901234567890123456789012345678901234567890123", true };
-    s = (Saves){ .lock = -1 };
-    CHECK(saves_lock(&s, in_folder("run.bin"), &err) == 0, "%s", err.msg);
+    s = (Saves){ .lock.fd = -1 };
+    CHECK(run_paths(&s.paths, in_folder("run.bin"), &err) == 0
+          && run_lock(&s.paths, &s.lock, &err) == 0, "%s", err.msg);
     s.setting_count = settings_store(&settings, 0, s.settings);
     CHECK(saves_open(&s, &a.t, &text, 4, &err) == 0, "%s", err.msg);
     CHECK(saves_write(&s, &a.t, false, &err) == 0 && s.has_last && s.has_best,
@@ -750,7 +751,7 @@ static void test_restore(void)
           err.msg);
 
     open_trainer(&b, step_config, SAMPLING_RANDOM, 3, 1);
-    other = (Saves){ .lock = -1, .paths = s.paths };
+    other = (Saves){ .lock.fd = -1, .paths = s.paths };
     CHECK(saves_open(&other, &b.t, &text, 4, &err) == 0, "%s", err.msg);
     CHECK(checkpoint_load(&from, s.paths.last, &err) == 0, "%s", err.msg);
     CHECK(saves_restore(&other, &b.t, &from, &lost, &err) == 0 && lost == 0, "%s", err.msg);
