@@ -250,6 +250,25 @@ size_t tokenizer_bytes(const Tokenizer *t)
     return value_limit(t->bytes) * sizeof *t->ids + (size_t)t->count * sizeof *t->values;
 }
 
+static void mark_values(Tokenizer *t, const Tokenizer *from)
+{
+    for (int id = from->separator ? 1 : 0; id < from->count; id++) t->ids[from->values[id]] = SEEN;
+}
+
+int tokenizer_join(Tokenizer *out, const Tokenizer *a, const Tokenizer *b, Err *err)
+{
+    if (tokenizer_start(out, a->bytes, a->separator, err)) return -1;
+    mark_values(out, a);
+    mark_values(out, b);
+    return tokenizer_finish(out, err);
+}
+
+int32_t tokenizer_translate(const Tokenizer *now, const Tokenizer *before, int32_t id)
+{
+    if (!before->separator || id != SEPARATOR_ID) return now->ids[before->values[id]];
+    return now->separator ? SEPARATOR_ID : NO_ID;
+}
+
 void tokenizer_close(Tokenizer *t)
 {
     free(t->values);

@@ -66,6 +66,12 @@ int tokenizer_finish(Tokenizer *t, Err *err);
 int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool bytes,
                           bool separator, Err *err);
 
+/* The vocabulary of both, whose values are of the same kind; with the separator of `a`.
+ * EXIT_RUNTIME: memory; *out is empty then. */
+int tokenizer_join(Tokenizer *out, const Tokenizer *a, const Tokenizer *b, Err *err);
+/* The id in `now` of what has `id` in `before`; -1: none. */
+int32_t tokenizer_translate(const Tokenizer *now, const Tokenizer *before, int32_t id);
+
 /* Encodes a text into out->ids. Characters without an id are left out with UNKNOWN_SKIPPED; with
  * UNKNOWN_FAILS they are an error that names the first few of them. That error and ill-formed UTF-8
  * have `status` (EXIT_TEXT for a text, EXIT_USAGE for a prompt). */

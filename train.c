@@ -445,8 +445,11 @@ static int open_files(Run *r, Checkpoint *from, bool *resumed, Err *err)
     return 0;
 }
 
-static int open_text(Run *r, const Operands *texts, const Checkpoint *resumed, Err *err)
+/* `from`: what is resumed, or the checkpoint of --init-from; else empty. */
+static int open_text(Run *r, const Operands *texts, const Checkpoint *from, bool is_resumed,
+                     Err *err)
 {
+    const Checkpoint *resumed = is_resumed ? from : NULL;
     Settings *s = r->settings;
     bool plain = corpus_split(s->split_documents) == NULL;
     if (corpus_check_split(s->split_documents, err)) return -1;
@@ -465,6 +468,8 @@ static int open_text(Run *r, const Operands *texts, const Checkpoint *resumed, E
                     "%s: not the text that %s was trained on; to train its weights on "
                     "another text, start anew with --init-from",
                     r->corpus.read, r->saves.paths.last);
+    if (!is_resumed && from->bytes != NULL
+        && saves_join_vocabulary(&r->corpus, &r->tokenizer, &from->tokenizer, err)) return -1;
     size_t characters = corpus_train_characters(&r->corpus);
     if (characters >= 2) return 0;
     return fail(err, EXIT_TEXT,
@@ -573,7 +578,7 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
     double memory = 0;
     if (open_places(r, call->operands, err) || open_files(r, from, resumed, err)) return -1;
     if (timing_deadline(&r->timing, s, *resumed, r->saves.paths.last, err)) return -1;
-    if (open_text(r, call->operands, *resumed ? from : NULL, err)) return -1;
+    if (open_text(r, call->operands, from, *resumed, err)) return -1;
     if (complete_settings(r, call->kernels, *resumed, err)) return -1;
     if (open_memory(r, call->kernels, from->size, &memory, err)) return -1;
     if (*resumed ? restore(r, from, err) : start(r, from, err)) return -1;

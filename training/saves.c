@@ -194,10 +194,20 @@ static void take_rows(const Tokenizer *now, const Tokenizer *old, const real *fr
                       size_t cols)
 {
     for (int id = 0; id < now->count; id++) {
-        bool separator = id == SEPARATOR_ID && now->separator;
-        int32_t was = separator ? (old->separator ? SEPARATOR_ID : -1) : old->ids[now->values[id]];
+        int32_t was = tokenizer_translate(old, now, id);
         if (was >= 0) memcpy(to + (size_t)id * cols, from + (size_t)was * cols, cols * sizeof *to);
     }
+}
+
+int saves_join_vocabulary(Corpus *c, Tokenizer *now, const Tokenizer *old, Err *err)
+{
+    Tokenizer joined;
+    if (tokenizer_join(&joined, now, old, err)) return -1;
+    for (size_t i = 0; i < c->count; i++)
+        c->ids[i] = tokenizer_translate(&joined, now, c->ids[i]);
+    tokenizer_close(now);
+    *now = joined;
+    return 0;
 }
 
 int saves_take_weights(Trainer *t, const Tokenizer *now, const Checkpoint *from, Err *err)

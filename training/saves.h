@@ -70,6 +70,9 @@ int saves_write(Saves *s, const Trainer *t, bool all, Err *err);
  * step, if there is no NAME.bin that holds it and its weights are lost; else 0. */
 int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *err);
 
+/* --init-from: the vocabulary becomes that of the text and of the checkpoint together, so that what
+ * the text lacks keeps its rows. EXIT_RUNTIME: memory; nothing has changed then. */
+int saves_join_vocabulary(Corpus *c, Tokenizer *now, const Tokenizer *old, Err *err);
 /* The weights of --init-from over those of a trainer that has just started: rows of characters are
  * matched by value, positions are taken up to the smaller context. EXIT_RUNTIME: memory. */
 int saves_take_weights(Trainer *t, const Tokenizer *now, const Checkpoint *from, Err *err);
