@@ -43,7 +43,18 @@ void settings_print_word(Output *out, const char *word)
     output_print(out, "'");
 }
 
-/* A number with no more digits than it needs. */
+void settings_shorten(const Option *option, char *value, size_t room)
+{
+    char text[40];
+    if (option->kind != OPT_REAL) return;
+    double number = strtod(value, NULL);
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number) break;
+    }
+    snprintf(value, room, "%s", text);
+}
+
 void settings_print_option(Output *out, const Settings *s, int row)
 {
     char value[VALUE_TEXT];
@@ -51,11 +62,7 @@ void settings_print_option(Output *out, const Settings *s, int row)
     output_print(out, " %s", option->name);
     if (!cli_takes_value(option)) return;
     cli_get_text(option, s, value, sizeof value);
-    double number = option->kind == OPT_REAL ? strtod(value, NULL) : 0;
-    for (int digits = 1; option->kind == OPT_REAL && digits <= 17; digits++) {
-        snprintf(value, sizeof value, "%.*g", digits, number);
-        if (strtod(value, NULL) == number) break;
-    }
+    settings_shorten(option, value, sizeof value);
     output_print(out, " ");
     settings_print_word(out, value);
 }
@@ -66,7 +73,8 @@ void settings_print_resumed(Output *out, const Settings *s, bool patience)
                                    offsetof(Settings, stop_at), offsetof(Settings, minutes) };
     for (int row = 0; s->rows[row].kind != OPT_END; row++) {
         size_t at = s->rows[row].offset;
-        bool repeated = s->given[row] && (s->rows[row].flags & ON_RESUME);
+        int flags = s->rows[row].flags;
+        bool repeated = s->given[row] && (flags & ON_RESUME) && !(flags & STORED);
         for (size_t i = 0; i < sizeof once / sizeof once[0]; i++)
             repeated = repeated && at != once[i];
         if (repeated && (patience || at != offsetof(Settings, patience)))

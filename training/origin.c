@@ -1,12 +1,53 @@
 /* origin.c: settings from a checkpoint: what --resume and --init-from take and refuse. */
 #include "settings.h"
 
+/* NULL: it is missing. */
+static const char *stored_value(const Checkpoint *from, const Option *option)
+{
+    const char *stored = checkpoint_setting(from, option->name + 2);
+    return stored == NULL && option->flags & LATER ? option->text : stored;
+}
+
+/* Whether --init-from can start from the run with another value of this option. */
+static bool may_differ(const Settings *asked, const Checkpoint *from, int row, const char *stored)
+{
+    const Option *option = &asked->rows[row];
+    const Field *field = family_field(from->family, option->name + 2);
+    char value[SETTING_TEXT];
+    bool same_symbols = option->offset == offsetof(Settings, bytes);
+    bool fewer_steps = option->offset == offsetof(Settings, plan.steps);
+    if (row == asked->family_row || same_symbols || fewer_steps) return false;
+    if (field == NULL || field->change == FIELD_FREE) return true;
+    cli_get_text(option, asked, value, sizeof value);
+    return field->change == FIELD_SHRINKS && strtod(value, NULL) <= strtod(stored, NULL);
+}
+
+static int fail_disagreement(const Settings *asked, const Checkpoint *from, int row,
+                             const char *stored, const char *path, Err *err)
+{
+    const Option *option = &asked->rows[row];
+    char value[SETTING_TEXT], was[SETTING_TEXT];
+    cli_get_text(option, asked, value, sizeof value);
+    settings_shorten(option, value, sizeof value);
+    snprintf(was, sizeof was, "%s", stored);
+    settings_shorten(option, was, sizeof was);
+    const char *said = cli_takes_value(option) ? value : "";
+    if (may_differ(asked, from, row, stored))
+        return fail(err, EXIT_USAGE, "%s%s%s: the run in %.200s has %s; leave the option out, or "
+                    "train its weights further with --init-from %.200s %s%s%s --out OTHER",
+                    option->name, *said ? " " : "", said, path, was, asked->out, option->name,
+                    *said ? " " : "", said);
+    return fail(err, EXIT_USAGE, "%s%s%s: the run in %.200s has %s; leave the option out, or start "
+                "anew with another --out", option->name, *said ? " " : "", said, path, was);
+}
+
 /* Checks an option that is given again, and takes the stored value over. */
-static int take_row(Settings *s, int row, const char *stored, const Settings *asked,
+static int take_row(Settings *s, int row, const Checkpoint *from, const Settings *asked,
                     const char *path, Err *err)
 {
     char value[SETTING_TEXT];
     const Option *option = &s->rows[row];
+    const char *stored = stored_value(from, option);
     bool steps = option->offset == offsetof(Settings, plan.steps);
     bool context = strcmp(option->name + 2, FIELD_CONTEXT) == 0;
     cli_get_text(option, asked, value, sizeof value);
@@ -18,11 +59,10 @@ static int take_row(Settings *s, int row, const char *stored, const Settings *as
     /* A preset's context may have been reduced to the text. */
     bool reduced = context && strtoll(stored, NULL, 10) < strtoll(value, NULL, 10);
     bool was_asked = asked->given[row] || (settings_settled(asked, row) && !reduced);
-    if (was_asked && strcmp(value, stored) != 0)
-        return fail(err, EXIT_USAGE,
-                    "%s %s: the run in %s has %s; leave the option out, or start anew with "
-                    "--overwrite",
-                    option->name, value, path, stored);
+    bool may_change = (option->flags & ON_RESUME) != 0;
+    if (may_change && asked->given[row]) return 0;
+    if (was_asked && !may_change && strcmp(value, stored) != 0)
+        return fail_disagreement(asked, from, row, stored, path, err);
     if (option->kind == OPT_STRING) {                   /* a string is not copied by its row */
         snprintf(s->stored_word, sizeof s->stored_word, "%s", stored);
         stored = s->stored_word;
@@ -40,12 +80,11 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
         const Option *option = &s->rows[row];
         bool model = row >= s->family_row && row <= s->family_row + s->field_rows;
         if (!model && !(option->flags & STORED)) continue;
-        const char *stored = checkpoint_setting(from, option->name + 2);
+        const char *stored = stored_value(from, option);
         if (stored == NULL && model) continue;              /* a field of another family */
-        if (stored == NULL && option->flags & LATER) stored = option->text;
         if (stored == NULL)
             return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", path, option->name + 2);
-        if (take_row(s, row, stored, &asked, path, err)) return -1;
+        if (take_row(s, row, from, &asked, path, err)) return -1;
     }
     return 0;
 }

@@ -22,16 +22,18 @@ double runlog_seconds(const char *text, size_t size, int64_t step)
     return seconds;
 }
 
-/* Whether a file begins as a log does: nothing else is replaced or continued. */
+/* Whether a file begins as a log does, that of a resumed run included: nothing else is replaced or
+ * continued. */
 static bool is_log(const char *path)
 {
-    static const char start[] = "{\"folio\":";
-    char seen[sizeof start] = "";
+    static const char fresh[] = "{\"folio\":", resumed[] = "{\"resumed\":";
+    char seen[sizeof resumed] = "";
     int fd = open(path, O_RDONLY);
     if (fd < 0) return false;
-    ssize_t n = read(fd, seen, sizeof start - 1);
+    ssize_t n = read(fd, seen, sizeof resumed - 1);
     close(fd);
-    return n == (ssize_t)sizeof start - 1 && strcmp(seen, start) == 0;
+    return n == (ssize_t)sizeof resumed - 1
+        && (memcmp(seen, fresh, sizeof fresh - 1) == 0 || strcmp(seen, resumed) == 0);
 }
 
 /* ---------------------------------------------------------------- writing */

@@ -205,6 +205,7 @@ int saves_join_vocabulary(Corpus *c, Tokenizer *now, const Tokenizer *old, Err *
     if (tokenizer_join(&joined, now, old, err)) return -1;
     for (size_t i = 0; i < c->count; i++)
         c->ids[i] = tokenizer_translate(&joined, now, c->ids[i]);
+    if (c->held_start >= 0) c->held_start = tokenizer_translate(&joined, now, c->held_start);
     tokenizer_close(now);
     *now = joined;
     return 0;

@@ -72,7 +72,8 @@ static const Option last_rows[] = {
          "others: of documents some, chosen by their content, of several files the end of each, of "
          "one text twenty even stretches", STORED | CHOSEN | LATER),
     HEADING("While it runs"),
-    INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations", STORED),
+    INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations",
+        ON_RESUME | STORED),
     INT("eval-batches", eval_batches, "0", 0, 1e6,
         "evaluate on N random batches; 0: on up to 120000 characters in even windows", STORED),
     INT("sample-every", sample_every, "0", 0, 1e12, "steps between samples; 0: none", ON_RESUME),

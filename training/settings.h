@@ -81,7 +81,8 @@ CorpusOptions settings_corpus(const Settings *s);
 /* What a checkpoint stores beside the fields, and the separators of the training part; returns how
  * many. */
 int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX]);
-/* --resume: takes the settings of a run, `path`; what is given again must agree. EXIT_USAGE. */
+/* --resume: takes the settings of a run, `path`; what is given again must agree, but for what may
+ * change. EXIT_USAGE, naming what can be done instead. */
 int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *err);
 /* --init-from: takes the fields; what is given again must agree, unless Field.change allows another
  * value. */
@@ -90,6 +91,8 @@ int settings_inherit(Settings *s, const Checkpoint *from, Err *err);
 /* Part of a command that a shell reads back: a word, quoted where it must be; an option and its
  * value. */
 void settings_print_word(Output *out, const char *word);
+/* A number as a person writes it: in the fewest digits that read back the same. */
+void settings_shorten(const Option *option, char *value, size_t room);
 void settings_print_option(Output *out, const Settings *s, int row);
 /* The options of the command that resumes this run, where they are not in the checkpoint:
  * `patience`: with --patience. */
