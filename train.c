@@ -365,7 +365,8 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
         show_resume_command(r);
         return 0;
     }
-    if (!all_steps_made(r)) show_resume_command(r);
+    if (all_steps_made(r)) display_more_command(&r->display, s, r->timing.planned_step > 0);
+    else show_resume_command(r);
     display_note(&r->display, "%s: step %llu%s", r->saves.paths.best,
                  (unsigned long long)(best > 0 ? best : (uint64_t)t->step),
                  best > 0 ? ", the best evaluation" : "");
@@ -604,7 +605,7 @@ static int run(Run *r, const Call *call, Output *out, Err *err)
     r->timing.started = r->saves.saved = r->timing.profile.last = clock_seconds();
     if (r->settings->profile) r->trainer.model.profile = &r->timing.profile;
     if (resumed) display_note(&r->display, "resumed after step %lld", (long long)r->trainer.step);
-    if (finished) display_note(&r->display, "the run is finished; a larger --steps continues it");
+    if (finished) display_note(&r->display, "the run is finished");
     catch_signals();
     if (!finished && train_loop(r, err)) return -1;
     return finish(r, finished, out, err);

@@ -246,6 +246,17 @@ void display_resume_command(Display *d, const Settings *s, double minutes, bool 
     output_print(&out, "\n");
 }
 
+void display_more_command(Display *d, const Settings *s, bool timed)
+{
+    Output out = { stderr, 0 };
+    if (d->quiet) return;
+    print_command(d, &out, "train longer with");
+    if (timed) output_print(&out, " --resume --minutes %g", s->minutes);
+    else output_print(&out, " --resume --steps %lld", 2 * (long long)s->plan.steps);
+    settings_print_resumed(&out, s, false);
+    output_print(&out, "\n");
+}
+
 int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace,
                       const RunPaths *paths, Err *err)
 {

@@ -61,6 +61,8 @@ void display_profile(Display *d, const Profile *p);
 
 /* The command that continues the run; `minutes`: what is left of a timed one. */
 void display_resume_command(Display *d, const Settings *s, double minutes, bool patience);
+/* The command that gives a finished run as much again. */
+void display_more_command(Display *d, const Settings *s, bool timed);
 /* How well a timed run kept its time and, where it did not, why; the command that repeats it. */
 int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace,
                       const RunPaths *paths, Err *err);
