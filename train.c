@@ -623,10 +623,30 @@ static void close_run(Run *r)
     tokenizer_close(&r->tokenizer);
 }
 
+/* A checkpoint in place of the text, or no text at all: the command that was meant. */
+static int check_texts(const Call *call, Err *err)
+{
+    const Settings *s = call->options;
+    const Operands *texts = call->operands;
+    const char *wrong = NULL, *program = call->argc > 0 ? call->argv[0] : "train";
+    char out[PATH_ROOM];
+    RunPaths p;
+    for (int i = 0; s->resume && i < texts->count && wrong == NULL; i++)
+        if (checkpoint_begins(texts->items[i])) wrong = texts->items[i];
+    if (wrong == NULL && texts->count > 0) return 0;
+    places_run_of(wrong != NULL && !GIVEN(s, out) ? wrong : s->out, out);
+    if (wrong == NULL && s->resume && run_paths(&p, out, err) == 0 && checkpoint_begins(p.last))
+        wrong = out;
+    if (wrong == NULL) return fail(err, EXIT_USAGE, "missing TEXT; try --help");
+    return fail(err, EXIT_USAGE, "%.200s is a checkpoint; give the text: %.100s TEXT --resume "
+                "--out %.200s", wrong, program, out);
+}
+
 /* A Run is too large for a small stack. */
 static int train(const Call *call, Output *out, Err *err)
 {
     Settings *s = call->options;
+    if (check_texts(call, err)) return -1;
     Run *r = calloc(1, sizeof *r);
     if (r == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a run");
     r->settings = s;

@@ -168,3 +168,17 @@ int places_foreign(const char *path, Err *err)
     return fail(err, EXIT_USAGE, "%s: is in the way and is not a checkpoint; choose another --out, "
                 "or replace it with --overwrite", path);
 }
+
+void places_run_of(const char *checkpoint, char out[PATH_ROOM])
+{
+    RunPaths paths;
+    Err unused;
+    const char *last = NULL;
+    for (const char *at = checkpoint; (at = strstr(at, ".last")) != NULL; at++) last = at;
+    snprintf(out, PATH_ROOM, "%s", checkpoint);
+    if (last == NULL || strlen(checkpoint) >= PATH_ROOM) return;
+    snprintf(out, PATH_ROOM, "%.*s%s", (int)(last - checkpoint), checkpoint,
+             last + strlen(".last"));
+    if (run_paths(&paths, out, &unused) || strcmp(paths.last, checkpoint) != 0)
+        snprintf(out, PATH_ROOM, "%s", checkpoint);
+}

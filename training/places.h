@@ -28,5 +28,7 @@ int places_leftover(const RunPaths *paths, Err *err);
 /* EXIT_USAGE if a file is there and does not begin as a checkpoint. EXIT_RUNTIME, here and above:
  * it cannot be read. */
 int places_foreign(const char *path, Err *err);
+/* The --out of the run that a checkpoint belongs to: "x.bin" for "x.last.bin", too. */
+void places_run_of(const char *checkpoint, char out[PATH_ROOM]);
 
 #endif

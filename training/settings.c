@@ -191,7 +191,7 @@ void settings_init(Settings *s)
     int count = 0;
     *s = (Settings){ .cli = { "train", "TEXT...",
                               "Trains a character-level GPT on any text (- is standard input).",
-                              NULL, presets, AT(given), 1, ANY_NUMBER } };
+                              NULL, presets, AT(given), 0, ANY_NUMBER } };
     s->cli.options = s->rows;
     add_rows(s, &count, first_rows);
     add_family_row(s, &count);

@@ -81,7 +81,7 @@ static void test_resume_rules(void)
 {
     static const char *const refused[] = {
         "--lr 2e-2", "--batch 5", "--layers 2", "--heads 1", "--dropout 0", "--seed 2",
-        "--schedule linear", "--eval-every 6", "--val-fraction 0.2", "--bytes", "--separator off",
+        "--schedule linear", "--val-fraction 0.2", "--bytes", "--separator off",
         "--steps 19", "--gelu tanh", "--bias on", "--preset quick", "--context 8", "--warmup 6",
         "--clip 2", "--eval-batches 1", "--family qwen3", "--optimizer muon", "--ema 0.9",
         "--sampling epoch", "--beta1 0.8", "--beta2 0.9", "--weight-decay 0", "--min-lr 0",
@@ -89,8 +89,9 @@ static void test_resume_rules(void)
     };
     static const char *const allowed[] = {
         "", "--threads 2", "--slice 1", "--log x.log", "--save-every 2", "--sample-every 7",
-        "--patience 9", "--stop-at 15", "--json", "--overwrite", "--steps 30", "--lr 0.01",
-        "--steps 2e1 --dropout .1", "--isa portable", "--quiet", "--family gpt2", "--layers 1",
+        "--patience 9", "--eval-every 6", "--stop-at 15", "--json", "--overwrite", "--steps 30",
+        "--lr 0.01", "--steps 2e1 --dropout .1", "--isa portable", "--quiet", "--family gpt2",
+        "--layers 1",
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         char option[40];
@@ -100,6 +101,13 @@ static void test_resume_rules(void)
     }
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
         check_taken(TINY, allowed[i], NULL);
+    /* The refusal names the way that there is, in numbers as people write them. */
+    check_taken(TINY, "--lr 0.004", "x.last.bin has 0.01; leave");
+    check_taken(TINY, "--lr 0.004", "--init-from ckpt.bin --lr 0.004 --out OTHER");
+    check_taken(TINY, "--context 8", "--init-from ckpt.bin --context 8 --out OTHER");
+    check_taken(TINY, "--context 17", "start anew with another --out");
+    check_taken(TINY, "--layers 2", "start anew with another --out");
+    check_taken(TINY, "--steps 19", "start anew with another --out");
     /* It was reduced to the text. */
     check_taken("--preset quick --context 7", "--preset quick", NULL);
     check_taken("--preset quick", "--preset nanogpt-cpu", "has");
