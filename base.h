@@ -55,7 +55,9 @@ typedef float real;
 static inline int omp_get_thread_num(void) { return 0; }
 static inline int omp_get_max_threads(void) { return 1; }
 static inline int omp_get_num_procs(void) { return 1; }
+static inline int omp_get_thread_limit(void) { return 1; }
 static inline void omp_set_num_threads(int n) { (void)n; }
+static inline void omp_set_dynamic(int on) { (void)on; }
 #endif
 
 /* ---------------------------------------------------------------- errors */

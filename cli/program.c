@@ -50,6 +50,10 @@ static int run_body(Call *call, Body *body, Output *out, Err *err)
         if (call->kernels == NULL) return -1;
     }
     call->threads = common->threads > 0 ? (int)common->threads : default_threads();
+    /* What is said is what runs: OMP_THREAD_LIMIT and OMP_DYNAMIC would take some away silently. */
+    int most = omp_get_thread_limit();
+    if (call->threads > most) call->threads = most;
+    omp_set_dynamic(0);
     omp_set_num_threads(call->threads);
     return body(call, out, err);
 }

@@ -150,6 +150,15 @@ same_bytes() {
     run 0 'OMP_NUM_THREADS=7' env OMP_NUM_THREADS=7 ./train t.txt ${tiny%--threads 1} --out a.bin \
         --overwrite
     check 'OMP_NUM_THREADS=7: same files' same_files a ref
+    for limit in OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true; do
+        run 0 "$limit" env $limit ./train t.txt ${tiny%--threads 1} --threads 3 --out a.bin \
+            --log a.log --overwrite
+        check "$limit: same files" same_files a ref
+    done
+    run 0 'OMP_THREAD_LIMIT' env OMP_THREAD_LIMIT=1 ./train t.txt ${tiny%--threads 1} --threads 3 \
+        --out a.bin --log a.log --overwrite
+    says 'OMP_THREAD_LIMIT' ', 1 thread,'
+    check 'OMP_THREAD_LIMIT: in the log' grep '"threads":1,' a.log
 }
 
 # Biases, the other GELU, random evaluation batches, another schedule, no clipping;
