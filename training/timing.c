@@ -172,8 +172,8 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
     double scored = fmin((double)corpus_part(text, PART_VAL).count, EVAL_CHARACTERS);
     double cheap = scored / 3 / batch * EVAL_SHARE;
     char every[24];
-    snprintf(every, sizeof every, "%lld",
-             (long long)two_digits(fmax(cheap, tokens / batch / EVALS_MAX)));
+    double steps = fmax(1, fmax(cheap, tokens / batch / EVALS_MAX));    /* tokens < 0: too late */
+    snprintf(every, sizeof every, "%lld", (long long)two_digits(steps));
     return settings_adopt(s, (const Choice[]){ { "eval-every", every }, { NULL, NULL } }, err);
 }
 
