@@ -344,6 +344,23 @@ static void show_resume_command(Run *r)
     display_resume_command(&r->display, r->settings, minutes_left(r), !out_of_patience(r));
 }
 
+/* Why no single start gives the bytes of this run, and what would be needed; NULL if one does. */
+static const char *why_not_repeated(const Run *r)
+{
+    const Settings *s = r->settings;
+    if (s->changed != NULL && strcmp(s->changed, "steps") == 0)
+        return "it was given more when its last steps had begun; each of its starts would be "
+               "needed, with the steps that were planned then";
+    if (s->changed != NULL)
+        return "its --eval-every was changed; each of its starts would be needed";
+    if (r->trainer.state.attempt > 0)
+        return "it went back after it had diverged; the same saves would be needed";
+    if (all_steps_made(r)) return NULL;
+    return s->stop_at > 0 && r->trainer.step >= s->stop_at
+        ? "it ended early; the same --stop-at would be needed"
+        : "it ended early; the same --patience would be needed";
+}
+
 /* `finished`: the run had all its steps before this start. */
 static int finish(Run *r, bool finished, Output *out, Err *err)
 {
@@ -370,9 +387,11 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
     display_note(&r->display, "%s: step %llu%s", r->saves.paths.best,
                  (unsigned long long)(best > 0 ? best : (uint64_t)t->step),
                  best > 0 ? ", the best evaluation" : "");
-    if (r->timing.planned_step > 0
-        && display_timed_end(&r->display, s, &r->timing, t->pace, &r->saves.paths, err))
-        return -1;
+    if (r->timing.planned_step > 0) {
+        display_timed_end(&r->display, &r->timing, t->pace);
+        if (display_repeat_command(&r->display, s, &r->saves.paths, why_not_repeated(r), err))
+            return -1;
+    }
     if (s->common.json) print_result(r, out);
     if (r->log.failed) return fail(err, EXIT_RUNTIME, "%s: the log is incomplete", s->log);
     return 0;

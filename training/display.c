@@ -257,8 +257,7 @@ void display_more_command(Display *d, const Settings *s, bool timed)
     output_print(&out, "\n");
 }
 
-int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace,
-                      const RunPaths *paths, Err *err)
+void display_timed_end(Display *d, const Timing *time, double pace)
 {
     double given = time->deadline - time->begun, late = clock_seconds() - time->deadline;
     if (fabs(late) <= deadline_tolerance * given)
@@ -268,7 +267,13 @@ int display_timed_end(Display *d, const Settings *s, const Timing *time, double 
                      "rate fell and %.1f ms at the end", given + late, given,
                      fabs(late) / given * 100, late > 0 ? "late" : "early",
                      time->planned_step * 1e3, pace * 1e3);
-    if (d->quiet) return 0;
+}
+
+int display_repeat_command(Display *d, const Settings *s, const RunPaths *paths,
+                           const char *why_not, Err *err)
+{
+    if (why_not != NULL) display_note(d, "no command gives these bytes again: %s", why_not);
+    if (d->quiet || why_not != NULL) return 0;
     char name[sizeof paths->best + 8];
     int stem = (int)(strlen(paths->temp) - strlen(".tmp"));
     snprintf(name, sizeof name, "%.*s.again%s", stem, paths->best, paths->best + stem);

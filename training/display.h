@@ -63,8 +63,10 @@ void display_profile(Display *d, const Profile *p);
 void display_resume_command(Display *d, const Settings *s, double minutes, bool patience);
 /* The command that gives a finished run as much again. */
 void display_more_command(Display *d, const Settings *s, bool timed);
-/* How well a timed run kept its time and, where it did not, why; the command that repeats it. */
-int display_timed_end(Display *d, const Settings *s, const Timing *time, double pace,
-                      const RunPaths *paths, Err *err);
+/* How well a timed run kept its time and, where it did not, why. */
+void display_timed_end(Display *d, const Timing *time, double pace);
+/* The command that repeats a timed run byte for byte. `why_not`: why there is none, or NULL. */
+int display_repeat_command(Display *d, const Settings *s, const RunPaths *paths,
+                           const char *why_not, Err *err);
 
 #endif

@@ -73,6 +73,32 @@ static int take_row(Settings *s, int row, const Checkpoint *from, const Settings
     return 0;
 }
 
+/* Whether the end that was planned had begun: the rate falls, or the last evaluation is made. */
+static bool was_ending(const Checkpoint *from)
+{
+    const char *schedule = checkpoint_setting(from, "schedule");
+    int64_t steps = strtoll(checkpoint_setting(from, "steps"), NULL, 10);
+    int64_t falls = strtoll(checkpoint_setting(from, "decay-steps"), NULL, 10);
+    if (falls == 0) falls = steps / 2;
+    if (strcmp(schedule, "wsd") != 0) falls = 0;
+    return steps > 0 && (int64_t)from->step >= steps - falls + (falls > 0);
+}
+
+/* Fills s->changed. */
+static void note_changes(Settings *s, const Settings *asked, const Checkpoint *from)
+{
+    const char *before = checkpoint_setting(from, "changed");
+    const char *every = checkpoint_setting(from, "eval-every");
+    const char *steps = checkpoint_setting(from, "steps");
+    bool longer = GIVEN(asked, minutes)
+                  || (GIVEN(asked, plan.steps) && strtoll(steps, NULL, 10) < asked->plan.steps);
+    s->changed = NULL;
+    if (before != NULL) s->changed = strcmp(before, "eval-every") == 0 ? "eval-every" : "steps";
+    else if (longer && was_ending(from)) s->changed = "steps";
+    else if (GIVEN(asked, eval_every) && strtoll(every, NULL, 10) != asked->eval_every)
+        s->changed = "eval-every";
+}
+
 int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *err)
 {
     Settings asked = *s;
@@ -86,6 +112,7 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
             return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", path, option->name + 2);
         if (take_row(s, row, from, &asked, path, err)) return -1;
     }
+    note_changes(s, &asked, from);
     return 0;
 }
 

@@ -346,5 +346,10 @@ int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MA
     snprintf(one->name, sizeof one->name, "separators");
     snprintf(one->value, sizeof one->value, "%zu", separators);
     one->is_number = true;
+    if (s->changed == NULL) return count;
+    one = &out[count++];
+    snprintf(one->name, sizeof one->name, "changed");
+    snprintf(one->value, sizeof one->value, "%s", s->changed);
+    one->is_number = false;
     return count;
 }

@@ -44,6 +44,8 @@ typedef struct {
     double minutes, val_fraction;
     const char *out, *preset, *init_from, *log, *split_documents;
     bool resume, overwrite, bytes, profile;
+    const char *changed;                    /* the option that a resumed start changed, so that no
+                                             * single start gives the run's bytes; NULL: none */
     bool given[CLI_ROWS];                   /* row i is on the command line */
     bool inherited;                         /* the fields are those of --init-from */
     char stored_word[SETTING_TEXT];         /* a string that came from a checkpoint */
@@ -78,8 +80,8 @@ int settings_config(const Settings *s, Space *config, int vocab, Err *err);
 TrainingPlan settings_plan(const Settings *s, uint64_t attempt);
 CorpusOptions settings_corpus(const Settings *s);
 
-/* What a checkpoint stores beside the fields, and the separators of the training part; returns how
- * many. */
+/* What a checkpoint stores beside the fields, the separators of the training part, and what was
+ * changed on the way; returns how many. */
 int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX]);
 /* --resume: takes the settings of a run, `path`; what is given again must agree, but for what may
  * change. EXIT_USAGE, naming what can be done instead. */

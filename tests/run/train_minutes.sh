@@ -97,4 +97,62 @@ timed_resumed() {
     remove keep
 }
 
-minutes_groups='timed_runs timed_choices timed_resumed'
+# says_why NAME WORD: no command is printed that would give other bytes, and one line says why.
+says_why() {
+    check "$1: no command" not grep '^repeat with' stderr
+    says "$1" 'no command gives these bytes again: '
+    says "$1" "$2"
+}
+
+# A run whose bytes a plain command does not give says so.
+timed_not_repeatable() {
+    remove m
+    # The rate has begun to fall by step 12 of 20.
+    wsd="$tiny --schedule wsd"
+    run 0 'more time: the first part' ./train t.txt $wsd --stop-at 12 --out m.bin
+    copy_files m keep
+    run 0 'more time' ./train t.txt $second --resume --out m.bin
+    says_why 'more time' 'it was given more when its last steps had begun'
+    copy_files keep m
+    run 0 'more time, stopped' ./train t.txt --minutes 1 --threads 1 --resume --stop-at 14 \
+        --out m.bin
+    run 0 'more time, resumed' ./train t.txt $second --resume --out m.bin
+    says_why 'more time, resumed' 'it was given more when its last steps had begun'
+    run 0 'more time, constant' ./train t.txt $tiny --schedule constant --steps 7 --out m.bin \
+        --overwrite
+    run 0 'more time, constant' ./train t.txt $second --resume --out m.bin
+    says_why 'more time, constant' 'it was given more when its last steps had begun'
+    run 0 'before the rate falls' ./train t.txt $wsd --stop-at 9 --out m.bin --overwrite
+    run 0 'before the rate falls, more time' ./train t.txt $second --resume --out m.bin
+    repeats 'before the rate falls, more time' m
+
+    run 0 'other evaluations' ./train t.txt $wsd --stop-at 7 --out m.bin --overwrite
+    run 0 'other evaluations' ./train t.txt $second --resume --eval-every 4 --out m.bin
+    says_why 'other evaluations' 'its --eval-every was changed'
+
+    # A decay longer than the run: its steps are planned at once.
+    early="--minutes 0.04 --threads 1 --layers 1 --heads 2 --channels 16 --context 16 --batch 4
+           --schedule wsd --decay-steps 1e9 --overwrite --out m.bin"
+    run 0 'patience' ./train t.txt $early --lr 0 --min-lr 0 --eval-every 2 --dropout 0 --ema 0 \
+        --patience 2
+    says_why 'patience' 'the same --patience would be needed'
+    run 0 'stopped' ./train t.txt $early --stop-at 3
+    says_why 'stopped' 'the same --stop-at would be needed'
+    run 0 'stopped with steps' ./train t.txt $tiny --stop-at 3 --out m.bin --overwrite
+    check 'stopped with steps: no timed run' not grep 'no command' stderr
+    check 'more time: the bytes of a plain run hold no mark' not grep -a -c changed ref.bin
+    remove m
+    remove keep
+}
+
+# The deadline has passed before training begins.
+timed_too_late() {
+    run 0 'too late' ./train t.txt --minutes 0.01 --val-fraction 0 --threads 1 --quiet --out m.bin
+    head -c 30 t.txt >thirty.txt
+    run 0 'too late, from a slow pipe' sh -c \
+        '(sleep 1; cat thirty.txt) | ./train - --minutes 0.01 --val-fraction 0 --threads 1 \
+            --out m.bin --overwrite'
+    remove m
+}
+
+minutes_groups='timed_runs timed_choices timed_resumed timed_not_repeatable timed_too_late'
