@@ -76,12 +76,12 @@ ways_to_go_on() {
 other_evaluations() {
     copy_files half a
     run 0 'other evaluations' ./train t.txt --resume --out a.bin --eval-every 3 --sample-every 9 \
-        --save-every 4 --patience 50 --log more.log --stop-at 14
-    check 'other evaluations: when' [ "$(grep -c '"step":1[0-9],.*val_loss' more.log)" = 1 ]
-    check 'other evaluations: at 12' grep -q '"step":12,.*val_loss' more.log
+        --save-every 4 --patience 50 --log evals.log --stop-at 14
+    check 'other evaluations: when' [ "$(grep -c '"step":1[0-9],.*val_loss' evals.log)" = 1 ]
+    check 'other evaluations: at 12' grep -q '"step":12,.*val_loss' evals.log
     # A log that begins with a resumed run is one, too.
-    run 0 'other evaluations: stored' ./train t.txt --resume --out a.bin --log more.log
-    sed -n 's/^{"step":\([0-9]*\),.*val_loss.*/\1/p' more.log >evaluated
+    run 0 'other evaluations: stored' ./train t.txt --resume --out a.bin --log evals.log
+    sed -n 's/^{"step":\([0-9]*\),.*val_loss.*/\1/p' evals.log >evaluated
     check 'other evaluations: stored' [ "$(xargs <evaluated)" = '12 15 18 20' ]
     for file in a ref; do ./inspect $file.last.bin --tensors | grep attn >$file.attn; done
     check 'other evaluations: the same weights' cmp a.attn ref.attn
