@@ -20,12 +20,14 @@ joined_vocabularies() {
     run 0 'joined: the old text' ./eval j.bin t.txt
     tr 'e' 'a' <t.txt >lower.txt
     run 0 'joined: still' ./train lower.txt $tiny --lr 0 --min-lr 0 --init-from ref.bin \
-        --out j.bin --overwrite
+        --out j.bin --overwrite --log j.log
     says 'joined: still' '53 symbols'
+    near 'joined: still: the text is encoded with it' "$(logged j.log 0)" \
+        "$(loss_of ref.bin lower.txt)"
     near 'joined: still: the loss it had' "$(loss_of j.bin)" "$(loss_of ref.bin)"
 
     run 0 'joined: new ones' ./train other.txt $tiny --val-fraction 0 --init-from ref.bin \
-        --out j.bin --overwrite --log j.log
+        --out j.bin --overwrite --log k.log
     check 'joined: new ones: named' grep -E 'new to ref.bin and start at random:.* U\+00E9' stderr
     run 0 'joined: new ones: an old prompt' ./sample j.bin --prompt 'all the people ~' --length 5
     remove a
@@ -33,7 +35,7 @@ joined_vocabularies() {
         --out a.bin --log a.log --stop-at 7
     run 0 'joined, resumed' ./train other.txt --resume --out a.bin --log a.log --threads 2
     check 'joined, resumed: same files' same_files a j
-    check 'joined, resumed: same log' same_logs a.log j.log
+    check 'joined, resumed: same log' same_logs a.log k.log
     run 0 'joined twice' ./train t.txt $tiny --init-from j.bin --out a.bin --overwrite
     check 'joined twice: nothing is new' not grep 'new to' stderr
     run 0 'joined twice: a prompt' ./sample a.bin --prompt 'é ~' --length 5

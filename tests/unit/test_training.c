@@ -111,6 +111,7 @@ static void test_resume_rules(void)
     /* It was reduced to the text. */
     check_taken("--preset quick --context 7", "--preset quick", NULL);
     check_taken("--preset quick", "--preset nanogpt-cpu", "has");
+    check_taken("--preset quick --eval-every 6", "--preset quick", NULL);
 }
 
 /* Every value comes back, larger --steps stay, and an open number of steps stays open. */
