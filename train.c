@@ -267,7 +267,10 @@ static int go_back(Run *r, Err *err)
     Err why = { 0 };
     if (attempt > RETURNS_MAX) return diverged(r, err);
     if (r->saves.has_last) {
-        if (checkpoint_load(&from, r->saves.paths.last, err) || restore(r, &from, err)) return -1;
+        if (checkpoint_load(&from, r->saves.paths.last, err)) return -1;
+        int failed = restore(r, &from, err);
+        checkpoint_close(&from);
+        if (failed) return -1;
     } else {
         History *h = &r->saves.history;
         /* The weights of step 0 come back as they were. */
@@ -571,7 +574,8 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
     return preview_open(&r->preview, &r->trainer.model, &r->tokenizer, first, err);
 }
 
-static int open_log(Run *r, const Call *call, bool resumed, Err *err)
+/* A run of which all steps are made says nothing more in its log. */
+static int open_log(Run *r, const Call *call, bool resumed, bool finished, Err *err)
 {
     const Settings *s = r->settings;
     const Trainer *t = &r->trainer;
@@ -580,6 +584,7 @@ static int open_log(Run *r, const Call *call, bool resumed, Err *err)
                     : s->overwrite || s->resume ? RUNLOG_REPLACE : RUNLOG_NEW;
     Err why = { 0 };
     if (runlog_open(&r->log, s->log, how, logged_step(r), err)) return -1;
+    if (finished) return 0;
     if (resumed) log_failed(r, runlog_resumed(&r->log, logged_step(r), &why), &why);
     machine_name(machine);
     Surroundings here = { .commit = FOLIO_COMMIT, .machine = machine, .isa = call->kernels->name,
@@ -606,7 +611,7 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
     *finished = *resumed && all_steps_made(r) && !evaluation_due(r);
     /* Nothing that was there has changed so far. */
     if (places_leftover(&r->saves.paths, err)) return -1;
-    if (!*finished && open_log(r, call, *resumed, err)) return -1;
+    if (open_log(r, call, *resumed, *finished, err)) return -1;
     if (run_begin(&r->saves.paths, &r->saves.lock, err)) return -1;
     Heading heading = { &r->corpus, &r->tokenizer, has_val(r), 0, memory, &r->saves.paths };
     heading.minutes = (r->timing.deadline - r->timing.begun) / 60;
@@ -656,7 +661,9 @@ static int check_texts(const Call *call, Err *err)
     places_run_of(wrong != NULL && !GIVEN(s, out) ? wrong : s->out, out);
     if (wrong == NULL && s->resume && run_paths(&p, out, err) == 0 && checkpoint_begins(p.last))
         wrong = out;
-    if (wrong == NULL) return fail(err, EXIT_USAGE, "missing TEXT; try --help");
+    if (wrong == NULL)
+        return fail(err, EXIT_USAGE, "which text? for example: ./train mytext.txt; --help lists "
+                    "the options");
     return fail(err, EXIT_USAGE, "%.200s is a checkpoint; give the text: %.100s TEXT --resume "
                 "--out %.200s", wrong, program, out);
 }

@@ -73,8 +73,8 @@ typedef struct {
 typedef int Body(const Call *call, Output *out, Err *err);
 
 /* Parses, answers --help, --version, --page and --isa list, or calls the body; closes standard
- * output; says on standard error what failed. Returns the exit status. options: zeroed, begins with
- * a Common. */
+ * output; says on standard error what failed. Returns the exit status. options: zeroed or with
+ * its table built, begins with a Common. */
 int program_main(const Cli *cli, void *options, Body *body, int argc, char **argv);
 
 #endif

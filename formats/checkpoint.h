@@ -126,11 +126,11 @@ void saver_close(Saver *saver);
  * cannot be written. */
 int checkpoint_write(Saver *saver, const Snapshot *s, int fd, Err *err);
 
-/* Saves the snapshot as `path` by way of `temp`, as file_replace of runfiles.h does. */
+/* Saves the snapshot as `path` by way of `temp`, as file_replace of system/files.h does. */
 int checkpoint_save(Saver *saver, const Snapshot *s, const char *path, const char *temp, Err *err);
 
 /* Takes over `bytes` (frees them on failure and in checkpoint_close) and checks all of it:
- * structure, every checksum, every name, type and shape against the tensor table of its own Config,
+ * structure, every checksum, every name, type and shape against the tensor table of its family,
  * finite values, a state that a run can reach. Pure: no file. `name` is for messages. Fails with
  * EXIT_CHECKPOINT and says what is wrong, or what the file looks like instead; with EXIT_RUNTIME
  * where memory is short. On failure *c is empty. */

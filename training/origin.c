@@ -1,9 +1,15 @@
 /* origin.c: settings from a checkpoint: what --resume and --init-from take and refuse. */
 #include "settings.h"
 
-/* NULL: it is missing. */
-static const char *stored_value(const Checkpoint *from, const Option *option)
+/* A field's as it is printed, whatever the file's way of writing it; in `text`. NULL: missing. */
+static const char *stored_value(const Checkpoint *from, const Option *option,
+                                char text[SETTING_TEXT])
 {
+    const Field *field = family_field(from->family, option->name + 2);
+    if (field != NULL) {
+        field_get(&from->config, field, text, SETTING_TEXT);
+        return text;
+    }
     const char *stored = checkpoint_setting(from, option->name + 2);
     return stored == NULL && option->flags & LATER ? option->text : stored;
 }
@@ -45,20 +51,21 @@ static int fail_disagreement(const Settings *asked, const Checkpoint *from, int 
 static int take_row(Settings *s, int row, const Checkpoint *from, const Settings *asked,
                     const char *path, Err *err)
 {
-    char value[SETTING_TEXT];
+    char value[SETTING_TEXT], text[SETTING_TEXT];
     const Option *option = &s->rows[row];
-    const char *stored = stored_value(from, option);
+    const char *stored = stored_value(from, option, text);
     bool steps = option->offset == offsetof(Settings, plan.steps);
     bool context = strcmp(option->name + 2, FIELD_CONTEXT) == 0;
     cli_get_text(option, asked, value, sizeof value);
-    if (steps && asked->given[row] && asked->plan.steps > strtoll(stored, NULL, 10)) return 0;
+    bool settled = settings_settled(asked, row);
+    if (steps && settled && asked->plan.steps > strtoll(stored, NULL, 10)) return 0;
     if (steps && strcmp(stored, "0") == 0) {            /* not settled, which no user can ask for */
         s->plan.steps = 0;
         return 0;
     }
     /* A preset's context may have been reduced to the text. */
     bool reduced = context && strtoll(stored, NULL, 10) < strtoll(value, NULL, 10);
-    bool was_asked = asked->given[row] || (settings_settled(asked, row) && !reduced);
+    bool was_asked = asked->given[row] || (settled && !reduced);
     bool may_change = (option->flags & ON_RESUME) != 0;
     if (may_change && asked->given[row]) return 0;
     if (was_asked && !may_change && strcmp(value, stored) != 0)
@@ -106,7 +113,8 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
         const Option *option = &s->rows[row];
         bool model = row >= s->family_row && row <= s->family_row + s->field_rows;
         if (!model && !(option->flags & STORED)) continue;
-        const char *stored = stored_value(from, option);
+        char text[SETTING_TEXT];
+        const char *stored = stored_value(from, option, text);
         if (stored == NULL && model) continue;              /* a field of another family */
         if (stored == NULL)
             return fail(err, EXIT_CHECKPOINT, "%s: lacks the setting %s", path, option->name + 2);
@@ -123,8 +131,8 @@ int settings_inherit(Settings *s, const Checkpoint *from, Err *err)
     for (int row = s->family_row; row <= s->family_row + s->field_rows; row++) {
         const Option *option = &s->rows[row];
         const Field *field = family_field(from->family, option->name + 2);
-        const char *stored = checkpoint_setting(from, option->name + 2);
-        char value[SETTING_TEXT];
+        char value[SETTING_TEXT], text[SETTING_TEXT];
+        const char *stored = stored_value(from, option, text);
         if (row != s->family_row && field == NULL) continue;
         cli_get_text(option, s, value, sizeof value);
         FieldChange change = field != NULL ? field->change : FIELD_FIXED;

@@ -7,7 +7,7 @@
  *
  *     Saves s;
  *     if (run_paths(&s.paths, "x.bin", &err) || run_lock(&s.paths, &s.lock, &err)) ...;
- *     if (saves_open(&s, &trainer, &text, settings, count, evaluations, &err)) ...;
+ *     if (saves_open(&s, &trainer, &text, evaluations, &err)) ...;
  *     if (saves_evaluated(&s, &trainer, val_loss, &err)) ...;
  *     if (s.best_due && saves_write(&s, &trainer, true, &err)) ...;   the old files stay
  *     saves_close(&s);

@@ -4,7 +4,7 @@
  *
  *     Timing t = { .begun = clock_seconds() };
  *     if (timing_deadline(&t, &settings, resumed, path, &err)) ...;
- *     if (timing_choose(&t, &settings, K, &part, &err)) ...;         where settings leave it open
+ *     if (timing_choose(&t, &settings, K, &text, vocab, &reduced, &err)) ...;     where it is open
  *     ...
  *     if (timing_plan_end(&t, &settings, &trainer, last_save)) ...;  steps are settled from here on
  */

@@ -141,9 +141,9 @@ checkpoint_as_text() {
     run 2 'no text' ./train --resume --out c.bin
     says 'no text' 'give the text: ./train TEXT --resume --out c.bin'
     run 2 'no text, no file' ./train --resume --out nothing.bin
-    says 'no text, no file' 'missing TEXT'
+    says 'no text, no file' 'which text?'
     run 2 'nothing' ./train
-    says 'nothing' 'missing TEXT; try --help'
+    says 'nothing' 'which text? for example: ./train mytext.txt'
     check 'a checkpoint as the text: the files stay' same_files c half
     remove c
 }

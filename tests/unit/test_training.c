@@ -51,6 +51,7 @@ static void stored(Checkpoint *c, const Settings *s)
         field_get(&config, &c->family->fields[i], one->value, SETTING_TEXT);
     }
     for (int i = 0; i < n; i++) c->settings[c->setting_count++] = settings[i];
+    c->config = config;
 }
 
 #define TINY "--layers 1 --heads 2 --channels 16 --context 16 --batch 4 --steps 20 --warmup 5 " \
@@ -111,6 +112,8 @@ static void test_resume_rules(void)
     /* It was reduced to the text. */
     check_taken("--preset quick --context 7", "--preset quick", NULL);
     check_taken("--preset quick", "--preset nanogpt-cpu", "has");
+    /* It names its steps, too. */
+    check_taken("--preset quick --steps 2", "--preset quick", NULL);
     check_taken("--preset quick --eval-every 6", "--preset quick", NULL);
 }
 
