@@ -4,9 +4,9 @@
 #     sh tests/run.sh OBJ BIN TEST...
 #
 # OBJ is the folder of the test programs, BIN that of train, sample, eval and inspect. A TEST is a
-# program OBJ/TEST or, if there is tests/TEST.sh (cli/cli, run/train, cli/pages), a script. Each ends
-# with a line "NAME: N passed, N failed". Of a test that fails, everything it printed is shown; one
-# that crashes or has no such line counts as one failure.
+# program OBJ/TEST or, if there is tests/TEST.sh (cli/cli, run/train, cli/pages), a script. Each
+# ends with a line "NAME: N passed, N failed". Of a test that fails, everything it printed is
+# shown; one that crashes or has no such line counts as one failure.
 set -u
 
 obj=${1:?folder of the test programs} bin=${2:?folder of the programs}

@@ -1,8 +1,8 @@
 /* bigram.c: the smallest network that can learn: p(x_{t+1} | x_t) = softmax(W[x_t]), W (V,V).
  *
  * It proves that networks/network.h suffices: built with this file in place of the networks' own
- * list, the programs train, save, resume, sample and score it (tests/run/train_networks.sh), and know
- * nothing of it.
+ * list, the programs train, save, resume, sample and score it (tests/run/train_networks.sh), and
+ * know nothing of it.
  *
  *     ./train text.txt --family bigram --context 8 --steps 100
  */
