@@ -316,8 +316,9 @@ stated_memory() {
 
 # What a decoder or a slice would take is looked at before it is asked for.
 unlooked_memory() {
-    run 2 'a slice of 2^31 characters' ./train t.txt $tiny --context 3000 --batch 1000000 \
-        --slice 800000 --out x.bin
+    remove x
+    run 2 'a slice of 2^31 characters' ./train t.txt --layers 1 --heads 1 --channels 8 \
+        --context 3000 --batch 1000000 --slice 800000 --steps 1 --out x.bin
     says 'a slice of 2^31 characters' 'try at most --slice 357913'
     sanitized && return
     sh -c 'ulimit -v 1000000' 2>/dev/null || return
