@@ -1,10 +1,10 @@
 /* fuzz.h: what the fuzz targets share: how a property is stated, and judges of UTF-8 and JSON of
  * their own.
  *
- * A target is a file tests/fuzz/fuzz_NAME.c with LLVMFuzzerTestOneInput, which tries one input, whatever
- * its bytes are, and ends the process where a property does not hold. `make fuzz` links it with
- * libFuzzer; test_fuzz.c mutates seeds by itself, and there the Makefile gives each target the name
- * fuzz_NAME.
+ * A target is a file tests/fuzz/fuzz_NAME.c with LLVMFuzzerTestOneInput, which tries one input,
+ * whatever its bytes are, and ends the process where a property does not hold. `make fuzz` links it
+ * with libFuzzer; test_fuzz.c mutates seeds by itself, and there the Makefile gives each target the
+ * name fuzz_NAME.
  *
  *     int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
  *     {

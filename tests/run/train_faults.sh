@@ -76,7 +76,7 @@ failing_readers() {
     head -c 120 t.txt >part.txt
     failing_reader inspect ref.last.bin --tensors --vocab --history --verify
     failing_reader sample ref.bin --length 20 --prompt 'I am' --samples 2 --top-p 0.9 $few
-    failing_reader sample ref.bin half.bin --prompt-file part.txt --stop xyz --length 3 \
+    failing_reader sample ref.bin half.bin --prompt-file part.txt --stop you --length 3 \
         --samples 3 --json --show-probs $few
     failing_reader eval ref.bin part.txt $few
     failing_reader eval ref.bin half.bin part.txt --per-line --json $few

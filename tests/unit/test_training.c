@@ -78,6 +78,20 @@ static void check_taken(const char *run, const char *again, const char *refusal)
               "%s, then %s: status %d, %s", run, again, err.status, err.msg);
 }
 
+/* Every field has a row, and so has the last option: the table is large enough. */
+static void test_rows(void)
+{
+    static Settings s;
+    const Family *f;
+    settings_init(&s);
+    for (int i = 0; (f = family_at(i)) != NULL; i++)
+        for (const Field *field = f->fields; field < f->fields + f->field_count; field++)
+            CHECK(field->text == NULL
+                      || cli_find(&s.cli, field->option, strlen(field->option)) >= 0,
+                  "%s has no row", field->option);
+    CHECK(cli_find(&s.cli, "--version", strlen("--version")) >= 0, "no room for all options");
+}
+
 static void test_resume_rules(void)
 {
     static const char *const refused[] = {
@@ -797,6 +811,7 @@ int main(void)
     const char *temp = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/folio-XXXXXX", temp != NULL ? temp : "/tmp");
     if (mkdtemp(folder) == NULL) return EXIT_RUNTIME;
+    test_rows();
     test_resume_rules();
     test_settings_come_back();
     test_init_rules();
