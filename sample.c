@@ -32,7 +32,7 @@ typedef struct {
     Strings stop;
     int64_t length, top_k, samples, seed, repeat_window;
     double temperature, top_p, min_p, repeat_penalty;
-    int unknown, colour;
+    int middle, unknown, colour;
     bool interactive, show_probs, given[CLI_ROWS];
 } Options;
 
@@ -42,6 +42,9 @@ static const Option options[] = {
     STRING("prompt", "S", prompt, NULL, "text to continue; it is printed first"),
     STRING("prompt-file", "FILE", prompt_file, NULL,
            "file with the text to continue (- is standard input)"),
+    WORD("prompt-at", middle, "start", "start|middle",
+         "whether the prompt, or the first line of --interactive, begins a document or stands "
+         "within one; only a model of documents tells them apart"),
     INT("length", length, "500", 0, 1e9, "new characters, at most"),
     INT("samples", samples, "1", 1, 1e9, "how many texts"),
     STRING("between", "S", between, NULL,
@@ -245,6 +248,18 @@ typedef struct {
     int32_t last[GROUP];    /* the character that each drew last */
 } Sampler;
 
+/* The bytes at the start of a text that are left out: a byte order mark that the vocabulary
+ * lacks. */
+static size_t unknown_mark(const Options *o, const Tokenizer *t, const char *text, size_t size,
+                           const char *name)
+{
+    size_t mark = size > 0 ? tokenizer_unknown_mark(t, text, size) : 0;
+    if (mark > 0 && !o->common.quiet)
+        fprintf(stderr, "sample: note: %.200s: the byte order mark at its start is left out\n",
+                name);
+    return mark;
+}
+
 static Text new_text(const Sampler *s, Output *out)
 {
     return (Text){ .out = out, .open_line = true, .utf8 = !s->tokenizer->bytes,
@@ -379,13 +394,21 @@ static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *
     return failed;
 }
 
+/* Nothing stands before s->ids: unless they are within a document, or no model knows where one
+ * begins, they get in front what a text starts from. */
+static int begin_ids(Sampler *s, Err *err)
+{
+    bool within = s->options->middle || !ensemble_knows_separator(s->ensemble);
+    if (within && s->id_count > 0) return 0;
+    memmove(s->ids + 1, s->ids, s->id_count * sizeof *s->ids);
+    s->id_count++;
+    return ensemble_start(s->ensemble, &s->ids[0], err);
+}
+
 static int print_samples(Sampler *s, Output *out, Err *err)
 {
     const Options *o = s->options;
-    if (s->id_count == 0) {
-        s->id_count = 1;
-        if (ensemble_start(s->ensemble, &s->ids[0], err)) return -1;
-    }
+    if (begin_ids(s, err)) return -1;
     if (o->common.json) output_print(out, "{\"samples\":[");
     for (int64_t i = 0; i < o->samples && out->error == 0; i += s->group) {
         int64_t left = o->samples - i;
@@ -427,14 +450,15 @@ static LineStatus read_line(char *line, size_t *size)
 }
 
 /* Asks until there is a line that the vocabulary has, and encodes it to s->ids. A newline that it
- * lacks is left out. 1: there is one, 0: no more lines, -1: err. */
-static int next_line(Sampler *s, char *line, Err *err)
+ * lacks is left out, and so is a byte order mark of the first line. 1: there is one, 0: no more
+ * lines, -1: err. */
+static int next_line(Sampler *s, char *line, bool first, Err *err)
 {
     const Tokenizer *t = s->tokenizer;
     Unknown unknown = s->options->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS;
     bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && !s->options->common.quiet;
     for (;;) {
-        size_t size;
+        size_t size, mark = 0;
         Err why = { 0 };
         Encoding e = { .ids = s->ids };
         interrupted = 0;
@@ -448,8 +472,11 @@ static int next_line(Sampler *s, char *line, Err *err)
         if (status == LINE_TOO_LONG)
             fail(&why, EXIT_USAGE, "the line has more than %d bytes: left out", (int)LINE_ROOM);
         else if (line[size - 1] == '\n' && t->ids['\n'] < 0) size--;
+        if (first) mark = unknown_mark(s->options, t, line, size, "standard input");
+        first = false;
         if (why.status == 0
-            && tokenizer_encode(t, line, size, "the line", unknown, EXIT_USAGE, &e, &why) == 0) {
+            && tokenizer_encode(t, line + mark, size - mark, "the line", unknown, EXIT_USAGE, &e,
+                                &why) == 0) {
             s->id_count = e.count;
             return 1;
         }
@@ -473,7 +500,8 @@ static int answer(Sampler *s, uint64_t turn, Output *out, Err *err)
     return failed;
 }
 
-/* The context is what was typed and all that was drawn, a stop string included. */
+/* The context is what was typed and all that was drawn, a stop string included. So is the separator
+ * that ended an answer: the next line begins a document. */
 static int converse(Sampler *s, char *line, Output *out, Err *err)
 {
     struct sigaction action = { .sa_handler = on_interrupt };   /* no SA_RESTART: reading ends */
@@ -486,32 +514,31 @@ static int converse(Sampler *s, char *line, Output *out, Err *err)
     if (s->prompt_size > 0 && opening.open_line) output_print(out, "\n");
     output_flush(out);
     forget(s);
-    feed(s, s->ids, s->id_count);
-
     bool begun = s->id_count > 0;
-    int more = 1;
+    if (begun && begin_ids(s, err)) return -1;
+    if (begun) feed(s, s->ids, s->id_count);
+
     s->last[0] = -1;
-    for (uint64_t turn = 0; out->error == 0 && (more = next_line(s, line, err)) > 0; turn++) {
-        if (!begun && s->id_count == 0) {
-            s->id_count = 1;
-            if (ensemble_start(s->ensemble, &s->ids[0], err)) return -1;
-        }
+    for (uint64_t turn = 0; out->error == 0; turn++) {
+        int more = next_line(s, line, turn == 0, err);
+        if (more <= 0) return more;
+        if (!begun && begin_ids(s, err)) return -1;
         begun = true;
         if (answer(s, turn, out, err)) return -1;
     }
-    return more < 0 ? -1 : 0;
+    return 0;
 }
 
 /* ---------------------------------------------------------------- before the first character */
 
-/* Encodes the prompt; s->ids also has room for a symbol to start from, or for a line.
+/* Encodes the prompt; s->ids has room for it or a line, and for a symbol to start from.
  * EXIT_USAGE. */
 static int encode_prompt(Sampler *s, Err *err)
 {
     const Options *o = s->options;
     Unknown unknown = o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS;
     size_t room = s->prompt_size > LINE_ROOM ? s->prompt_size : LINE_ROOM;
-    s->ids = room <= SIZE_MAX / sizeof *s->ids ? malloc(room * sizeof *s->ids) : NULL;
+    s->ids = room < SIZE_MAX / sizeof *s->ids ? malloc((room + 1) * sizeof *s->ids) : NULL;
     if (s->ids == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for the prompt");
     Encoding encoding = { .ids = s->ids };
     if (s->prompt_size > 0
@@ -653,7 +680,7 @@ static int check_options(const Options *o, Err *err)
     return 0;
 }
 
-/* A prompt's file must be of text; a byte order mark that the vocabulary lacks is left out. */
+/* A prompt's file must be of text. */
 static int check_prompt(const Options *o, const Tokenizer *t, const char **prompt, size_t *size,
                         Err *err)
 {
@@ -662,10 +689,7 @@ static int check_prompt(const Options *o, const Tokenizer *t, const char **promp
     const Kind *kind = o->prompt_file != NULL ? kind_of(*prompt, *size) : NULL;
     if (kind_is_no_text(kind) && (!t->bytes || kind->group == KIND_FOLIO))
         return kind_refuse(kind, name, "./sample CKPT --prompt-file -", err);
-    size_t mark = *size > 0 ? tokenizer_unknown_mark(t, *prompt, *size) : 0;
-    if (mark > 0 && !o->common.quiet)
-        fprintf(stderr, "sample: note: %.200s: the byte order mark at its start is left out\n",
-                name);
+    size_t mark = unknown_mark(o, t, *prompt, *size, name);
     *prompt += mark;
     *size -= mark;
     return 0;
