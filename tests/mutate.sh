@@ -62,15 +62,13 @@ source_of() {
 
 # rebuild TEST FILE: the test with what FILE is now.
 rebuild() {
-    kind=float target=tests/unit/test_$1.o
-    case $1 in
-    gradients) kind=double ;;
-    train:*) target=train.o ;;
-    esac
+    kind=float
+    [ "$1" = gradients ] && kind=double
     compile $kind "$(source_of "$2")" || return
-    case $1 in
-    train:*) link $kind $target bin/train ;;
-    *) link $kind $target "bin/test_$1" ;;
+    case $1:$2 in
+    train:*:sample.c) link $kind sample.o bin/sample ;;
+    train:*) link $kind train.o bin/train ;;
+    *) link $kind "tests/unit/test_$1.o" "bin/test_$1" ;;
     esac
 }
 

@@ -231,6 +231,62 @@ documents() {
     remove n
 }
 
+# ---------------------------------------------------------------- prompts
+
+# drawn_as_scored PROMPT OPTION...: what p.bin draws after the prompt, 2,000 times, is as frequent
+# as eval says, within five standard deviations, of a variance that is one more for what is rare.
+drawn_as_scored() {
+    per_line='--per-line'
+    { echo "$1"; for c in a b c d x 0 1 2 3 4; do echo "$1$c"; done; } >lines.txt
+    # Needs splitting: options.
+    ./eval p.bin lines.txt $per_line --quiet | cut -f 1 | paste lines.txt - >scored.txt
+    prompt=$1
+    shift
+    ./sample p.bin --prompt "$prompt" "$@" --samples 2000 --length 1 --temperature 1 --quiet |
+        awk -v n=2000 'NR == FNR { drawn[$1]++; next }
+            FNR == 1 { before = $2; next }
+            { p = exp($2 - before); sum += p; off = drawn[$1] - n * p
+              if (off * off > 25 * (n * p * (1 - p) + 1)) far = 1 }
+            END { exit far || !(sum > 0.9 && sum < 1.001) }' - scored.txt
+}
+
+# answers NAME TYPED WANTED OPTION...: all that a conversation with p.bin prints, as printf
+# writes it.
+answers() {
+    name=$1 wanted=$3
+    printf "$2" >typed.txt
+    shift 3
+    ./sample p.bin --interactive --length 1 --temperature 0 --quiet "$@" <typed.txt >stdout 2>stderr
+    printf "$wanted" | cmp -s - stdout
+    verdict $? "a conversation: $name"
+}
+
+# A line that begins with ab goes on with c, but twice as often ab stands further back, before d.
+prompts() {
+    awk 'BEGIN { for (i = 0; i < 300; i++)
+        print substr("xx", 1, i % 3) "ab" (i % 3 ? "d" : "c") int(sqrt(i % 25)) }' >list.txt
+    run 0 'prompts' ./train list.txt $tiny --dropout 0 --batch 8 --steps 300 --lr 2e-2 \
+        --eval-every 100 --split-documents LINE --out p.bin
+    for at in start:c middle:d; do
+        run 0 "a prompt, ${at%:*}" ./sample p.bin --prompt ab --prompt-at ${at%:*} --length 1 \
+            --temperature 0 --quiet
+        check "a prompt, ${at%:*}: goes on with ${at#*:}" [ "$(cat stdout)" = "ab${at#*:}" ]
+        answers "${at%:*}" ab "${at#*:}\n" --prompt-at ${at%:*}
+    done
+    for prompt in ab abc x xab; do
+        check "drawn after $prompt as scored" drawn_as_scored $prompt
+    done
+    check 'within a document: not as scored' not drawn_as_scored ab --prompt-at middle
+    answers 'a prompt begins the document' b 'a\nc\n' --prompt a
+    answers 'the line after it does not' ab 'x\nd\n' --prompt x
+    answers 'the line after a document does' 'xabd4\nab' '\nc\n'
+    answers 'also without the first beginning' 'xabd4\nab' '\nc\n' --prompt-at middle
+    run 0 'a prompt longer than the context' ./sample p.bin --prompt xxabd0abc1xabd2xxab \
+        --length 1 --temperature 0 --quiet
+    check 'a prompt longer than the context: goes on' [ "$(cat stdout)" = xxabd0abc1xabd2xxabd ]
+    remove p
+}
+
 # ---------------------------------------------------------------- --init-from
 
 init_from() {
@@ -466,5 +522,5 @@ kill_while_returning() {
     done
 }
 
-modern_groups='same_bytes_modern kill_modern averages epochs documents init_from
+modern_groups='same_bytes_modern kill_modern averages epochs documents prompts init_from
     init_from_other_text init_refused returns one_return kill_while_returning'
