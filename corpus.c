@@ -298,9 +298,11 @@ static size_t count_spelled(const Pieces *p)
 {
     static const char name[] = SEPARATOR_NAME;
     size_t count = 0, length = sizeof name - 1;
-    for (const Piece *piece = p->items; piece < p->items + p->count; piece++)
-        for (size_t i = 0; i + length <= piece->size; i++)
-            count += piece->bytes[i] == name[0] && memcmp(piece->bytes + i, name, length) == 0;
+    for (const Piece *piece = p->items; piece < p->items + p->count; piece++) {
+        const char *at = piece->bytes, *end = at + piece->size;
+        while ((at = memchr(at, name[0], (size_t)(end - at))) != NULL && at + length <= end)
+            count += memcmp(at++, name, length) == 0;
+    }
     return count;
 }
 
@@ -327,9 +329,9 @@ static bool is_known(const CorpusOptions *o, const char *sha256)
     return o->known_count == 0;
 }
 
-/* Everything about ids. */
-static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, const Text *texts,
-                        int n, Err *err)
+/* Everything about ids. built: of these texts, so that the vocabulary lacks nothing. */
+static int encode_texts(Corpus *c, const Tokenizer *t, bool built, const CorpusOptions *o,
+                        const Text *texts, int n, Err *err)
 {
     Pieces p;
     CorpusOptions how = *o;
@@ -338,7 +340,8 @@ static int encode_texts(Corpus *c, const Tokenizer *t, const CorpusOptions *o, c
     c->separator = t->separator;
     if (!t->separator) how.split = NULL;
     int failed = pieces_open(&p, &how, texts, n, err) || open_ids(c, t, texts, n, p.count, err)
-        || check_characters(c, t, &how, texts, n, err) || encode_pieces(c, t, &p, false, err);
+        || (!built && check_characters(c, t, &how, texts, n, err))
+        || encode_pieces(c, t, &p, false, err);
     c->train_count = c->count;
     c->train_separators = c->count - c->characters;
     if (!failed) {
@@ -402,7 +405,7 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
     bool build = t->count == 0;
     int failed = read_texts(c, t, o, texts, paths, &n, err) || identify(c, texts, n, err)
               || (build && build_vocabulary(t, o, texts, n, err))
-              || encode_texts(c, t, o, texts, n, err);
+              || encode_texts(c, t, build, o, texts, n, err);
     if (!failed) failed = count_val_only(c, t, err) || find_held_start(c, t, err);
     for (int i = 0; i < n; i++) text_close(&texts[i]);
     free(texts);

@@ -193,6 +193,7 @@ other_kinds() {
 
 # All that cannot be used at once; what is empty is left out.
 many_texts() {
+    remove m
     french_text >french.txt
     : >empty.txt
     printf '%%PDF-1.7\n%%\342\343\317\323\n' >'a b.pdf'
