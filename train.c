@@ -319,6 +319,8 @@ static int train_loop(Run *r, Err *err)
         made = result != STEP_DIVERGED;
         if (made && settings_steps_open(r->settings)
             && timing_plan_end(&r->timing, r->settings, t, r->saves.last_save)) settle(r);
+        else if (made && timing_adjust_end(&r->timing, r->settings, t, r->saves.last_save))
+            settle(r);
     }
 }
 
@@ -354,6 +356,8 @@ static const char *why_not_repeated(const Run *r)
     if (s->changed != NULL && strcmp(s->changed, "steps") == 0)
         return "it was given more when its last steps had begun; each of its starts would be "
                "needed, with the steps that were planned then";
+    if (s->changed != NULL && strcmp(s->changed, CHANGED_PACE) == 0)
+        return "steps took another time while its rate fell; the same machine would be needed";
     if (s->changed != NULL)
         return "its --eval-every was changed; each of its starts would be needed";
     if (r->trainer.state.attempt > 0)

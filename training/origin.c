@@ -100,7 +100,9 @@ static void note_changes(Settings *s, const Settings *asked, const Checkpoint *f
     bool longer = GIVEN(asked, minutes)
                   || (GIVEN(asked, plan.steps) && strtoll(steps, NULL, 10) < asked->plan.steps);
     s->changed = NULL;
-    if (before != NULL) s->changed = strcmp(before, "eval-every") == 0 ? "eval-every" : "steps";
+    if (before != NULL)
+        s->changed = strcmp(before, "eval-every") == 0 ? "eval-every"
+                   : strcmp(before, CHANGED_PACE) == 0 ? CHANGED_PACE : "steps";
     else if (longer && was_ending(from)) s->changed = "steps";
     else if (GIVEN(asked, eval_every) && strtoll(every, NULL, 10) != asked->eval_every)
         s->changed = "eval-every";

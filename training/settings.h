@@ -26,6 +26,7 @@
 #include "optimizer.h"
 
 enum { FIELDS_MAX = 40 };
+#define CHANGED_PACE "minutes"          /* Settings.changed: timing_adjust_end moved the end */
 
 typedef union {
     int64_t whole;

@@ -9,6 +9,8 @@ enum {
 
 /* To measure the machine's speed: seconds, and share of the time that --minutes gives. */
 static const double measure_most = 0.7, measure_share = 0.02;
+/* Off by so much, the end is moved: share of that time, and seconds at least. */
+static const double adjusted_share = 0.02, adjusted_least = 1;
 
 /* The network of a plain run. */
 static const Choice common[] = { { "family", "qwen3" }, { NULL, NULL } };
@@ -179,17 +181,26 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
 
 /* ---------------------------------------------------------------- the end */
 
+/* Seconds for updates, if `fit` of them are made: without evaluations, the last ones and the
+ * saves. */
+static double seconds_left(const Timing *t, const Settings *s, int64_t at, int64_t fit,
+                           double last_save)
+{
+    int64_t evaluations = (at + fit) / s->eval_every - at / s->eval_every;
+    double left = t->deadline - clock_seconds() - t->last_evaluation - 2 * last_save;
+    return left - (double)evaluations * t->last_evaluation;
+}
+
 bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last_save)
 {
     TrainingPlan *p = &s->plan;
     int64_t at = trainer->step;
-    double now = clock_seconds(), left = t->deadline - now - t->last_evaluation - 2 * last_save;
-    double training = now - t->started - t->evaluating;
+    double left = seconds_left(t, s, at, 0, last_save);
+    double training = clock_seconds() - t->started - t->evaluating;
     if (trainer->made == 0) return false;
     double step = training / (double)trainer->made;     /* with its share of saves and samples */
     int64_t fit = left > 0 ? (int64_t)(left / step) : 0;
-    int64_t evaluations = (at + fit) / s->eval_every - at / s->eval_every;
-    left -= (double)evaluations * t->last_evaluation;
+    left = seconds_left(t, s, at, fit, last_save);
     fit = left > 0 ? (int64_t)(left / step) : 0;
     bool falls = p->schedule == SCHEDULE_WSD;
     int64_t decay = !falls ? 0 : p->decay_steps > 0 ? p->decay_steps : (at + fit) / 2;
@@ -198,5 +209,23 @@ bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last
     /* The first step of a decay has the whole rate. */
     if (falls) p->decay_steps = fit > 0 ? fit : 1;
     t->planned_step = step;
+    return true;
+}
+
+bool timing_adjust_end(const Timing *t, Settings *s, const Trainer *trainer, double last_save)
+{
+    TrainingPlan *p = &s->plan;
+    int64_t rest = p->steps - trainer->step;
+    double left = seconds_left(t, s, trainer->step, rest, last_save), pace = trainer->pace;
+    double off = fabs((double)rest * pace - left);
+    if (t->planned_step <= 0 || rest < 1 || pace <= 0) return false;
+    if (off < fmax(adjusted_share * (t->deadline - t->begun), adjusted_least)) return false;
+    int64_t fit = left > pace ? (int64_t)(left / pace) : 1;
+    if (fit == rest) return false;
+    p->steps = trainer->step + fit;
+    /* The rate goes on from what it is: (steps - step) / decay_steps stays. */
+    if (p->schedule == SCHEDULE_WSD)
+        p->decay_steps = (int64_t)fmax((double)p->decay_steps * (double)fit / (double)rest + 0.5, 1);
+    s->changed = CHANGED_PACE;
     return true;
 }

@@ -42,5 +42,9 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
  * evaluations that fall into it, and the last evaluation and save. Then it sets steps and
  * decay_steps; true. */
 bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last_save);
+/* After that: where steps have become so much slower or faster that the run would end far from its
+ * deadline, other numbers of steps, with the same rate now; true. Then no command repeats the
+ * run. */
+bool timing_adjust_end(const Timing *t, Settings *s, const Trainer *trainer, double last_save);
 
 #endif

@@ -453,6 +453,37 @@ static void test_plan_end(void)
     CHECK(!timing_plan_end(&t, &s, &trainer, 0), "no step was made, so none can be planned");
 }
 
+/* Half of a decay of 200 steps is made, of the time 50 s are left of 100: steps of 1 s leave half
+ * of the rest, of 0.25 s make it twice as long, and hardly other ones change nothing. The rate of
+ * the next step stays. */
+static void test_adjusted_end(void)
+{
+    static const struct { double pace; int64_t rest; } cases[] = {
+        { 1, 50 }, { 0.25, 200 }, { 0.509, 100 }, { 0.492, 100 }, { 0.55, 90 }, { 1e3, 1 }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static Settings s;
+        char room[500];
+        Trainer trainer = { .step = 300, .made = 300, .pace = cases[i].pace };
+        parse(&s, "--minutes 1 --schedule wsd --eval-every 1000", room);
+        s.plan.steps = 400;
+        s.plan.decay_steps = 200;
+        s.changed = NULL;
+        double now = clock_seconds();
+        Timing t = { .begun = now - 50, .deadline = now + 50.5, .planned_step = 0.5 };
+        bool moved = timing_adjust_end(&t, &s, &trainer, 0);
+        int64_t rest = s.plan.steps - trainer.step;
+        CHECK(moved == (cases[i].rest != 100) && (s.changed != NULL) == moved, "pace %g",
+              cases[i].pace);
+        CHECK(llabs(rest - cases[i].rest) <= 2, "pace %g: %lld steps are left", cases[i].pace,
+              (long long)rest);
+        CHECK(llabs(2 * rest - s.plan.decay_steps) <= 1, "pace %g: %lld of %lld steps",
+              cases[i].pace, (long long)rest, (long long)s.plan.decay_steps);
+        t.planned_step = 0;
+        CHECK(!timing_adjust_end(&t, &s, &trainer, 0), "what another start planned stays");
+    }
+}
+
 /* ---------------------------------------------------------------- the log */
 
 static char folder[200];
@@ -824,6 +855,7 @@ int main(void)
     test_deadline();
     test_more_time();
     test_plan_end();
+    test_adjusted_end();
     test_log();
     test_log_refusals();
     test_log_seconds();
