@@ -50,16 +50,12 @@ const char *text_name(const Text *t)
     return strcmp(t->path, "-") == 0 ? "standard input" : t->path;
 }
 
-/* Fails before a text is read that the system would end the program for, and for a folder. A
- * character is at most 4 bytes and its id is 4, so a text takes at least its size twice. */
-static int check_file(const char *path, Err *err)
+/* Fails before a text is read that the system would end the program for. A character is at most 4
+ * bytes and its id is 4, so a text takes at least its size twice. */
+static int check_size(const char *path, Err *err)
 {
     struct stat info;
-    if (stat(path, &info) != 0) return 0;
-    if (S_ISDIR(info.st_mode))
-        return fail(err, EXIT_RUNTIME, "%.240s: is a folder; give the files in it: %.240s%s*", path,
-                    path, path[strlen(path) - 1] == '/' ? "" : "/");
-    if (info.st_size < LARGE_TEXT) return 0;
+    if (stat(path, &info) != 0 || info.st_size < LARGE_TEXT) return 0;
     double bytes = 2.0 * (double)info.st_size, limit = memory_limit_bytes();
     if (bytes <= limit) return 0;
     return fail(err, EXIT_RUNTIME, "%.240s: this text needs at least %.0f MB of memory, and the "
@@ -67,11 +63,19 @@ static int check_file(const char *path, Err *err)
                 limit / 1e6);
 }
 
-int text_open(Text *t, const char *path, Err *err)
+int text_find(Text *t, const char *path, Err *err)
 {
+    struct stat info;
     *t = (Text){ .path = found_path(path) };
     if (t->path == NULL) return fail_memory("path of a text", (double)strlen(path), err);
-    if (check_file(t->path, err)) return -1;
+    if (stat(t->path, &info) != 0 || !S_ISDIR(info.st_mode)) return 0;
+    return fail(err, EXIT_RUNTIME, "%.240s: is a folder; give the files in it: %.240s%s*", t->path,
+                t->path, t->path[strlen(t->path) - 1] == '/' ? "" : "/");
+}
+
+int text_open(Text *t, const char *path, Err *err)
+{
+    if (text_find(t, path, err) || check_size(t->path, err)) return -1;
     return read_file(t->path, &t->bytes, &t->size, err);
 }
 

@@ -47,6 +47,8 @@ typedef struct {
  * data/ (below the working directory). EXIT_RUNTIME: cannot be read, memory. text_close releases
  * it, even then. */
 int text_open(Text *t, const char *path, Err *err);
+/* Only finds it: t->path. EXIT_RUNTIME: a folder, memory. */
+int text_find(Text *t, const char *path, Err *err);
 void text_close(Text *t);
 
 /* What a program says about texts that it reads all the same: sentences joined by "; ", or "". */

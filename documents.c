@@ -8,8 +8,7 @@ enum { STRETCHES = 20 };    /* of a plain text that is held out in even stretche
 
 static bool is_end(char c) { return c == '\n' || c == '\r'; }
 
-/* The length of a line without its end. */
-static size_t line_length(const char *text, size_t size)
+size_t line_length(const char *text, size_t size)
 {
     size_t length = 0;
     while (length < size && !is_end(text[length])) length++;

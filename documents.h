@@ -27,6 +27,8 @@ typedef struct {
     bool separate;          /* a separator comes before each */
 } Pieces;
 
+/* The length of the line at `text` without its end. */
+size_t line_length(const char *text, size_t size);
 /* The line at `text`, its end included: CR LF, CR or LF. *blank: nothing but white space is in
  * it. */
 size_t line_size(const char *text, size_t size, bool *blank);

@@ -14,6 +14,7 @@
 #include "inference/ensemble.h"
 #include "inference/evaluate.h"
 #include "kernels/kernels.h"
+#include "lines.h"
 #include "system/machine.h"
 #include "tokenizer.h"
 
@@ -26,7 +27,7 @@ enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED };
 typedef struct {
     Common common;
     int64_t stride, batches, seed;
-    int part, protocol, unknown;
+    int part, protocol, unknown, end;
     bool per_line, given[CLI_ROWS];
 } Options;
 
@@ -39,10 +40,14 @@ static const Option options[] = {
          "part of the text (default: val if it is the text that the model was trained on, "
          "else all)"),
     WORD("unknown", unknown, "fail", "fail|skip",
-         "what to do about characters that the vocabulary lacks"),
+         "what to do about characters that the vocabulary lacks; --per-line counts them"),
     SWITCH("per-line", per_line,
-           "score every line by itself, as the beginning of a text; prints its "
-           "log-likelihood in nats, characters, bits per character, with tabs between them"),
+           "score every line by itself, as the beginning of a text, as soon as it has come; "
+           "prints its log-likelihood in nats, characters, how many of them the vocabulary lacks "
+           "(126 bits each), bits per character, with tabs between them"),
+    WORD("end", end, NULL, "off|on",
+         "whether the end of each line counts, with --per-line: the line end, and that nothing "
+         "follows it (default: on for models of --split-documents LINE, else off)"),
     HEADING("How"),
     WORD("protocol", protocol, "full", PROTOCOL_WORDS,
          "full: consecutive windows of the context, every character but the first scored "
@@ -56,8 +61,8 @@ static const Option options[] = {
     THREADS_ROW(0),
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
-             "protocol, part; with --per-line a list lines of log_likelihood, characters, "
-             "bits_per_char", 0),
+             "protocol, part; with --per-line a list lines of log_likelihood, "
+             "characters, unknown, bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),
     { 0 }
@@ -273,136 +278,148 @@ static int score_text(Job *job, Options *o, const char *const *paths, int count,
 
 /* ---------------------------------------------------------------- line by line */
 
+/* What a character that the vocabulary lacks costs: the smallest probability that a float holds,
+ * 2^-126. It is more than ln(V + 1), a symbol like all others but never seen, for every V; and more
+ * than known characters cost, so that a line of nothing else is the least likely one. */
+static const double unknown_nats = 126 * 0.69314718055994531;
+
 typedef struct {
-    Text *texts;            /* (count) */
-    int count;
-    int32_t *ids;           /* a start symbol and the longest line */
-} Lines;
+    const Job *job;
+    Scorer scorer;
+    int32_t *ids;           /* (room) a start symbol, a line and its end */
+    size_t room, count;     /* count: lines so far */
+    bool end, separator;    /* whether the end of a line counts, and a separator after it */
+} LineScorer;
 
-/* The line of a text that begins at *at, without its newline; moves *at on. NULL: there are no
- * more. */
-static const char *next_line(const Text *t, size_t *at, size_t *size)
+/* Whether all models were trained on documents of one line. */
+static bool all_know_lines(const Ensemble *e)
 {
-    if (*at >= t->size) return NULL;
-    const char *line = t->bytes + *at, *end = memchr(line, '\n', t->size - *at);
-    *size = end != NULL ? (size_t)(end - line) : t->size - *at;
-    *at += *size + 1;
-    return line;
-}
-
-static void lines_close(Lines *l)
-{
-    for (int i = 0; i < l->count && l->texts != NULL; i++) text_close(&l->texts[i]);
-    free(l->texts);
-    free(l->ids);
-}
-
-/* Reads the texts; every line must be well-formed, and known unless that may be skipped: *skipped
- * characters. */
-static int lines_open(Lines *l, const Job *job, const char *const *paths, int count,
-                      size_t *skipped, Err *err)
-{
-    size_t size, longest = 0, lines = 0;
-    TextNote note = { "" };
-    const Tokenizer *tokenizer = ensemble_tokenizer(job->ensemble);
-    Unknown unknown = job->o->unknown ? UNKNOWN_SKIPPED : UNKNOWN_FAILS;
-    *l = (Lines){ .texts = calloc((size_t)count, sizeof *l->texts), .count = count };
-    if (l->texts == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for %d texts", count);
-    for (int i = 0; i < count; i++) {
-        if (text_open(&l->texts[i], paths[i], err)
-            || text_check(&l->texts[i], tokenizer->bytes, READER, &note, err)) return -1;
-        text_drop_mark(&l->texts[i], tokenizer, &note);
-        for (size_t at = 0; next_line(&l->texts[i], &at, &size) != NULL; lines++)
-            if (size > longest) longest = size;
+    bool all = true;
+    for (int m = 0; m < e->count; m++) {
+        const char *split = checkpoint_setting(&e->checkpoints[m], "split-documents");
+        all = all && split != NULL && strcmp(split, SPLIT_LINE) == 0;
     }
-    print_text_note(job, &note);
-    if (lines == 0)
-        return fail(err, EXIT_TEXT, "%s: there is no line to score", text_name(&l->texts[0]));
-    l->ids = longest < SIZE_MAX / sizeof *l->ids ? malloc((longest + 1) * sizeof *l->ids) : NULL;
-    if (l->ids == NULL)
-        return fail(err, EXIT_RUNTIME, "not enough memory for a line of %zu bytes", longest);
+    return all;
+}
 
-    for (int i = 0; i < count; i++) {
-        const char *line;
-        for (size_t at = 0, n = 1; (line = next_line(&l->texts[i], &at, &size)) != NULL; n++) {
-            char name[280];
-            Encoding e = { .ids = l->ids };
-            snprintf(name, sizeof name, "%.200s, line %zu", text_name(&l->texts[i]), n);
-            if (tokenizer_encode(tokenizer, line, size, name, unknown, EXIT_TEXT, &e, err))
-                return -1;
-            *skipped += e.skipped;
-        }
+/* Room for a line of so many bytes, what comes before it and what comes after it. */
+static int line_room(LineScorer *s, size_t size, Err *err)
+{
+    enum { START = 1, END = 2, SEPARATOR = 1 };
+    size_t room = START + size + END + SEPARATOR;
+    if (room <= s->room) return 0;
+    if (room < 2 * s->room) room = 2 * s->room;
+    int32_t *ids = realloc(s->ids, room * sizeof *ids);
+    if (ids == NULL)
+        return fail(err, EXIT_RUNTIME, "not enough memory for a line of %zu bytes", size);
+    s->ids = ids;
+    s->room = room;
+    return 0;
+}
+
+typedef struct {
+    double nats;
+    size_t characters, unknown;     /* unknown: of the characters */
+} LineScore;
+
+static void print_line(const Job *job, LineScore score, bool first, Output *out)
+{
+    double bits = score.nats / (double)score.characters / log(2.0);
+    if (job->o->common.json) {
+        output_print(out, "%s{\"log_likelihood\":", first ? "{\"lines\":[" : ",");
+        output_json_real(out, 0.0 - score.nats);
+        output_print(out, ",\"characters\":%zu,\"unknown\":%zu,\"bits_per_char\":",
+                     score.characters, score.unknown);
+        output_json_real(out, bits);
+        output_print(out, "}");
+        return;
+    }
+    output_print(out, "%.4f\t%zu\t%zu\t", 0.0 - score.nats, score.characters, score.unknown);
+    if (score.characters > 0) output_print(out, "%.4f\n", bits);
+    else output_print(out, "-\n");
+    output_flush(out);
+}
+
+/* Appends the characters that the vocabulary has; returns how many it lacks. */
+static size_t append(const Tokenizer *t, const char *text, size_t size, Part *part, int32_t *ids)
+{
+    Err none;
+    Encoding e = { .ids = ids + part->count };
+    tokenizer_encode(t, text, size, "", ILL_FORMED_SKIPPED, EXIT_TEXT, &e, &none);
+    part->count += e.count;
+    return e.skipped;
+}
+
+/* A line is scored as the full protocol scores the start symbol and the line. Of its end counts
+ * what the vocabulary has: a list with CR LF is scored by a model of LF as if it had LF. */
+static int score_line(LineScorer *s, Line line, Output *out, Err *err)
+{
+    const Job *job = s->job;
+    const Tokenizer *tokenizer = ensemble_tokenizer(job->ensemble);
+    if (line_room(s, line.size, err)) return -1;
+    Part part = { .ids = s->ids, .count = 1 };
+    size_t unknown = append(tokenizer, line.bytes, line.size, &part, s->ids);
+    size_t characters = part.count - 1 + unknown;
+    if (s->end) append(tokenizer, "\r\n" + !line.returned, 1 + line.returned, &part, s->ids);
+    if (s->end && s->separator) s->ids[part.count++] = SEPARATOR_ID;
+
+    Score known = evaluate_full(&s->scorer, part, ensemble_context(job->ensemble), SIZE_MAX);
+    if (!isfinite(known.sum)) return not_finite(job, err);
+    LineScore score = { known.sum + (double)unknown * unknown_nats, characters, unknown };
+    print_line(job, score, s->count++ == 0, out);
+    return 0;
+}
+
+static int score_lines_of(LineScorer *s, Lines *lines, Output *out, Err *err)
+{
+    Line line;
+    int got;
+    while (out->error == 0 && (got = lines_next(lines, &line, err)) != 0) {
+        if (got < 0) return -1;
+        print_text_note(s->job, &lines->note);
+        lines->note.text[0] = '\0';
+        if (score_line(s, line, out, err)) return -1;
     }
     return 0;
 }
 
-static void print_line(const Job *job, Score score, bool first, Output *out)
+static int score_texts(LineScorer *s, const char *const *paths, int count, Output *out, Err *err)
 {
-    double bits = score_mean(score) / log(2.0);
-    if (job->o->common.json) {
-        output_print(out, "%s{\"log_likelihood\":", first ? "" : ",");
-        output_json_real(out, 0.0 - score.sum);
-        output_print(out, ",\"characters\":%zu,\"bits_per_char\":", score.characters);
-        output_json_real(out, bits);
-        output_print(out, "}");
-    } else {
-        output_print(out, "%.4f\t%zu\t", 0.0 - score.sum, score.characters);
-        if (score.characters > 0) output_print(out, "%.4f\n", bits);
-        else output_print(out, "-\n");
-    }
-}
-
-/* Each line is scored as the full protocol scores the start symbol and the line. */
-static int score_each(const Job *job, Lines *l, Scorer *scorer, Output *out, Err *err)
-{
-    Ensemble *e = job->ensemble;
-    const Tokenizer *tokenizer = ensemble_tokenizer(e);
-    int context = ensemble_context(e);
-    bool first = true;
-    if (ensemble_start(e, &l->ids[0], err)) return -1;
-    if (job->o->common.json) output_print(out, "{\"lines\":[");
-    for (int i = 0; i < l->count; i++) {
-        const char *line;
-        size_t size, at = 0;
-        while (out->error == 0 && (line = next_line(&l->texts[i], &at, &size)) != NULL) {
-            Encoding ids = { .ids = l->ids + 1 };
-            if (tokenizer_encode(tokenizer, line, size, "the line", UNKNOWN_SKIPPED, EXIT_TEXT,
-                                 &ids, err))
-                return -1;
-            Part part = { .ids = l->ids, .count = ids.count + 1 };
-            Score score = evaluate_full(scorer, part, context, SIZE_MAX);
-            if (!isfinite(score.sum)) return not_finite(job, err);
-            print_line(job, score, first, out);
-            first = false;
+    int failed = 0;
+    for (int i = 0; i < count && !failed; i++) {
+        Lines lines;
+        char what[300];
+        failed = lines_open(&lines, paths[i], ensemble_tokenizer(s->job->ensemble), READER, err);
+        if (!failed && i == 0) {
+            snprintf(what, sizeof what, "every line of %.200s%s%s", text_name(&lines.text),
+                     count > 1 ? " and more" : "", s->end ? ", with its end" : "");
+            print_header(s->job, what);
         }
+        if (!failed) failed = score_lines_of(s, &lines, out, err);
+        lines_close(&lines);
     }
-    if (job->o->common.json) output_print(out, "]}\n");
+    if (failed) return -1;
+    if (s->count == 0)
+        return fail(err, EXIT_TEXT, "%.200s: there is no line to score", paths[0]);
+    if (s->job->o->common.json) output_print(out, "]}\n");
     return 0;
 }
 
 static int score_lines(const Job *job, const char *const *paths, int count, Output *out, Err *err)
 {
     Ensemble *e = job->ensemble;
-    Lines lines;
-    Scorer scorer;
-    char what[300];
-    size_t skipped = 0;
-    int failed = lines_open(&lines, job, paths, count, &skipped, err);
-    if (!failed) {
-        snprintf(what, sizeof what, "every line of %.200s%s", text_name(&lines.texts[0]),
-                 count > 1 ? " and more" : "");
-        print_header(job, what);
-        print_skipped(job, skipped);
-        double scoring = scorer_bytes(e->count, 1, ensemble_context(e));
-        failed = ensemble_build(e, job->kernels, 1, scoring, err)
-            || scorer_open(&scorer, e->models, e->count, ensemble_tokenizer(e)->separator, err);
-    }
-    if (!failed) {
-        failed = score_each(job, &lines, &scorer, out, err);
-        scorer_close(&scorer);
-    }
-    lines_close(&lines);
-    return failed;
+    bool lines = all_know_lines(e);
+    LineScorer s = { .job = job, .end = GIVEN(job->o, end) ? job->o->end : lines,
+                     .separator = ensemble_tokenizer(e)->separator
+                               && (lines || ensemble_knows_separator(e)) };
+    double scoring = scorer_bytes(e->count, 1, ensemble_context(e));
+    if (ensemble_build(e, job->kernels, 1, scoring, err) || line_room(&s, 0, err)) return -1;
+    int failed = ensemble_start(e, &s.ids[0], err)
+              || scorer_open(&s.scorer, e->models, e->count, false, err)
+              || score_texts(&s, paths, count, out, err);
+    scorer_close(&s.scorer);
+    free(s.ids);
+    return failed ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- the program */
@@ -421,6 +438,8 @@ static int check_options(const Options *o, Err *err)
     const char *other = GIVEN(o, part) ? "--part" : GIVEN(o, protocol) ? "--protocol"
         : GIVEN(o, stride) ? "--stride" : GIVEN(o, batches) ? "--batches"
         : GIVEN(o, seed) ? "--seed" : NULL;
+    if (!o->per_line && GIVEN(o, end))
+        return fail(err, EXIT_USAGE, "--end is an option of --per-line");
     if (!o->per_line || other == NULL) return 0;
     return fail(err, EXIT_USAGE, "--per-line and %s exclude each other", other);
 }

@@ -308,9 +308,11 @@ int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const ch
     uint32_t value = 0;
     for (size_t at = 0, length; at < size; at += length) {
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
-        if (length == 0)
+        bool ill_formed = length == 0;
+        if (ill_formed && unknown != ILL_FORMED_SKIPPED)
             return fail_ill_formed(name, text, size, at, status, READ_ADVICE, err);
-        int32_t id = t->ids[value];
+        if (ill_formed) length = 1;
+        int32_t id = ill_formed ? NO_ID : t->ids[value];
         if (id == NO_ID) lacking++;
         else out->ids[count++] = id;
     }

@@ -38,7 +38,11 @@ typedef struct {
     int32_t *ids;           /* (256 or CODE_POINTS) value -> id, -1 where there is none */
 } Tokenizer;
 
-typedef enum { UNKNOWN_FAILS, UNKNOWN_SKIPPED } Unknown;
+typedef enum {
+    UNKNOWN_FAILS,
+    UNKNOWN_SKIPPED,
+    ILL_FORMED_SKIPPED      /* and each byte of ill-formed UTF-8 is an unknown character */
+} Unknown;
 
 typedef struct {
     int32_t *ids;           /* the caller's: one a character; as many as bytes will do */
@@ -72,9 +76,9 @@ int tokenizer_join(Tokenizer *out, const Tokenizer *a, const Tokenizer *b, Err *
 /* The id in `now` of what has `id` in `before`; -1: none. */
 int32_t tokenizer_translate(const Tokenizer *now, const Tokenizer *before, int32_t id);
 
-/* Encodes a text into out->ids. Characters without an id are left out with UNKNOWN_SKIPPED; with
- * UNKNOWN_FAILS they are an error that names the first few of them. That error and ill-formed UTF-8
- * have `status` (EXIT_TEXT for a text, EXIT_USAGE for a prompt). */
+/* Encodes a text into out->ids. Characters without an id are left out, or with UNKNOWN_FAILS are
+ * an error that names the first few of them. That error and ill-formed UTF-8 have `status`
+ * (EXIT_TEXT for a text, EXIT_USAGE for a prompt). */
 int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const char *name,
                      Unknown unknown, int status, Encoding *out, Err *err);
 

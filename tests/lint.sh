@@ -78,6 +78,8 @@ corpus.c                base.h corpus.h documents.h formats/digest.h formats/kin
 corpus.c                system/machine.h
 documents.h             base.h corpus.h
 documents.c             base.h documents.h
+lines.h                 base.h corpus.h tokenizer.h
+lines.c                 base.h documents.h formats/kind.h lines.h
 windows.h               base.h
 windows.c               base.h tokenizer.h windows.h
 model.h                 base.h config.h kernels/kernels.h networks/network.h system/profile.h

@@ -5,8 +5,9 @@
 #
 #     sh tests/mutate.sh [WORD]          some minutes; only lines with WORD; CC names the compiler
 #
-# The first column is a test program tests/unit/test_NAME.c, or train:GROUP, a group of
-# tests/run/train.sh; then the file, the function in which to change something, and a sed command.
+# The first column is a test program tests/unit/test_NAME.c; or train:GROUP, a group of
+# tests/run/train.sh; or cli:WORD, the cases of tests/cli/cli.test with WORD; then the file,
+# the function in which to change something, and a sed command.
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
@@ -42,7 +43,8 @@ done
 for p in $programs; do
     compile float "$p.c" && link float "$p.o" "bin/$p" || stop "$p does not link"
 done
-tests=$(awk '{ print $1 }' tests/mutations | grep -v : | sort -u)
+grep -e "${1:-}" tests/mutations > table
+tests=$(awk '{ print $1 }' table | grep -v : | sort -u)
 for t in $tests; do
     kind=float
     [ "$t" = gradients ] && kind=double
@@ -68,6 +70,7 @@ rebuild() {
     case $1:$2 in
     train:*:sample.c) link $kind sample.o bin/sample ;;
     train:*) link $kind train.o bin/train ;;
+    cli:*) for p in $programs; do link $kind "$p.o" "bin/$p" || return; done ;;
     *) link $kind "tests/unit/test_$1.o" "bin/test_$1" ;;
     esac
 }
@@ -75,13 +78,15 @@ rebuild() {
 run_test() {
     case $1 in
     train:*) sh tests/run/train.sh bin bin "${1#train:}" ;;
+    cli:*)
+        awk -v RS= -v ORS='\n\n' -v word="${1#cli:}" 'index($0, word)' tests/cli/cli.test > cases
+        sh tests/cli/cli.sh bin cases ;;
     gradients) bin/test_gradients --stop ;;
     *) "bin/test_$1" ;;
     esac
 }
 
 passed=0 failed=0
-grep -e "${1:-}" tests/mutations > table
 while read -r test file function command; do
     cp "$file" original
     sed "/^[a-zA-Z].*[ *]$function(/,/^}/ { $command

@@ -262,6 +262,7 @@ poor_processes() {
         run 1 'a text of 1 TB' ./train huge.txt $tiny --out y.bin
         says 'a text of 1 TB' 'huge.txt: this text needs at least 2199023 MB of memory'
         run 1 'eval: a text of 1 TB' ./eval ref.bin huge.txt --per-line
+        says 'eval: a text of 1 TB' 'huge.txt: a line of more than 268435456 bytes is too long'
         rm huge.txt
     fi
     remove x
