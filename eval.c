@@ -61,8 +61,8 @@ static const Option options[] = {
     THREADS_ROW(0),
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
-             "protocol, part; with --per-line a list lines of log_likelihood, "
-             "characters, unknown, bits_per_char", 0),
+             "protocol, part, and skipped with --unknown skip; with --per-line a list lines of "
+             "log_likelihood, characters, unknown, bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),
     { 0 }
@@ -134,13 +134,15 @@ static void print_score(const Job *job, Score score, Output *out)
 {
     char part[CLI_WORD], protocol[CLI_WORD];
     double nats = score_mean(score);
+    size_t skipped = job->corpus->skipped;
     word_at(job->o, AT(part), part);
     word_at(job->o, AT(protocol), protocol);
     if (!job->o->common.json) {
         output_print(out, "%.4f nats/char, %.4f bits/char, ", nats, nats / log(2.0));
         output_print(out, "perplexity %.4g, ", exp(nats));
-        output_print(out, "%zu characters, protocol %s, part %s\n", score.characters, protocol,
-                     part);
+        output_print(out, "%zu characters, ", score.characters);
+        if (job->o->unknown) output_print(out, "%zu unknown skipped, ", skipped);
+        output_print(out, "protocol %s, part %s\n", protocol, part);
         return;
     }
     output_print(out, "{\"nats_per_char\":");
@@ -149,8 +151,9 @@ static void print_score(const Job *job, Score score, Output *out)
     output_json_real(out, nats / log(2.0));
     output_print(out, ",\"perplexity\":");
     output_json_real(out, exp(nats));
-    output_print(out, ",\"characters\":%zu,\"protocol\":\"%s\",\"part\":\"%s\"}\n",
-                 score.characters, protocol, part);
+    output_print(out, ",\"characters\":%zu", score.characters);
+    if (job->o->unknown) output_print(out, ",\"skipped\":%zu", skipped);
+    output_print(out, ",\"protocol\":\"%s\",\"part\":\"%s\"}\n", protocol, part);
 }
 
 static int score_part(const Job *job, Part part, Output *out, Err *err)
