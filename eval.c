@@ -435,6 +435,16 @@ static int count_checkpoints(const Operands *operands)
     return count;
 }
 
+/* A checkpoint that ends the list is no text. */
+static int check_order(const Operands *operands, int checkpoints, Err *err)
+{
+    const char *last = operands->items[operands->count - 1];
+    int text = checkpoint_begins(operands->items[0]) ? checkpoints : 0;
+    if (text == operands->count || !checkpoint_begins(last)) return 0;
+    return fail(err, EXIT_USAGE, "wrong order: %.150s is a checkpoint, and checkpoints come before "
+                "the text: ./eval %.150s %.150s", last, last, operands->items[text]);
+}
+
 /* --per-line has its own way to score. */
 static int check_options(const Options *o, Err *err)
 {
@@ -455,6 +465,7 @@ static int evaluate(const Call *call, Output *out, Err *err)
     Job job = { .o = o, .ensemble = &e, .kernels = call->kernels, .threads = call->threads };
     int count = count_checkpoints(operands), texts = operands->count - count;
     const char *const *paths = operands->items + count;
+    if (check_order(operands, count, err)) return -1;
     if (texts == 0)
         return fail(err, EXIT_USAGE, "missing TEXT after the checkpoints; try --help");
     if (check_options(o, err) || ensemble_load(&e, operands->items, count, err)) return -1;
