@@ -61,7 +61,7 @@ static const Option options[] = {
     THREADS_ROW(0),
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
-             "protocol, part, and skipped with --unknown skip; with --per-line a list lines of "
+             "protocol, part; --unknown skip adds skipped; --per-line: a list lines of "
              "log_likelihood, characters, unknown, bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),
