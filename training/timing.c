@@ -224,8 +224,10 @@ bool timing_adjust_end(const Timing *t, Settings *s, const Trainer *trainer, dou
     if (fit == rest) return false;
     p->steps = trainer->step + fit;
     /* The rate goes on from what it is: (steps - step) / decay_steps stays. */
-    if (p->schedule == SCHEDULE_WSD)
-        p->decay_steps = (int64_t)fmax((double)p->decay_steps * (double)fit / (double)rest + 0.5, 1);
+    if (p->schedule == SCHEDULE_WSD) {
+        double decay = (double)p->decay_steps * (double)fit / (double)rest;
+        p->decay_steps = (int64_t)fmax(decay + 0.5, 1);
+    }
     s->changed = CHANGED_PACE;
     return true;
 }

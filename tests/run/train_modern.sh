@@ -236,7 +236,7 @@ documents() {
 # drawn_as_scored PROMPT OPTION...: what p.bin draws after the prompt, 2,000 times, is as frequent
 # as eval says, within five standard deviations, of a variance that is one more for what is rare.
 drawn_as_scored() {
-    per_line='--per-line'
+    per_line='--per-line --end off'
     { echo "$1"; for c in a b c d x 0 1 2 3 4; do echo "$1$c"; done; } >lines.txt
     # Needs splitting: options.
     ./eval p.bin lines.txt $per_line --quiet | cut -f 1 | paste lines.txt - >scored.txt
