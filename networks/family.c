@@ -118,7 +118,7 @@ int family_check(const Family *f, void *config, int vocab, Err *err)
 {
     int *V = field_int(config, family_field(f, FIELD_VOCAB));
     if (*V != 0 && *V != vocab)
-        return fail(err, EXIT_USAGE, "it has %d symbols, the vocabulary %d", *V, vocab);
+        return fail(err, EXIT_USAGE, "it has %d symbols, its vocabulary %d", *V, vocab);
     *V = vocab;
     if (check_ranges(f, config, true, err) || f->check(config, err)) return -1;
     return check_ranges(f, config, false, err);
