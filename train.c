@@ -406,12 +406,6 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
 
 /* ---------------------------------------------------------------- before the first step */
 
-static bool exists(const char *path)
-{
-    struct stat info;
-    return lstat(path, &info) == 0;
-}
-
 /* The names of the run's files, and its lock. */
 static int open_places(Run *r, const Operands *texts, Err *err)
 {
@@ -441,7 +435,7 @@ static int open_files(Run *r, Checkpoint *from, bool *resumed, Err *err)
 {
     Settings *s = r->settings;
     const RunPaths *p = &r->saves.paths;
-    bool best = exists(p->best), last = exists(p->last);
+    bool best = file_exists(p->best), last = file_exists(p->last);
     /* To --resume, NAME.last.bin must be a sound one. */
     if (!s->overwrite && (places_foreign(p->best, err)
                           || (!s->resume && places_foreign(p->last, err)))) return -1;

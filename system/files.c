@@ -238,6 +238,12 @@ static int run_attempt(const RunPaths *p, RunLock *lock, long *holder, Err *err)
     return locked;
 }
 
+bool file_exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
 int run_lock(const RunPaths *p, RunLock *lock, Err *err)
 {
     enum { ATTEMPTS = 100 };

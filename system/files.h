@@ -51,6 +51,9 @@ typedef struct {
     bool ours;              /* the run has made the file or written into it, so it removes it */
 } RunLock;
 
+/* Whether there is anything of that name, a link to nothing included. */
+bool file_exists(const char *path);
+
 /* Takes the lock: an fcntl write lock on NAME.lock, which a killed run may have left: then it is
  * empty or holds one pid. Nothing that was there is changed. EXIT_USAGE if another file has that
  * name, or a link to one. EXIT_RUNTIME, naming the holder, if another process has it; if the place

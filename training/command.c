@@ -93,7 +93,7 @@ int settings_print_repeated(Output *out, const Settings *s, Err *err)
     for (int row = 0; s->rows[row].kind != OPT_END; row++) {
         const Option *option = &s->rows[row];
         char value[VALUE_TEXT], other[VALUE_TEXT];
-        bool model = row >= s->family_row && row <= s->family_row + s->field_rows;
+        bool model = settings_is_model(s, row);
         bool steps = option->offset == offsetof(Settings, plan.steps);
         if (model && row > s->family_row
             && family_field(settings_family(s), option->name + 2) == NULL) continue;

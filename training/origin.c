@@ -113,7 +113,7 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
     Settings asked = *s;
     for (int row = 0; s->rows[row].kind != OPT_END; row++) {
         const Option *option = &s->rows[row];
-        bool model = row >= s->family_row && row <= s->family_row + s->field_rows;
+        bool model = settings_is_model(s, row);
         if (!model && !(option->flags & STORED)) continue;
         char text[SETTING_TEXT];
         const char *stored = stored_value(from, option, text);
@@ -130,7 +130,7 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
 int settings_inherit(Settings *s, const Checkpoint *from, Err *err)
 {
     s->bytes = from->tokenizer.bytes;
-    for (int row = s->family_row; row <= s->family_row + s->field_rows; row++) {
+    for (int row = s->family_row; settings_is_model(s, row); row++) {
         const Option *option = &s->rows[row];
         const Field *field = family_field(from->family, option->name + 2);
         char value[SETTING_TEXT], text[SETTING_TEXT];

@@ -1,12 +1,6 @@
 /* saves.c: NAME.bin and NAME.last.bin, and the history that both hold. */
 #include "saves.h"
 
-static bool exists(const char *path)
-{
-    struct stat info;
-    return lstat(path, &info) == 0;
-}
-
 /* ---------------------------------------------------------------- the history */
 
 static int history_reserve(Saves *s, size_t room, Err *err)
@@ -177,7 +171,7 @@ int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *e
     if (history_reserve(s, room, err)) return -1;
     s->has_last = true;
 
-    bool best = exists(s->paths.best), evaluations = t->state.best_step > 0;
+    bool best = file_exists(s->paths.best), evaluations = t->state.best_step > 0;
     s->best_due = evaluations && t->state.best_step == (uint64_t)t->step;
     s->has_best = best && evaluations;      /* without one, NAME.bin may be what --overwrite left */
     if (!best && evaluations && !s->best_due) {

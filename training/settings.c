@@ -212,8 +212,7 @@ const Family *settings_family(const Settings *s) { return family_at(s->family); 
 
 bool settings_steps_open(const Settings *s) { return s->plan.steps == 0; }
 
-/* Whether a row is --family or a field. */
-static bool is_model_row(const Settings *s, int row)
+bool settings_is_model(const Settings *s, int row)
 {
     return row >= s->family_row && row <= s->family_row + s->field_rows;
 }
@@ -237,7 +236,7 @@ static bool preset_names(const Settings *s, const char *option)
 
 bool settings_settled(const Settings *s, int row)
 {
-    return (s->inherited && is_model_row(s, row)) || s->given[row]
+    return (s->inherited && settings_is_model(s, row)) || s->given[row]
            || preset_names(s, s->rows[row].name);
 }
 
@@ -304,7 +303,7 @@ int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *r
 int settings_config(const Settings *s, Space *config, int vocab, Err *err)
 {
     const Family *f = settings_family(s);
-    for (int row = s->family_row + 1; is_model_row(s, row); row++)
+    for (int row = s->family_row + 1; settings_is_model(s, row); row++)
         if (s->given[row] && family_field(f, s->rows[row].name + 2) == NULL)
             return fail(err, EXIT_USAGE, "%s: the %s family has no such option", s->rows[row].name,
                         f->name);

@@ -66,6 +66,8 @@ bool settings_settled(const Settings *s, int row);
 void settings_init(Settings *s);
 const Family *settings_family(const Settings *s);
 
+/* Whether a row is --family or a field. */
+bool settings_is_model(const Settings *s, int row);
 /* Whether --steps is not settled yet: a timed run in which the rate has not begun to fall. */
 bool settings_steps_open(const Settings *s);
 /* Takes over values of options and fields not settled. The last of `values` has no name. */
