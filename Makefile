@@ -61,7 +61,7 @@ OBJ     = $(if $(BIN),$(BIN)o,build/o)
 
 # ---------------------------------------------------------------- what is built from what
 PROGRAMS = train sample eval inspect
-ROOMS    = kernels networks training inference formats cli system
+ROOMS    = kernels networks training inference text formats cli system
 PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
 TESTS    = test_text test_documents test_kernels test_model test_decoder test_checkpoint test_cli \
            test_optimizer test_inference test_training test_gradients test_fuzz

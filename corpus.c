@@ -10,7 +10,7 @@
  */
 #include "base.h"
 #include "corpus.h"
-#include "documents.h"
+#include "text/documents.h"
 #include "formats/digest.h"
 #include "formats/kind.h"
 #include "system/machine.h"

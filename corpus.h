@@ -10,7 +10,7 @@
 
 #include "base.h"
 #include "tokenizer.h"
-#include "windows.h"
+#include "text/windows.h"
 
 typedef enum { PART_TRAIN, PART_VAL, PART_ALL } PartName;
 

@@ -14,7 +14,7 @@
 #include "inference/ensemble.h"
 #include "inference/evaluate.h"
 #include "kernels/kernels.h"
-#include "lines.h"
+#include "text/lines.h"
 #include "system/machine.h"
 #include "tokenizer.h"
 

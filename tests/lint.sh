@@ -73,15 +73,15 @@ config.h                base.h networks/family.h
 config.c                config.h
 tokenizer.h             base.h
 tokenizer.c             base.h formats/accents.h tokenizer.h
-corpus.h                base.h tokenizer.h windows.h
-corpus.c                base.h corpus.h documents.h formats/digest.h formats/kind.h
+corpus.h                base.h tokenizer.h text/windows.h
+corpus.c                base.h corpus.h text/documents.h formats/digest.h formats/kind.h
 corpus.c                system/machine.h
-documents.h             base.h corpus.h
-documents.c             base.h documents.h
-lines.h                 base.h corpus.h tokenizer.h
-lines.c                 base.h documents.h formats/kind.h lines.h
-windows.h               base.h
-windows.c               base.h tokenizer.h windows.h
+text/documents.h        ../base.h ../corpus.h
+text/documents.c        ../base.h documents.h
+text/lines.h            ../base.h ../corpus.h ../tokenizer.h
+text/lines.c            ../base.h documents.h ../formats/kind.h lines.h
+text/windows.h          ../base.h
+text/windows.c          ../base.h ../tokenizer.h windows.h
 model.h                 base.h config.h kernels/kernels.h networks/network.h system/profile.h
 model.c                 model.h
 kernels/avx2.c          kernels.h body.h

@@ -14,7 +14,7 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-rooms='kernels networks training inference formats cli system'
+rooms='kernels networks training inference text formats cli system'
 cp -R "$root"/*.[ch] "$root/tests" "$root/data" "$work" || exit 1
 for room in $rooms; do cp -R "$root/$room" "$work" || exit 1; done
 cd "$work" || exit 1

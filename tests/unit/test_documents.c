@@ -7,9 +7,9 @@
 #include "../../base.h"
 #include "check.h"
 #include "../../corpus.h"
-#include "../../documents.h"
+#include "../../text/documents.h"
 #include "../../tokenizer.h"
-#include "../../windows.h"
+#include "../../text/windows.h"
 
 static Text text_of(const char *text)
 {

@@ -1,7 +1,7 @@
 /* lines.c: reads no more of a text than it needs for the next line. */
-#include "base.h"
+#include "../base.h"
 #include "documents.h"
-#include "formats/kind.h"
+#include "../formats/kind.h"
 #include "lines.h"
 
 enum { FIRST_ROOM = 1 << 16 };

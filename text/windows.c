@@ -1,6 +1,6 @@
 /* windows.c: draws the windows of a batch. */
-#include "base.h"
-#include "tokenizer.h"
+#include "../base.h"
+#include "../tokenizer.h"
 #include "windows.h"
 
 /* Writes a window's `count` ids, one of which is its last target. */

@@ -13,9 +13,9 @@
 #ifndef LINES_H
 #define LINES_H
 
-#include "base.h"
-#include "corpus.h"
-#include "tokenizer.h"
+#include "../base.h"
+#include "../corpus.h"
+#include "../tokenizer.h"
 
 enum { LINE_BYTES = 1 << 28 };      /* of the longest line */
 

@@ -10,7 +10,7 @@
 #ifndef WINDOWS_H
 #define WINDOWS_H
 
-#include "base.h"
+#include "../base.h"
 
 /* The documents of a part. Each epoch visits them in another order, so that what follows a document
  * is never its neighbour in a sorted list. */

@@ -11,8 +11,8 @@
 #ifndef DOCUMENTS_H
 #define DOCUMENTS_H
 
-#include "base.h"
-#include "corpus.h"
+#include "../base.h"
+#include "../corpus.h"
 
 /* Some characters of a text that stay together: a document, or a stretch of one without any. */
 typedef struct {

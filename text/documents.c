@@ -1,5 +1,5 @@
 /* documents.c: cuts texts into documents, and chooses those that are held out. */
-#include "base.h"
+#include "../base.h"
 #include "documents.h"
 
 enum { STRETCHES = 20 };    /* of a plain text that is held out in even stretches */
