@@ -363,7 +363,7 @@ static int score_line(LineScorer *s, Line line, Output *out, Err *err)
     Part part = { .ids = s->ids, .count = 1 };
     size_t unknown = append(tokenizer, line.bytes, line.size, &part, s->ids);
     size_t characters = part.count - 1 + unknown;
-    if (s->end) append(tokenizer, "\r\n" + !line.returned, 1 + line.returned, &part, s->ids);
+    if (s->end) append(tokenizer, line.returned ? "\r\n" : "\n", 1 + line.returned, &part, s->ids);
     if (s->end && s->separator) s->ids[part.count++] = SEPARATOR_ID;
 
     Score known = evaluate_full(&s->scorer, part, ensemble_context(job->ensemble), SIZE_MAX);

@@ -136,7 +136,7 @@ static bool text_grow(Text *t, void **memory, size_t *room, size_t used, size_t 
 
 static void text_raw(Text *t, const char *bytes, size_t size)
 {
-    if (t->no_memory) return;
+    if (t->no_memory || size == 0) return;
     if (t->out != NULL) {
         output_bytes(t->out, bytes, size);
         return;

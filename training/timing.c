@@ -9,7 +9,8 @@ enum {
 
 /* To measure the machine's speed: seconds, and share of the time that --minutes gives. */
 static const double measure_most = 0.7, measure_share = 0.02;
-/* Off by so much, the end is moved: share of that time, and seconds at least. */
+/* Off by so much, the end is moved, and looked at so often: share of that time, and seconds at
+ * least. */
 static const double adjusted_share = 0.02, adjusted_least = 1;
 
 /* The network of a plain run. */
@@ -191,6 +192,13 @@ static double seconds_left(const Timing *t, const Settings *s, int64_t at, int64
     return left - (double)evaluations * t->last_evaluation;
 }
 
+/* What steps take is measured from here on. */
+static void begin_span(Timing *t, const Trainer *trainer)
+{
+    t->span_begun = clock_seconds() - t->evaluating;
+    t->span_step = trainer->step;
+}
+
 bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last_save)
 {
     TrainingPlan *p = &s->plan;
@@ -209,17 +217,21 @@ bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last
     /* The first step of a decay has the whole rate. */
     if (falls) p->decay_steps = fit > 0 ? fit : 1;
     t->planned_step = step;
+    begin_span(t, trainer);
     return true;
 }
 
-bool timing_adjust_end(const Timing *t, Settings *s, const Trainer *trainer, double last_save)
+bool timing_adjust_end(Timing *t, Settings *s, const Trainer *trainer, double last_save)
 {
     TrainingPlan *p = &s->plan;
-    int64_t rest = p->steps - trainer->step;
-    double left = seconds_left(t, s, trainer->step, rest, last_save), pace = trainer->pace;
-    double off = fabs((double)rest * pace - left);
-    if (t->planned_step <= 0 || rest < 1 || pace <= 0) return false;
-    if (off < fmax(adjusted_share * (t->deadline - t->begun), adjusted_least)) return false;
+    double span = clock_seconds() - t->evaluating - t->span_begun;
+    double least = fmax(adjusted_share * (t->deadline - t->begun), adjusted_least);
+    int64_t made = trainer->step - t->span_step, rest = p->steps - trainer->step;
+    if (t->planned_step <= 0 || span < least) return false;
+    begin_span(t, trainer);
+    if (made < 1 || rest < 1) return false;                 /* less than none: it went back */
+    double pace = span / (double)made, left = seconds_left(t, s, trainer->step, rest, last_save);
+    if (fabs((double)rest * pace - left) < least) return false;
     int64_t fit = left > pace ? (int64_t)(left / pace) : 1;
     if (fit == rest) return false;
     p->steps = trainer->step + fit;

@@ -22,6 +22,8 @@ typedef struct {
     double evaluating;      /* seconds of this start's evaluations */
     double last_evaluation; /* of the last one */
     double planned_step;    /* seconds of a step that the end was planned with; 0: not planned */
+    double span_begun;      /* clock without evaluations: since then the steps are timed, */
+    int64_t span_step;      /* from this one on */
     double measured;        /* bytes that measuring the machine took for a while */
     Profile profile;        /* where the time goes, with --profile */
 } Timing;
@@ -45,6 +47,6 @@ bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last
 /* After that: where steps have become so much slower or faster that the run would end far from its
  * deadline, other numbers of steps, with the same rate now; true. Then no command repeats the
  * run. */
-bool timing_adjust_end(const Timing *t, Settings *s, const Trainer *trainer, double last_save);
+bool timing_adjust_end(Timing *t, Settings *s, const Trainer *trainer, double last_save);
 
 #endif

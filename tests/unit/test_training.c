@@ -464,13 +464,15 @@ static void test_adjusted_end(void)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         static Settings s;
         char room[500];
-        Trainer trainer = { .step = 300, .made = 300, .pace = cases[i].pace };
+        Trainer trainer = { .step = 300, .made = 300 };
         parse(&s, "--minutes 1 --schedule wsd --eval-every 1000", room);
         s.plan.steps = 400;
         s.plan.decay_steps = 200;
         s.changed = NULL;
         double now = clock_seconds();
-        Timing t = { .begun = now - 50, .deadline = now + 50.5, .planned_step = 0.5 };
+        Timing t = { .begun = now - 50, .deadline = now + 50.5, .planned_step = 0.5,
+                     .evaluating = 3, .span_begun = now - 3 - 20 * cases[i].pace,
+                     .span_step = 280 };
         bool moved = timing_adjust_end(&t, &s, &trainer, 0);
         int64_t rest = s.plan.steps - trainer.step;
         CHECK(moved == (cases[i].rest != 100) && (s.changed != NULL) == moved, "pace %g",
@@ -479,6 +481,7 @@ static void test_adjusted_end(void)
               (long long)rest);
         CHECK(llabs(2 * rest - s.plan.decay_steps) <= 1, "pace %g: %lld of %lld steps",
               cases[i].pace, (long long)rest, (long long)s.plan.decay_steps);
+        CHECK(!timing_adjust_end(&t, &s, &trainer, 0), "pace %g: at once again", cases[i].pace);
         t.planned_step = 0;
         CHECK(!timing_adjust_end(&t, &s, &trainer, 0), "what another start planned stays");
     }
