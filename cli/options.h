@@ -35,9 +35,8 @@ typedef enum {
 enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
        STORED = 2,          /* a setting of the checkpoint, under its name without the dashes */
        CHOSEN = 4,          /* the program may choose: --help says that instead of the default */
-       LATER = 8,           /* checkpoints of earlier releases lack it, and mean its default */
-       DESTROYS = 16,       /* never suggested for a mistyped option */
-       MANY = 32 };         /* OPT_STRING into Strings: may be given up to CLI_MANY times; has no
+       DESTROYS = 8,        /* never suggested for a mistyped option */
+       MANY = 16 };         /* OPT_STRING into Strings: may be given up to CLI_MANY times; has no
                              * default, and is in no preset */
 
 typedef struct {

@@ -1,5 +1,29 @@
-/* origin.c: settings from a checkpoint: what --resume and --init-from take and refuse. */
+/* origin.c: settings and checkpoints: what is stored, what --resume and --init-from take and
+ * refuse. */
 #include "settings.h"
+
+int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX])
+{
+    int count = 0;
+    for (const Option *row = s->rows; row->kind != OPT_END; row++) {
+        Setting *one = &out[count];
+        if (!(row->flags & STORED)) continue;
+        snprintf(one->name, sizeof one->name, "%s", row->name + 2);
+        cli_get_text(row, s, one->value, sizeof one->value);
+        one->is_number = row->kind == OPT_INT || row->kind == OPT_REAL;
+        count++;
+    }
+    Setting *one = &out[count++];               /* whether a sample may start from the separator */
+    snprintf(one->name, sizeof one->name, "separators");
+    snprintf(one->value, sizeof one->value, "%zu", separators);
+    one->is_number = true;
+    if (s->changed == NULL) return count;
+    one = &out[count++];
+    snprintf(one->name, sizeof one->name, "changed");
+    snprintf(one->value, sizeof one->value, "%s", s->changed);
+    one->is_number = false;
+    return count;
+}
 
 /* A field's as it is printed, whatever the file's way of writing it; in `text`. NULL: missing. */
 static const char *stored_value(const Checkpoint *from, const Option *option,
@@ -10,8 +34,7 @@ static const char *stored_value(const Checkpoint *from, const Option *option,
         field_get(&from->config, field, text, SETTING_TEXT);
         return text;
     }
-    const char *stored = checkpoint_setting(from, option->name + 2);
-    return stored == NULL && option->flags & LATER ? option->text : stored;
+    return checkpoint_setting(from, option->name + 2);
 }
 
 /* Whether --init-from can start from the run with another value of this option. */

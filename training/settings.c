@@ -66,11 +66,11 @@ static const Option last_rows[] = {
     STRING("split-documents", "HOW", split_documents, SPLIT_OFF,
            "what a document is; each begins after the separator, and samples end at it. LINE: "
            "every line that is not blank; BLANK: what blank lines part; another word: what lines "
-           "equal to it part", STORED | LATER),
+           "equal to it part", STORED),
     WORD("hold-out", hold_out, "end", HOLD_OUT_WORDS,
          "what is not trained on. end: the end of the text, as for one plain text; spread, as for "
          "others: of documents some, chosen by their content, of several files the end of each, of "
-         "one text twenty even stretches", STORED | CHOSEN | LATER),
+         "one text twenty even stretches", STORED | CHOSEN),
     HEADING("While it runs"),
     INT("eval-every", eval_every, "300", 1, 1e12, "steps between evaluations",
         ON_RESUME | STORED),
@@ -333,27 +333,4 @@ CorpusOptions settings_corpus(const Settings *s)
     return (CorpusOptions){ .bytes = s->bytes, .separator = s->separator != 0,
                             .unknown = UNKNOWN_FAILS, .split = corpus_split(s->split_documents),
                             .hold_out = (HoldOut)s->hold_out, .val_fraction = s->val_fraction };
-}
-
-int settings_store(const Settings *s, size_t separators, Setting out[SETTINGS_MAX])
-{
-    int count = 0;
-    for (const Option *row = s->rows; row->kind != OPT_END; row++) {
-        Setting *one = &out[count];
-        if (!(row->flags & STORED)) continue;
-        snprintf(one->name, sizeof one->name, "%s", row->name + 2);
-        cli_get_text(row, s, one->value, sizeof one->value);
-        one->is_number = row->kind == OPT_INT || row->kind == OPT_REAL;
-        count++;
-    }
-    Setting *one = &out[count++];               /* whether a sample may start from the separator */
-    snprintf(one->name, sizeof one->name, "separators");
-    snprintf(one->value, sizeof one->value, "%zu", separators);
-    one->is_number = true;
-    if (s->changed == NULL) return count;
-    one = &out[count++];
-    snprintf(one->name, sizeof one->name, "changed");
-    snprintf(one->value, sizeof one->value, "%s", s->changed);
-    one->is_number = false;
-    return count;
 }
