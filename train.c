@@ -267,10 +267,7 @@ static int go_back(Run *r, Err *err)
     Err why = { 0 };
     if (attempt > RETURNS_MAX) return diverged(r, err);
     if (r->saves.has_last) {
-        if (checkpoint_load(&from, r->saves.paths.last, err)) return -1;
-        int failed = restore(r, &from, err);
-        checkpoint_close(&from);
-        if (failed) return -1;
+        if (checkpoint_load(&from, r->saves.paths.last, err) || restore(r, &from, err)) return -1;
     } else {
         History *h = &r->saves.history;
         /* The weights of step 0 come back as they were. */
@@ -317,10 +314,10 @@ static int train_loop(Run *r, Err *err)
                          (long long)t->step + (result == STEP_DIVERGED));
         if (result == STEP_DIVERGED && go_back(r, err)) return -1;
         made = result != STEP_DIVERGED;
-        if (made && settings_steps_open(r->settings)
-            && timing_plan_end(&r->timing, r->settings, t, r->saves.last_save)) settle(r);
-        else if (made && timing_adjust_end(&r->timing, r->settings, t, r->saves.last_save))
-            settle(r);
+        bool open = settings_steps_open(r->settings);
+        double last_save = r->saves.last_save;
+        if (made && (open ? timing_plan_end(&r->timing, r->settings, t, last_save)
+                          : timing_adjust_end(&r->timing, r->settings, t, last_save))) settle(r);
     }
 }
 

@@ -155,11 +155,14 @@ int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *e
     int n = t->model.tensor_count;
     real *params = t->model.params, *average = t->optimizer.average;
     *lost = 0;
-    if (checkpoint_copy(from, average != NULL ? "train.raw." : "", tensors, n, params, err)
+    int failed = checkpoint_copy(from, average != NULL ? "train.raw." : "", tensors, n, params, err)
         || (average != NULL && checkpoint_copy(from, "", tensors, n, average, err))
         || checkpoint_copy(from, "optim.m.", tensors, n, t->optimizer.m, err)
-        || checkpoint_copy(from, "optim.v.", tensors, n, t->optimizer.v, err))
+        || checkpoint_copy(from, "optim.v.", tensors, n, t->optimizer.v, err);
+    if (failed) {
+        checkpoint_close(from);
         return -1;
+    }
     t->state = from->train;
     t->step = (int64_t)from->step;
     size_t room = s->room;
