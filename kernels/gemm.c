@@ -161,10 +161,10 @@ static void multiply_blocks(const Gemm *g, Output c, View a, Columns b)
     }
 }
 
-/* As much of b as g->cols holds, in an open parallel region. */
 /* Where part `i` of `parts` begins: i n / parts, whose product may be more than an int. */
 static int part_start(int i, int n, int parts) { return (int)((int64_t)i * n / parts); }
 
+/* As much of b as g->cols holds, in an open parallel region. */
 static void gemm_block(const Gemm *g, Output c, View a, View b)
 {
     const Kernels *K = g->K;

@@ -69,8 +69,8 @@ rebuild() {
     compile $kind "$(source_of "$2")" || return
     case $1:$2 in
     train:*:sample.c) link $kind sample.o bin/sample ;;
-    train:*) link $kind train.o bin/train ;;
-    cli:*) for p in $programs; do link $kind "$p.o" "bin/$p" || return; done ;;
+    train:*:*) link $kind train.o bin/train ;;
+    cli:*:*) for p in $programs; do link $kind "$p.o" "bin/$p" || return; done ;;
     *) link $kind "tests/unit/test_$1.o" "bin/test_$1" ;;
     esac
 }

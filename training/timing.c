@@ -182,14 +182,18 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
 
 /* ---------------------------------------------------------------- the end */
 
-/* Seconds for updates, if `fit` of them are made: without evaluations, the last ones and the
- * saves. */
-static double seconds_left(const Timing *t, const Settings *s, int64_t at, int64_t fit,
-                           double last_save)
+/* How many steps of so many seconds fit, after step `at`: with their evaluations, and the last ones
+ * and the saves. */
+static int64_t steps_that_fit(const Timing *t, const Settings *s, int64_t at, double step,
+                              double last_save)
 {
-    int64_t evaluations = (at + fit) / s->eval_every - at / s->eval_every;
+    double every = (double)s->eval_every, since = (double)(at % s->eval_every);
     double left = t->deadline - clock_seconds() - t->last_evaluation - 2 * last_save;
-    return left - (double)evaluations * t->last_evaluation;
+    if (left <= 0) return 0;
+    left += since * step;                               /* as from the last evaluation */
+    double round = every * step + t->last_evaluation, rounds = floor(left / round);
+    double rest = fmin((left - rounds * round) / step, every - 1);
+    return (int64_t)fmax(rounds * every + rest - since, 0);
 }
 
 /* What steps take is measured from here on. */
@@ -203,13 +207,10 @@ bool timing_plan_end(Timing *t, Settings *s, const Trainer *trainer, double last
 {
     TrainingPlan *p = &s->plan;
     int64_t at = trainer->step;
-    double left = seconds_left(t, s, at, 0, last_save);
     double training = clock_seconds() - t->started - t->evaluating;
     if (trainer->made == 0) return false;
     double step = training / (double)trainer->made;     /* with its share of saves and samples */
-    int64_t fit = left > 0 ? (int64_t)(left / step) : 0;
-    left = seconds_left(t, s, at, fit, last_save);
-    fit = left > 0 ? (int64_t)(left / step) : 0;
+    int64_t fit = steps_that_fit(t, s, at, step, last_save);
     bool falls = p->schedule == SCHEDULE_WSD;
     int64_t decay = !falls ? 0 : p->decay_steps > 0 ? p->decay_steps : (at + fit) / 2;
     if (fit > decay) return false;
@@ -230,10 +231,10 @@ bool timing_adjust_end(Timing *t, Settings *s, const Trainer *trainer, double la
     if (t->planned_step <= 0 || span < least) return false;
     begin_span(t, trainer);
     if (made < 1 || rest < 1) return false;                 /* less than none: it went back */
-    double pace = span / (double)made, left = seconds_left(t, s, trainer->step, rest, last_save);
-    if (fabs((double)rest * pace - left) < least) return false;
-    int64_t fit = left > pace ? (int64_t)(left / pace) : 1;
-    if (fit == rest) return false;
+    double pace = span / (double)made;
+    int64_t fit = steps_that_fit(t, s, trainer->step, pace, last_save);
+    if (fit < 1) fit = 1;
+    if (fit == rest || fabs((double)(fit - rest)) * pace < least) return false;
     p->steps = trainer->step + fit;
     /* The rate goes on from what it is: (steps - step) / decay_steps stays. */
     if (p->schedule == SCHEDULE_WSD) {

@@ -130,8 +130,9 @@ timed_not_repeatable() {
     run 0 'other evaluations' ./train t.txt $second --resume --eval-every 4 --out m.bin
     says_why 'other evaluations' 'its --eval-every was changed'
 
-    # A decay longer than the run: its steps are planned at once.
-    early="--minutes 0.04 --threads 1 --layers 1 --heads 2 --channels 16 --context 16 --batch 4
+    # A decay longer than the run: its steps are planned at once. They end long before the clock, on
+    # a busy machine too.
+    early="--minutes 5 --threads 1 --layers 1 --heads 2 --channels 16 --context 16 --batch 4
            --schedule wsd --decay-steps 1e9 --overwrite --out m.bin"
     run 0 'patience' ./train t.txt $early --lr 0 --min-lr 0 --eval-every 2 --dropout 0 --ema 0 \
         --patience 2

@@ -449,6 +449,22 @@ static void test_plan_end(void)
     t.last_evaluation = 2;
     CHECK(timing_plan_end(&t, &s, &trainer, 1.5), "an evaluation of 2 s and two saves of 1.5 s");
     CHECK(s.plan.steps >= 139 && s.plan.steps <= 140, "%lld steps", (long long)s.plan.steps);
+    /* 33 s are left: four rounds of 50 steps and an evaluation, and all but one step of a fifth. An
+     * evaluation takes longer than the steps before it, and the number of steps is still found. */
+    static const struct { int64_t every; double evaluation; int64_t fit; } cases[] = {
+        { 50, 2, 249 }, { 2, 2, 30 }, { 3, 0.25, 190 }, { 1000, 2, 330 }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        s.plan.steps = 0;
+        s.plan.decay_steps = 1000;
+        s.eval_every = cases[i].every;
+        now = clock_seconds();
+        t = (Timing){ .begun = now - 10, .started = now - 10, .deadline = now + 35,
+                      .last_evaluation = cases[i].evaluation };
+        CHECK(timing_plan_end(&t, &s, &trainer, 0), "every %lld", (long long)cases[i].every);
+        CHECK(llabs(s.plan.steps - trainer.step - cases[i].fit) <= 1, "every %lld: %lld steps",
+              (long long)cases[i].every, (long long)(s.plan.steps - trainer.step));
+    }
     trainer.made = 0;
     CHECK(!timing_plan_end(&t, &s, &trainer, 0), "no step was made, so none can be planned");
 }
