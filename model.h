@@ -23,6 +23,7 @@
 #include "base.h"
 #include "config.h"
 #include "kernels/kernels.h"
+#include "networks/layers.h"
 #include "networks/network.h"
 #include "system/profile.h"
 
@@ -118,12 +119,14 @@ static void bind(Model *m, real *params)
 /* ================================================================ layers
  *
  * Each is a forward and a backward function, one below the other; the formulas are above the pair.
- * One rule for gradients: those of parameters accumulate, those of inputs are overwritten, except
- * on the residual stream `dres`, which accumulates. Rows are independent, so threads share them; a
- * sum over rows is one chain in the order of the rows, so threads share its columns instead. Each
- * charges its time to s->profile. */
+ * Those that other networks have too are in networks/layers.c: the linear layer, and the head with
+ * the cross-entropy. One rule for gradients: those of parameters accumulate, those of inputs are
+ * overwritten, except on the residual stream `dres`, which accumulates. Rows are independent, so
+ * threads share them; a sum over rows is one chain in the order of the rows, so threads share its
+ * columns instead. Each charges its time to s->profile. */
 
 typedef struct {            /* what every layer of one pass needs to know */
+    const Model *m;
     const Config *c;
     const Gemm *g;
     const Kernels *K;
@@ -138,26 +141,18 @@ typedef struct {            /* what every layer of one pass needs to know */
 
 enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };
 
-/* The key of one row's dropout: a function of step, place in the network and row in the batch. */
-static uint64_t dropout_key(const Pass *s, int layer, int site, size_t row)
+/* The key of a layer's dropout: a function of step and place in the network. */
+static uint64_t dropout_key(const Pass *s, int layer, int site)
 {
-    return rng_bits(rng_bits(s->key, (uint64_t)(layer * SITES + site)), row);
+    return rng_bits(s->key, (uint64_t)(layer * SITES + site));
 }
 
-static void dropout_rows(const Pass *s, real *y, const real *x /* (N,C); may be y */, int layer,
-                         int site)
+static void dropout(const Pass *s, real *y, const real *x /* (N,C); may be y */, int layer,
+                    int site)
 {
-    size_t first = (size_t)s->first * (size_t)s->T, C = (size_t)s->c->channels;
-    if (s->dropout.threshold == 0) return;
-    OMP(parallel for schedule(static))
-    for (int r = 0; r < s->N; r++)
-        s->K->dropout(y + (size_t)r * C, x + (size_t)r * C, (int)C,
-                      dropout_key(s, layer, site, first + (size_t)r), s->dropout);
+    dropout_rows(s->m, s->dropout, dropout_key(s, layer, site), (size_t)s->first * (size_t)s->T, y,
+                 x, s->N, s->c->channels);
 }
-
-enum { COLUMNS = 64 };      /* a thread's share when columns are summed over rows */
-
-static int min_dim(int a, int b) { return a < b ? a : b; }
 
 /* ---------------------------------------------------------------- embedding
  * res_r = dropout(wte[id_r] + wpe[t_r]);  qwen3: res_r = wte[id_r]
@@ -172,7 +167,7 @@ static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_
         memcpy(res + (size_t)r * C, wte + (size_t)ids[r] * C, C * sizeof *res);
         if (wpe != NULL) s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
     }
-    if (wpe != NULL) dropout_rows(s, res, res, 0, SITE_EMBEDDING);
+    if (wpe != NULL) dropout(s, res, res, 0, SITE_EMBEDDING);
     profile_mark(s->profile, PHASE_EMBEDDING);
 }
 
@@ -180,7 +175,7 @@ static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe
                                real *dres /* (N,C) */, const int32_t *ids /* (N) */)
 {
     int C = s->c->channels;
-    if (dwpe != NULL) dropout_rows(s, dres, dres, 0, SITE_EMBEDDING);
+    if (dwpe != NULL) dropout(s, dres, dres, 0, SITE_EMBEDDING);
     OMP(parallel for schedule(static))
     for (int j = 0; j < C; j += COLUMNS)
         for (int r = 0; r < s->N; r++) {
@@ -240,35 +235,6 @@ static void norm_backward(const Pass *s, real *dx /* (N,C) += */, real *dw, real
         row(dx + at, dy + at, saved->xhat + at, w, saved->rstd[r], C);
     }
     profile_mark(s->profile, PHASE_NORM);
-}
-
-/* ---------------------------------------------------------------- linear
- * y (N,O) = x (N,I) w^T + b     w is (O,I), b is (O)
- * dx = dy w      dw += dy^T x      db += column sums of dy */
-
-static void linear_forward(const Pass *s, real *y, const real *x, const real *w, const real *b,
-                           int N, int I, int O)
-{
-    gemm(s->g, y, O, view(x, N, I), transposed(view(w, O, I)), false);
-    if (b != NULL) {
-        OMP(parallel for schedule(static))
-        for (int r = 0; r < N; r++)
-            s->K->add(y + (size_t)r * (size_t)O, b, O);
-    }
-    profile_mark(s->profile, PHASE_LINEAR);
-}
-
-static void linear_backward(const Pass *s, real *dx, real *dw, real *db, const real *dy,
-                            const real *x, const real *w, int N, int I, int O)
-{
-    gemm(s->g, dx, I, view(dy, N, O), view(w, O, I), false);
-    gemm(s->g, dw, I, transposed(view(dy, N, O)), view(x, N, I), true);
-    if (db != NULL) {
-        OMP(parallel for schedule(static))
-        for (int j = 0; j < O; j += COLUMNS)
-            s->K->sum_rows(db + j, dy + j, O, N, min_dim(COLUMNS, O - j));
-    }
-    profile_mark(s->profile, PHASE_LINEAR);
 }
 
 /* ---------------------------------------------------------------- queries and keys of qwen3
@@ -351,7 +317,7 @@ static void attention_dropout(const Pass *s, real *out, const real *p, int layer
 {
     for (int i = 0; i < m; i++) {
         size_t row = head * (size_t)s->T + (size_t)(t0 + i);
-        uint64_t key = dropout_key(s, layer, SITE_ATTENTION, row);
+        uint64_t key = rng_bits(dropout_key(s, layer, SITE_ATTENTION), row);
         s->K->dropout(out + (size_t)i * (size_t)s->T, p + (size_t)i * (size_t)s->T, t0 + i + 1,
                       key, s->dropout);
     }
@@ -494,7 +460,7 @@ static void residual_forward(const Pass *s, real *res /* (N,C) */, real *branch 
                              int layer, int site)
 {
     size_t C = (size_t)s->c->channels;
-    dropout_rows(s, branch, branch, layer, site);
+    dropout(s, branch, branch, layer, site);
     OMP(parallel for schedule(static))
     for (int r = 0; r < s->N; r++)
         s->K->add(res + (size_t)r * C, branch + (size_t)r * C, (int)C);
@@ -506,38 +472,9 @@ static const real *residual_backward(const Pass *s, real *dropped, const real *d
                                      int layer, int site)
 {
     if (s->dropout.threshold == 0) return dres;
-    dropout_rows(s, dropped, dres, layer, site);
+    dropout(s, dropped, dres, layer, site);
     profile_mark(s->profile, PHASE_RESIDUAL);
     return dropped;
-}
-
-/* ---------------------------------------------------------------- cross-entropy
- * loss_r = log sum exp(logits_r) - logits_r[target_r],   p = softmax(logits), in place
- * dlogits = (p - onehot(target)) / (B T), in place */
-
-static void cross_entropy_forward(const Pass *s, real *losses /* (rows) */, real *p /* (rows,V) */,
-                                  const int32_t *targets, int rows)
-{
-    size_t V = (size_t)s->c->vocab;
-    OMP(parallel for schedule(static))
-    for (int r = 0; r < rows; r++) {
-        real *row = p + (size_t)r * V, wanted = row[targets[r]];
-        losses[r] = s->K->softmax(row, row, (int)V, 1) - wanted;
-    }
-    profile_mark(s->profile, PHASE_LOSS);
-}
-
-static void cross_entropy_backward(const Pass *s, real *d /* (rows,V) */, const int32_t *targets,
-                                   int rows, real scale)
-{
-    size_t V = (size_t)s->c->vocab;
-    OMP(parallel for schedule(static))
-    for (int r = 0; r < rows; r++) {
-        real *row = d + (size_t)r * V;
-        row[targets[r]] -= 1;
-        for (size_t i = 0; i < V; i++) row[i] *= scale;
-    }
-    profile_mark(s->profile, PHASE_LOSS);
 }
 
 /* ================================================================ the network */
@@ -548,15 +485,15 @@ static void block_forward(const Pass *s, real *res, real *branch, const Block *w
     int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c);
     int N = s->N;
     norm_forward      (s, a->n1, &a->ln1, res, w->ln1w, w->ln1b);
-    linear_forward    (s, a->qkv, a->n1, w->qkvw, w->qkvb, N, C, 3 * A);
+    linear_forward    (s->m, a->qkv, a->n1, w->qkvw, w->qkvb, N, C, 3 * A);
     qk_forward        (s, a->qkv, &a->qk, w->qnw, w->knw);
     attention_forward (s, a->att, a->lse, a->qkv, layer);
-    linear_forward    (s, branch, a->att, w->projw, w->projb, N, A, C);
+    linear_forward    (s->m, branch, a->att, w->projw, w->projb, N, A, C);
     residual_forward  (s, res, branch, layer, SITE_PROJECTION);
     norm_forward      (s, a->n2, &a->ln2, res, w->ln2w, w->ln2b);
-    linear_forward    (s, a->pre, a->n2, w->fcw, w->fcb, N, C, G);
+    linear_forward    (s->m, a->pre, a->n2, w->fcw, w->fcb, N, C, G);
     activation_forward(s, a->hid, a->pre);
-    linear_forward    (s, branch, a->hid, w->outw, w->outb, N, F, C);
+    linear_forward    (s->m, branch, a->hid, w->outw, w->outb, N, F, C);
     residual_forward  (s, res, branch, layer, SITE_MLP);
 }
 
@@ -567,15 +504,15 @@ static void block_backward(const Pass *s, const Acts *t, const Block *w, const B
     int C = s->c->channels, A = config_attention(s->c), F = s->c->hidden, G = config_pre(s->c);
     int N = s->N;
     const real *dbranch = residual_backward(s, t->branch, t->dres, layer, SITE_MLP);
-    linear_backward    (s, t->dhid, g->outw, g->outb, dbranch, a->hid, w->outw, N, F, C);
+    linear_backward    (s->m, t->dhid, g->outw, g->outb, dbranch, a->hid, w->outw, N, F, C);
     activation_backward(s, t->dpre, t->dhid, a->pre);
-    linear_backward    (s, t->dx, g->fcw, g->fcb, t->dpre, a->n2, w->fcw, N, C, G);
+    linear_backward    (s->m, t->dx, g->fcw, g->fcb, t->dpre, a->n2, w->fcw, N, C, G);
     norm_backward      (s, t->dres, g->ln2w, g->ln2b, t->dx, &a->ln2, w->ln2w);
     dbranch = residual_backward(s, t->branch, t->dres, layer, SITE_PROJECTION);
-    linear_backward    (s, t->datt, g->projw, g->projb, dbranch, a->att, w->projw, N, A, C);
+    linear_backward    (s->m, t->datt, g->projw, g->projb, dbranch, a->att, w->projw, N, A, C);
     attention_backward (s, t->dqkv, t->datt, a->lse, a->qkv, layer);
     qk_backward        (s, t->dqkv, g->qnw, g->knw, &a->qk, w->qnw, w->knw);
-    linear_backward    (s, t->dx, g->qkvw, g->qkvb, t->dqkv, a->n1, w->qkvw, N, C, 3 * A);
+    linear_backward    (s->m, t->dx, g->qkvw, g->qkvb, t->dqkv, a->n1, w->qkvw, N, C, 3 * A);
     norm_backward      (s, t->dres, g->ln1w, g->ln1b, t->dx, &a->ln1, w->ln1w);
 }
 
@@ -589,37 +526,16 @@ static void network_forward(Gpt *m, const Pass *s, const int32_t *x /* (n,T) */)
     norm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
 }
 
-enum { LOGITS = 1 << 20 };  /* elements of the logits at once: a large V takes no more memory */
-
-static int head_rows(const Config *c, int N)
+static Head head_of(const Gpt *m, const Config *c)
 {
-    int rows = LOGITS / c->vocab;
-    return min_dim(N, rows < QUERIES ? QUERIES : rows);
-}
-
-/* Head and loss, a block of rows at a time: nats (N); to train, acts.dx = d(final) and d(head). */
-static void head_loss(Gpt *m, const Pass *s, real *nats, const int32_t *y /* (n,T) */, bool train,
-                      real scale)
-{
-    Acts *a = &m->acts;
-    int C = s->c->channels, V = s->c->vocab, step = head_rows(s->c, s->N);
-    for (int r = 0; r < s->N; r += step) {
-        int rows = min_dim(step, s->N - r);
-        const real *final = a->final + (size_t)r * (size_t)C;
-        linear_forward(s, a->logits, final, m->w.head, NULL, rows, C, V);
-        cross_entropy_forward(s, nats + r, a->logits, y + r, rows);
-        if (!train) continue;
-        cross_entropy_backward(s, a->logits, y + r, rows, scale);
-        linear_backward(s, a->dx + (size_t)r * (size_t)C, m->g.head, NULL, a->logits, final,
-                        m->w.head, rows, C, V);
-    }
+    return (Head){ .w = m->w.head, .dw = m->g.head, .logits = m->acts.logits, .I = c->channels };
 }
 
 static Pass pass_make(Model *m, int n, int T)
 {
     const Gpt *g = gpt(m);
-    return (Pass){ .c = gpt_config(m), .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T, .N = n * T,
-                   .dropout = { 0, 1 }, .heads = g->acts.heads,
+    return (Pass){ .m = m, .c = gpt_config(m), .g = &m->gemm, .K = m->gemm.K, .n = n, .T = T,
+                   .N = n * T, .dropout = dropout_of(0), .heads = g->acts.heads,
                    .cosine = g->cosine, .sine = g->sine, .profile = m->profile };
 }
 
@@ -636,12 +552,11 @@ static void gradients(Model *model, const Slice *in, real *nats /* (n,T) */)
     Pass s = pass_make(model, in->n, in->T);
     s.first = in->first;
     s.key = in->dropout_key;
-    if (s.c->dropout > 0)
-        s.dropout = (Dropout){ (uint32_t)(s.c->dropout * 4294967296.0),
-                               (real)(1 / (1 - s.c->dropout)) };
+    s.dropout = dropout_of(s.c->dropout);
 
     network_forward(m, &s, in->x);
-    head_loss(m, &s, nats, in->y, true, (real)(1.0 / ((double)in->batch * in->T)));
+    Head head = head_of(m, s.c);
+    head_gradients(model, &head, nats, a->dx, a->final, in->y, s.N, slice_scale(in));
 
     memset(a->dres, 0, (size_t)s.N * (size_t)s.c->channels * sizeof(real));
     norm_backward(&s, a->dres, m->g.lnfw, m->g.lnfb, a->dx, &a->lnf, m->w.lnfw);
@@ -666,14 +581,15 @@ static void losses(Model *m, const Slice *in, real *nats /* (n,T) */)
 {
     Pass s = pass_make(m, in->n, in->T);
     network_forward(gpt(m), &s, in->x);
-    head_loss(gpt(m), &s, nats, in->y, false, 0);
+    Head head = head_of(gpt(m), s.c);
+    head_losses(m, &head, nats, gpt(m)->acts.final, in->y, s.N);
 }
 
 static void logits(Model *m, const int32_t *x, int T, real *out /* (T,V) */)
 {
     Pass s = pass_make(m, 1, T);
     network_forward(gpt(m), &s, x);
-    linear_forward(&s, out, gpt(m)->acts.final, gpt(m)->w.head, NULL, T, s.c->channels, s.c->vocab);
+    linear_forward(m, out, gpt(m)->acts.final, gpt(m)->w.head, NULL, T, s.c->channels, m->vocab);
 }
 
 /* ================================================================ memory
@@ -758,7 +674,7 @@ static void layout(Model *m, Arena *a)
     t->res = arena_reals(a, N * C);
     t->branch = arena_reals(a, N * C);
     t->final = arena_reals(a, N * C);
-    t->logits = arena_reals(a, (size_t)head_rows(c, (int)N) * (size_t)c->vocab);
+    t->logits = arena_reals(a, (size_t)head_rows((int)N, c->vocab) * (size_t)c->vocab);
     if (!train) return;
     t->dres = arena_reals(a, N * C);
     t->dx = arena_reals(a, N * C);
@@ -784,23 +700,6 @@ static void rotary_angles(Model *m)
 }
 
 /* ================================================================ decoding with a cache */
-
-enum { SERIAL = 1 << 15 };  /* fewer multiply-adds are not worth waking the threads for */
-
-/* linear_forward for few rows */
-static void linear_streams(const Pass *s, real *y, const real *x, const real *w, const real *b,
-                           int I, int O)
-{
-    int parts = s->g->threads;
-    OMP(parallel for schedule(static) num_threads(parts)
-        if ((size_t)s->N * (size_t)I * (size_t)O >= SERIAL))
-    for (int part = 0; part < parts; part++) {
-        int o = part * O / parts, end = (part + 1) * O / parts;
-        s->K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, s->N);
-    }
-    for (int r = 0; r < s->N && b != NULL; r++)
-        s->K->add(y + (size_t)r * (size_t)O, b, O);
-}
 
 /* d->norm from d->x */
 static void norm_streams(GptDecoder *d, const Pass *s, const real *w, const real *b)
@@ -848,16 +747,16 @@ static void block_streams(GptDecoder *d, const Pass *s, int before, const Block 
     const Config *c = s->c;
     int C = c->channels, A = config_attention(c), F = c->hidden, G = config_pre(c);
     norm_streams(d, s, w->ln1w, w->ln1b);
-    linear_streams(s, d->qkv, d->norm, w->qkvw, w->qkvb, C, 3 * A);
+    linear_streams(s->m, d->qkv, d->norm, w->qkvw, w->qkvb, s->N, C, 3 * A);
     qk_forward(s, d->qkv, &(Normed){ d->qk, d->rstd }, w->qnw, w->knw);
     attention_streams(d, s, before, layer);
-    linear_streams(s, d->norm, d->att, w->projw, w->projb, A, C);
+    linear_streams(s->m, d->norm, d->att, w->projw, w->projb, s->N, A, C);
     s->K->add(d->x, d->norm, s->N * C);
     norm_streams(d, s, w->ln2w, w->ln2b);
-    linear_streams(s, d->pre, d->norm, w->fcw, w->fcb, C, G);
+    linear_streams(s->m, d->pre, d->norm, w->fcw, w->fcb, s->N, C, G);
     for (int r = 0; r < s->N; r++)
         activation_row(c, s->K, d->hid + (size_t)r * (size_t)F, d->pre + (size_t)r * (size_t)G);
-    linear_streams(s, d->norm, d->hid, w->outw, w->outb, F, C);
+    linear_streams(s->m, d->norm, d->hid, w->outw, w->outb, s->N, F, C);
     s->K->add(d->x, d->norm, s->N * C);
 }
 
@@ -887,7 +786,8 @@ static void decoder_logits(Decoder *d)
     const Gpt *m = gpt(d->model);
     Pass s = pass_make(d->model, d->n, 1);
     norm_streams(gpt_decoder(d), &s, m->w.lnfw, m->w.lnfb);
-    linear_streams(&s, d->logits, gpt_decoder(d)->norm, m->w.head, NULL, s.c->channels, s.c->vocab);
+    linear_streams(s.m, d->logits, gpt_decoder(d)->norm, m->w.head, NULL, s.N, s.c->channels,
+                   s.c->vocab);
 }
 
 static void decoder_copy_cache(Decoder *d, int to, int from)

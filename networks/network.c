@@ -129,7 +129,7 @@ void model_finish(Model *m)
 
 void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *nats)
 {
-    m->network->losses(m, &(Slice){ .x = x, .y = y, .n = n, .T = T, .batch = n }, nats);
+    m->network->losses(m, &(Slice){ .x = x, .y = y, .n = n, .T = T }, nats);
 }
 
 void model_logits(Model *m, const int32_t *x, int T, real *logits)

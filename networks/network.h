@@ -30,10 +30,11 @@ typedef enum { MODEL_EVAL, MODEL_TRAIN } ModelUse;
 enum { SLICE_CHARACTERS = 1 << 30 };
 
 typedef struct {            /* some sequences of a batch */
-    const int32_t *x, *y;   /* (n,T) characters and the ones that follow them */
+    const int32_t *x, *y;   /* (n,T) characters and the ones that follow them; a y below 0 does not
+                             * count: its loss is 0 */
     int n, T;               /* n <= the model's slice, T <= its context */
     int first;              /* index of the first sequence within the batch */
-    int batch;              /* B */
+    size_t targets;         /* of the batch that count */
     uint64_t dropout_key;   /* of the step */
 } Slice;
 
@@ -52,7 +53,7 @@ typedef struct Network {
     /* Before the first slice of a batch and after the last, if gradients need it. May be NULL. */
     void (*begin)(Model *m);
     void (*finish)(Model *m);
-    /* nats (n,T) = -log p(y | x up to there); adds d(sum of nats / (batch T)) to m->grads. Slices
+    /* nats (n,T) = -log p(y | x up to there); adds d(sum of nats / s->targets) to m->grads. Slices
      * come in order, and neither nats nor gradients depend on where a batch is cut. */
     void (*gradients)(Model *m, const Slice *s, real *nats);
     /* The same nats without dropout, and no gradient. */

@@ -107,7 +107,8 @@ static int measure(const Family *f, const Kernels *K, double least, double *flop
         free(ids);
         return -1;
     }
-    Slice s = { .x = ids, .y = ids, .T = context, .batch = batch, .n = n };
+    Slice s = { .x = ids, .y = ids, .T = context, .n = n,
+                .targets = (size_t)batch * (size_t)context };
     double loss = 0, tokens = 0, seconds = 0;
     model_train(&m, &s, &loss);                     /* wakes the threads and touches the memory */
     double start = clock_seconds();

@@ -114,7 +114,8 @@ static bool gradient(Trainer *t, double *sum)
     for (int first = 0; first < B; first += m->slice) {
         if (stopped(t)) return false;
         size_t at = (size_t)first * (size_t)T;
-        Slice s = { .x = t->x + at, .y = t->y + at, .T = T, .first = first, .batch = B };
+        Slice s = { .x = t->x + at, .y = t->y + at, .T = T, .first = first,
+                    .targets = (size_t)B * (size_t)T };
         s.n = B - first < m->slice ? B - first : m->slice;
         s.dropout_key = trainer_key(t, RNG_DROPOUT);
         model_train(m, &s, sum);

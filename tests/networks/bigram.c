@@ -65,7 +65,7 @@ static void losses(Model *m, const Slice *s, real *nats)
 
 static void gradients(Model *m, const Slice *s, real *nats)
 {
-    real *p = state(m)->p, scale = (real)(1.0 / ((double)s->batch * s->T));
+    real *p = state(m)->p, scale = (real)(1.0 / (double)s->targets);
     for (int i = 0; i < s->n * s->T; i++) {
         nats[i] = m->gemm.K->softmax(p, row(m, s->x[i]), m->vocab, 1) - row(m, s->x[i])[s->y[i]];
         p[s->y[i]] -= 1;

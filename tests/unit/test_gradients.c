@@ -29,7 +29,7 @@ static double run(Case *c, int n)
     model_begin(&c->m);
     for (int first = 0; first < c->B; first += n) {
         Slice s = { c->x + first * c->T, c->y + first * c->T, n < c->B - first ? n : c->B - first,
-                    c->T, first, c->B, DROPOUT_KEY };
+                    c->T, first, (size_t)(c->B * c->T), DROPOUT_KEY };
         model_train(&c->m, &s, &sum);
     }
     model_finish(&c->m);

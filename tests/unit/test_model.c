@@ -46,8 +46,8 @@ static double run(Model *m, const int32_t *x, const int32_t *y, int B, int T, in
     double sum = 0;
     model_begin(m);
     for (int first = 0; first < B; first += n) {
-        Slice s = { x + first * T, y + first * T, n < B - first ? n : B - first, T, first, B,
-                    DROPOUT_KEY };
+        Slice s = { x + first * T, y + first * T, n < B - first ? n : B - first, T, first,
+                    (size_t)(B * T), DROPOUT_KEY };
         model_train(m, &s, &sum);
     }
     model_finish(m);

@@ -22,10 +22,10 @@
 
 enum { TINY_T = 128, TINY_C = 80, TINY_F = 4 * TINY_C, TINY_V = 128 };
 
-/* Sizes that model.h works on at once: a test of more positions than QUERIES has several blocks of
- * queries, one of more channels than COLUMNS several shares of columns. They must not be less than
- * model.h's own. */
-enum { QUERIES = 48, COLUMNS = 64 };
+/* Size that model.h works on at once: a test of more positions than QUERIES has several blocks of
+ * queries, as one of more channels than COLUMNS has several shares of columns. It must not be less
+ * than model.h's own. */
+enum { QUERIES = 48 };
 
 /* The places of a network where dropout applies, in the order that numbers their keys. */
 enum { SITE_EMBEDDING, SITE_ATTENTION, SITE_PROJECTION, SITE_MLP, SITES };

@@ -1,0 +1,143 @@
+/* layers.c: the layers that several networks share. */
+#include "layers.h"
+
+/* ---------------------------------------------------------------- linear
+ * y (N,O) = x (N,I) w^T + b     w is (O,I), b is (O)
+ * dx = dy w      dw += dy^T x      db += column sums of dy */
+
+void linear_forward(const Model *m, real *y, const real *x, const real *w, const real *b, int N,
+                    int I, int O)
+{
+    gemm(&m->gemm, y, O, view(x, N, I), transposed(view(w, O, I)), false);
+    if (b != NULL) {
+        OMP(parallel for schedule(static))
+        for (int r = 0; r < N; r++)
+            m->gemm.K->add(y + (size_t)r * (size_t)O, b, O);
+    }
+    profile_mark(m->profile, PHASE_LINEAR);
+}
+
+void sum_columns(const Model *m, real *db, const real *dy, size_t ld, int N, int O)
+{
+    OMP(parallel for schedule(static))
+    for (int j = 0; j < O; j += COLUMNS)
+        m->gemm.K->sum_rows(db + j, dy + j, ld, N, min_dim(COLUMNS, O - j));
+}
+
+void linear_backward(const Model *m, real *dx, real *dw, real *db, const real *dy, const real *x,
+                     const real *w, int N, int I, int O)
+{
+    if (dx != NULL) gemm(&m->gemm, dx, I, view(dy, N, O), view(w, O, I), false);
+    gemm(&m->gemm, dw, I, transposed(view(dy, N, O)), view(x, N, I), true);
+    if (db != NULL) sum_columns(m, db, dy, (size_t)O, N, O);
+    profile_mark(m->profile, PHASE_LINEAR);
+}
+
+void linear_streams(const Model *m, real *y, const real *x, const real *w, const real *b, int N,
+                    int I, int O)
+{
+    int parts = m->gemm.threads;
+    OMP(parallel for schedule(static) num_threads(parts)
+        if ((size_t)N * (size_t)I * (size_t)O >= SERIAL))
+    for (int part = 0; part < parts; part++) {
+        int o = part * O / parts, end = (part + 1) * O / parts;
+        m->gemm.K->gemv(y + o, O, w + (size_t)o * (size_t)I, I, x, end - o, I, N);
+    }
+    for (int r = 0; r < N && b != NULL; r++)
+        m->gemm.K->add(y + (size_t)r * (size_t)O, b, O);
+}
+
+/* ---------------------------------------------------------------- cross-entropy
+ * loss_r = log sum exp(logits_r) - logits_r[target_r],   p = softmax(logits), in place
+ * dlogits = scale (p - onehot(target)), in place; 0 where the target does not count */
+
+void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t *targets, int rows)
+{
+    size_t V = (size_t)m->vocab;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < rows; r++) {
+        real *row = p + (size_t)r * V, wanted = targets[r] < 0 ? 0 : row[targets[r]];
+        real all = m->gemm.K->softmax(row, row, (int)V, 1);
+        losses[r] = targets[r] < 0 ? 0 : all - wanted;
+    }
+    profile_mark(m->profile, PHASE_LOSS);
+}
+
+void cross_entropy_backward(const Model *m, real *d, const int32_t *targets, int rows, real scale)
+{
+    size_t V = (size_t)m->vocab;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < rows; r++) {
+        real *row = d + (size_t)r * V;
+        if (targets[r] < 0) {
+            memset(row, 0, V * sizeof *row);
+            continue;
+        }
+        row[targets[r]] -= 1;
+        for (size_t i = 0; i < V; i++) row[i] *= scale;
+    }
+    profile_mark(m->profile, PHASE_LOSS);
+}
+
+/* ---------------------------------------------------------------- head */
+
+enum {
+    LOGITS = 1 << 20,       /* elements of the logits at once, */
+    LEAST_ROWS = 48         /* but so many rows at least: a multiple of every table's tile */
+};
+
+int head_rows(int N, int V)
+{
+    int rows = LOGITS / V;
+    return min_dim(N, rows < LEAST_ROWS ? LEAST_ROWS : rows);
+}
+
+/* A block of rows at a time. dfinal NULL: no gradients. */
+static void head_loss(const Model *m, const Head *h, real *nats, real *dfinal, const real *final,
+                      const int32_t *y, int N, real scale)
+{
+    int I = h->I, V = m->vocab, step = head_rows(N, V);
+    for (int r = 0; r < N; r += step) {
+        int rows = min_dim(step, N - r);
+        const real *in = final + (size_t)r * (size_t)I;
+        linear_forward(m, h->logits, in, h->w, h->b, rows, I, V);
+        cross_entropy_forward(m, nats + r, h->logits, y + r, rows);
+        if (dfinal == NULL) continue;
+        cross_entropy_backward(m, h->logits, y + r, rows, scale);
+        linear_backward(m, dfinal + (size_t)r * (size_t)I, h->dw, h->db, h->logits, in, h->w, rows,
+                        I, V);
+    }
+}
+
+void head_losses(const Model *m, const Head *h, real *nats, const real *final, const int32_t *y,
+                 int N)
+{
+    head_loss(m, h, nats, NULL, final, y, N, 0);
+}
+
+void head_gradients(const Model *m, const Head *h, real *nats, real *dfinal, const real *final,
+                    const int32_t *y, int N, real scale)
+{
+    head_loss(m, h, nats, dfinal, final, y, N, scale);
+}
+
+real slice_scale(const Slice *s) { return (real)(1.0 / (double)s->targets); }
+
+/* ---------------------------------------------------------------- dropout
+ * y = x / (1 - p), or 0 with probability p (Srivastava et al. 2014) */
+
+Dropout dropout_of(double p)
+{
+    return p > 0 ? (Dropout){ (uint32_t)(p * 4294967296.0), (real)(1 / (1 - p)) }
+                 : (Dropout){ 0, 1 };
+}
+
+void dropout_rows(const Model *m, Dropout d, uint64_t key, size_t first, real *y, const real *x,
+                  int rows, int C)
+{
+    if (d.threshold == 0) return;
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < rows; r++)
+        m->gemm.K->dropout(y + (size_t)r * (size_t)C, x + (size_t)r * (size_t)C, C,
+                           rng_bits(key, first + (size_t)r), d);
+}

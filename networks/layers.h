@@ -1,0 +1,69 @@
+/* layers.h: the layers that several networks share, forward and backward as pairs.
+ *
+ * Owns: the linear layer, the head with its cross-entropy, dropout of rows; their formulas stand
+ * above the pairs in layers.c. One rule for gradients: those of parameters accumulate, those of
+ * inputs are overwritten. Rows are independent, so threads share them; a sum over rows is one chain
+ * in the order of the rows, so threads share its columns instead. Each charges its time to
+ * m->profile. The letters are those of model.h.
+ *
+ *     linear_forward (m, y, x, w, b, N, I, O);
+ *     head_gradients (m, &head, nats, dfinal, final, targets, N, slice_scale(s));
+ *     linear_backward(m, dx, dw, db, dy, x, w, N, I, O);
+ */
+#ifndef LAYERS_H
+#define LAYERS_H
+
+#include "network.h"
+
+enum {
+    COLUMNS = 64,           /* a thread's share when columns are summed over rows */
+    SERIAL = 1 << 15        /* fewer multiply-adds are not worth waking the threads for */
+};
+
+static inline int min_dim(int a, int b) { return a < b ? a : b; }
+
+/* y (N,O) = x (N,I) w^T + b, w (O,I), b (O) or NULL */
+void linear_forward(const Model *m, real *y, const real *x, const real *w, const real *b, int N,
+                    int I, int O);
+/* dx (N,I) and dw (O,I), db (O); dx and db may be NULL */
+void linear_backward(const Model *m, real *dx, real *dw, real *db, const real *dy, const real *x,
+                     const real *w, int N, int I, int O);
+/* linear_forward for the few rows of a decoder */
+void linear_streams(const Model *m, real *y, const real *x, const real *w, const real *b, int N,
+                    int I, int O);
+/* db (O) += column sums of dy (N,O), whose rows are ld apart */
+void sum_columns(const Model *m, real *db, const real *dy, size_t ld, int N, int O);
+
+/* losses (rows) of logits (rows,V), which become probabilities; a target below 0 costs nothing */
+void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t *targets, int rows);
+/* The gradient of scale times the sum of losses, in place of the probabilities. */
+void cross_entropy_backward(const Model *m, real *d, const int32_t *targets, int rows, real scale);
+
+/* The last layer: logits = final w^T + b. */
+typedef struct {
+    const real *w, *b;      /* (V,I), (V); b may be NULL */
+    real *dw, *db;          /* their gradients */
+    real *logits;           /* (head_rows,V) */
+    int I;
+} Head;
+
+/* Rows of logits at once, of N: a large V takes no more memory. */
+int head_rows(int N, int V);
+/* nats (N) of final (N,I) */
+void head_losses(const Model *m, const Head *h, real *nats, const real *final, const int32_t *y,
+                 int N);
+/* The same, and d(scale times their sum): dfinal (N,I), h->dw, h->db. */
+void head_gradients(const Model *m, const Head *h, real *nats, real *dfinal, const real *final,
+                    const int32_t *y, int N, real scale);
+
+/* 1 / (targets of the batch): what each loss counts in the mean. */
+real slice_scale(const Slice *s);
+
+/* The share p of what dropout leaves out, as the kernels want it. */
+Dropout dropout_of(double p);
+/* y (rows,C) = dropout(x), y may be x; the numbers follow from the key and from first + r. Nothing
+ * without dropout. */
+void dropout_rows(const Model *m, Dropout d, uint64_t key, size_t first, real *y, const real *x,
+                  int rows, int C);
+
+#endif
