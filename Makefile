@@ -64,7 +64,7 @@ PROGRAMS = train sample eval inspect
 ROOMS    = kernels networks training inference text formats cli system
 PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
 TESTS    = test_text test_documents test_kernels test_model test_decoder test_checkpoint test_cli \
-           test_optimizer test_inference test_training test_gradients test_fuzz
+           test_optimizer test_inference test_training test_gradients test_networks test_fuzz
 FUZZED   = checkpoint text options json
 SCRIPTS  = cli/cli run/train cli/pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -80,7 +80,7 @@ $(call record,$(STAMP),$(COMMAND))
 # So do the objects that name the commit, on a file that holds it.
 $(call record,$(OBJ)/commit,$(COMMIT))
 
-# Three builds of every part: plain, double precision (gradient tests), fault-injecting. Each is a
+# Three builds of every part: plain, double precision (for gradients), fault-injecting. Each is a
 # library, of which a program takes what it uses.
 define build
 $(OBJ)/$(1)/%.o: %.c $(STAMP)
@@ -100,7 +100,8 @@ LINK = $(COMPILE) $^ -o $@ $(LDLIBS)
 $(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(OBJ)/float/folio.a
 	$(LINK)
 
-$(OBJ)/test_gradients: $(OBJ)/double/tests/unit/test_gradients.o $(OBJ)/double/folio.a
+DOUBLE  = test_gradients test_networks
+$(DOUBLE:%=$(OBJ)/%): $(OBJ)/%: $(OBJ)/double/tests/unit/%.o $(OBJ)/double/folio.a
 	$(LINK)
 FAULTS  = $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a
 $(OBJ)/test_checkpoint: $(OBJ)/faults/tests/unit/test_checkpoint.o $(FAULTS)
@@ -110,7 +111,7 @@ $(FUZZED:%=$(OBJ)/float/tests/fuzz/fuzz_%.o): COMPILE += -DLLVMFuzzerTestOneInpu
 $(OBJ)/test_fuzz: $(patsubst %,$(OBJ)/float/tests/fuzz/%.o,test_fuzz $(FUZZED:%=fuzz_%)) \
                   $(OBJ)/float/folio.a
 	$(LINK)
-$(filter-out %/test_gradients %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): \
+$(filter-out $(DOUBLE:%=$(OBJ)/%) %/test_checkpoint %/test_fuzz,$(TESTS:%=$(OBJ)/%)): \
 $(OBJ)/%: $(OBJ)/float/tests/unit/%.o $(OBJ)/float/folio.a
 	$(LINK)
 $(PROGRAMS:%=$(OBJ)/faulty/%): $(OBJ)/faulty/%: $(OBJ)/faults/%.o $(FAULTS)

@@ -1,0 +1,295 @@
+/* test_networks.c: what networks/network.h demands, of every network of the list.
+ *
+ * Built with -DFOLIO_DOUBLE. Tiny configurations with every switch: gradients against finite
+ * differences element by element, probabilities of all strings, later characters that change no
+ * earlier conditional, the decoder against the full forward and its draws against the
+ * probabilities, the same bytes for any slice and any number of threads, and a batch that is learnt
+ * by heart.
+ *
+ *     test_networks               the verdict
+ *     test_networks WORD          only the cases whose line has WORD
+ */
+#include "../../networks/network.h"
+#include "../../training/optimizer.h"
+#include "check.h"
+
+enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711 };
+
+/* A family and its fields; `vocab` is V. */
+static const char *const cases[] = {
+    "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2",
+    "qwen3 layers=1 heads=2 channels=8 context=6",
+};
+
+typedef struct {
+    const char *line;
+    const Family *family;
+    Space config;
+    int T;
+    int32_t *x, *y;             /* (B,T); some targets do not count */
+    size_t targets;
+} Case;
+
+static void stop(const char *line, const char *why)
+{
+    printf("test_networks: %s: %s\n", line, why);
+    exit(1);
+}
+
+static void *memory(size_t count, size_t size)
+{
+    void *p = calloc(count, size);
+    if (p == NULL) stop("memory", "there is not enough");
+    return p;
+}
+
+static void parse(Case *c, const char *line)
+{
+    char words[200], *word;
+    Err err = { 0 };
+    *c = (Case){ .line = line };
+    snprintf(words, sizeof words, "%s", line);
+    c->family = family_named(strtok(words, " "));
+    if (c->family == NULL) stop(line, "no such family");
+    for (int i = 0; i < c->family->field_count; i++)
+        if (c->family->fields[i].text != NULL)
+            field_set(&c->config, &c->family->fields[i], c->family->fields[i].text);
+    while ((word = strtok(NULL, " ")) != NULL) {
+        char *value = strchr(word, '=');
+        *value++ = '\0';
+        const Field *f = family_field(c->family, word);
+        if (f == NULL || field_set(&c->config, f, value)) stop(line, word);
+    }
+    if (family_check(c->family, &c->config, V, &err)) stop(line, err.msg);
+    c->T = family_context(c->family, &c->config);
+    size_t N = (size_t)(B * c->T);
+    c->x = memory(N, sizeof *c->x);
+    c->y = memory(N, sizeof *c->y);
+    for (size_t i = 0; i < N; i++) {
+        c->x[i] = (int32_t)rng_below(1, i, V);
+        c->y[i] = rng_below(2, i, 5) == 0 ? -1 : (int32_t)rng_below(3, i, V);
+        if (c->y[i] >= 0) c->targets++;
+    }
+}
+
+static void release(Case *c)
+{
+    free(c->x);
+    free(c->y);
+}
+
+/* Parameters are far from their start, so that nothing is zero or nearly even by design. */
+static void open_model(Model *m, const Case *c, ModelUse use, int slice)
+{
+    Err err = { 0 };
+    if (model_open(m, network_of(c->family), &c->config, kernels_usable(0), use, slice, &err))
+        stop(c->line, err.msg);
+    model_init(m, 1);
+    for (size_t i = 0; i < m->size; i++) m->params[i] += 0.3 * rng_normal(5, i);
+}
+
+/* Mean loss of the batch, in slices; gradients end in m->grads. */
+static double run(Model *m, const Case *c)
+{
+    double sum = 0;
+    model_begin(m);
+    for (int first = 0; first < B; first += m->slice) {
+        int n = m->slice < B - first ? m->slice : B - first;
+        Slice s = { .x = c->x + first * c->T, .y = c->y + first * c->T, .n = n, .T = c->T,
+                    .first = first, .targets = c->targets, .dropout_key = DROPOUT_KEY };
+        model_train(m, &s, &sum);
+    }
+    model_finish(m);
+    return sum / (double)c->targets;
+}
+
+/* ---------------------------------------------------------------- gradients */
+
+/* Central differences; an element of a gradient is a sum of few terms, so that ten digits stay. */
+static void test_gradients(const Case *c)
+{
+    Model m;
+    open_model(&m, c, MODEL_TRAIN, B);
+    double *grads = memory(m.size, sizeof *grads);
+    run(&m, c);
+    memcpy(grads, m.grads, m.size * sizeof *grads);
+    for (const Tensor *t = m.tensors; t < m.tensors + m.tensor_count; t++) {
+        double worst = 0, most = 0, h = 1e-5;
+        for (size_t i = t->offset; i < t->offset + tensor_size(t); i++) {
+            double keep = m.params[i], loss[2];
+            for (int side = 0; side < 2; side++) {
+                m.params[i] = keep + (side == 0 ? h : -h);
+                loss[side] = run(&m, c);
+            }
+            m.params[i] = keep;
+            double slope = (loss[0] - loss[1]) / (2 * h);
+            worst = fmax(worst, fabs(slope - grads[i]));
+            most = fmax(most, fabs(grads[i]));
+        }
+        CHECK(worst < 1e-8 + 1e-6 * most, "%s: %s: off by %g of %g", c->line, t->name, worst, most);
+        CHECK(most > 0, "%s: %s has an effect", c->line, t->name);
+    }
+    free(grads);
+    model_close(&m);
+}
+
+/* Bit for bit. */
+static void test_slices(const Case *c)
+{
+    double *want = NULL;
+    for (int slice = B; slice >= 1; slice -= 2)
+        for (int threads = 1; threads <= 3; threads++) {
+            Model m;
+            omp_set_num_threads(threads);
+            open_model(&m, c, MODEL_TRAIN, slice);
+            run(&m, c);
+            size_t bytes = m.size * sizeof *want;
+            if (want == NULL) {
+                want = memory(m.size, sizeof *want);
+                memcpy(want, m.grads, bytes);
+            }
+            CHECK(memcmp(want, m.grads, bytes) == 0, "%s: slices of %d, %d threads", c->line, slice,
+                  threads);
+            model_close(&m);
+        }
+    omp_set_num_threads(1);
+    free(want);
+}
+
+/* ---------------------------------------------------------------- probabilities */
+
+/* All strings of three characters after a first one; with the last character of the first two
+ * changed, the conditional of the second stays. */
+static void test_strings(const Case *c)
+{
+    enum { LENGTH = 3, STRINGS = V * V * V };
+    Model m;
+    open_model(&m, c, MODEL_EVAL, 1);
+    for (int32_t first = 0; first < V; first++) {
+        double sum = 0, earlier[V][V] = { { 0 } };
+        for (int i = 0; i < STRINGS; i++) {
+            int32_t text[LENGTH + 1] = { first, i / (V * V), i / V % V, i % V };
+            real nats[LENGTH];
+            model_losses(&m, text, text + 1, 1, LENGTH, nats);
+            sum += exp(-nats[0] - nats[1] - nats[2]);
+            double *seen = &earlier[text[1]][text[2]];
+            if (i % V == 0) *seen = nats[1];
+            CHECK(*seen == nats[1], "%s: a later character changes an earlier loss", c->line);
+        }
+        CHECK_NEAR(sum, 1, 0, 1e-9, "%s: all strings after %d", c->line, (int)first);
+    }
+    model_close(&m);
+}
+
+/* The logits of the whole window, and the losses that follow from them; of shorter windows too. */
+static void test_losses(const Case *c)
+{
+    Model m;
+    open_model(&m, c, MODEL_EVAL, B);
+    real *logits = memory((size_t)(c->T * V), sizeof *logits);
+    real *nats = memory((size_t)(B * c->T), sizeof *nats);
+    for (int T = c->T; T >= 1; T -= 2) {
+        model_losses(&m, c->x, c->y, B, T, nats);
+        for (int b = 0; b < B; b++) {
+            model_logits(&m, c->x + b * T, T, logits);
+            for (int t = 0; t < T; t++) {
+                double sum = 0;
+                int32_t y = c->y[b * T + t];
+                for (int v = 0; v < V; v++) sum += exp(logits[t * V + v]);
+                double want = y < 0 ? 0 : log(sum) - logits[t * V + y];
+                CHECK_NEAR(nats[b * T + t], want, 1e-9, 1e-9, "%s: T %d", c->line, T);
+            }
+        }
+    }
+    free(logits);
+    free(nats);
+    model_close(&m);
+}
+
+/* ---------------------------------------------------------------- decoding */
+
+/* Three streams far past the context, of which one is made equal to another on the way: the full
+ * forward of what each has read since the start of its context. */
+static void test_decoder(const Case *c)
+{
+    enum { STEPS = 20, COPIED = 4 };
+    Model m;
+    Decoder d;
+    Err err = { 0 };
+    open_model(&m, c, MODEL_EVAL, 1);
+    if (decoder_open(&d, &m, STREAMS, &err)) stop(c->line, err.msg);
+    real *logits = memory((size_t)(c->T * V), sizeof *logits);
+    for (int i = 0; i < STEPS; i++) {
+        int32_t ids[STREAMS];
+        for (int s = 0; s < STREAMS; s++) ids[s] = (int32_t)rng_below(7, (uint64_t)(i * 9 + s), V);
+        if (i == COPIED) decoder_copy(&d, 2, 0);
+        const real *got = decoder_step(&d, ids);
+        for (int s = 0; s < STREAMS; s++) {
+            model_logits(&m, d.ids + s * c->T, d.pos, logits);
+            for (int v = 0; v < V; v++)
+                CHECK_NEAR(got[s * V + v], logits[(d.pos - 1) * V + v], 1e-9, 1e-9,
+                           "%s: step %d, stream %d", c->line, i, s);
+        }
+    }
+    decoder_reset(&d);
+    CHECK(d.pos == 0, "%s: it begins again", c->line);
+    free(logits);
+    decoder_close(&d);
+    model_close(&m);
+}
+
+/* ---------------------------------------------------------------- learning */
+
+/* The losses of a batch go to nearly 0: what follows says the first character and the last. */
+static void test_by_heart(const Case *c)
+{
+    enum { STEPS = 300 };
+    Model m;
+    Optimizer o;
+    Err err = { 0 };
+    Case batch = *c;
+    if (model_open(&m, network_of(c->family), &c->config, kernels_usable(0), MODEL_TRAIN, B, &err))
+        stop(c->line, err.msg);
+    model_init(&m, 1);
+    TrainingPlan plan = { .steps = STEPS, .lr = 0.03, .min_lr = 0.03, .warmup = 5, .beta1 = 0.9,
+                          .beta2 = 0.99, .clip = 1 };
+    if (optimizer_open(&o, &plan, kernels_usable(0), m.tensors, m.tensor_count, m.size, &err))
+        stop(c->line, err.msg);
+    batch.y = memory((size_t)(B * c->T), sizeof *batch.y);
+    batch.targets = (size_t)(B * c->T);
+    for (int b = 0; b < B; b++) {
+        int32_t *x = batch.x + b * c->T, *y = batch.y + b * c->T;
+        x[0] = b % V;
+        for (int t = 0; t < c->T; t++) {
+            y[t] = (x[0] + x[t] + 1) % V;
+            if (t + 1 < c->T) x[t + 1] = y[t];
+        }
+    }
+    double before = run(&m, &batch), after = 0;
+    for (int64_t step = 0; step < STEPS; step++) {
+        after = run(&m, &batch);
+        optimizer_step(&o, step, optimizer_norm(&o, m.grads), m.params, m.grads);
+    }
+    CHECK(after < 0.1 && after < before, "%s: %g from %g", c->line, after, before);
+    free(batch.y);
+    optimizer_close(&o);
+    model_close(&m);
+}
+
+int main(int argc, char **argv)
+{
+    omp_set_num_threads(1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Case c;
+        if (argc > 1 && strstr(cases[i], argv[1]) == NULL) continue;
+        parse(&c, cases[i]);
+        test_gradients(&c);
+        test_slices(&c);
+        test_strings(&c);
+        test_losses(&c);
+        test_decoder(&c);
+        test_by_heart(&c);
+        release(&c);
+    }
+    return check_report("networks");
+}
