@@ -53,6 +53,7 @@ static int run_body(Call *call, Body *body, Output *out, Err *err)
     /* What is said is what runs: OMP_THREAD_LIMIT and OMP_DYNAMIC would take some away silently. */
     int most = omp_get_thread_limit();
     if (call->threads > most) call->threads = most;
+    if (call->threads > 1) threads_wait_briefly(call->argv);
     omp_set_dynamic(0);
     omp_set_num_threads(call->threads);
     return body(call, out, err);

@@ -134,6 +134,20 @@ int default_threads(void)
     return threads > 1 ? threads : 1;
 }
 
+void threads_wait_briefly(char **argv)
+{
+#if defined _OPENMP && !defined __clang__
+    char path[4096];
+    if (getenv("GOMP_SPINCOUNT") != NULL || getenv("OMP_WAIT_POLICY") != NULL) return;
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (size <= 0 || setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+    path[size] = '\0';
+    execv(path, argv);                          /* if that fails, they spin as they did */
+#else
+    (void)argv;
+#endif
+}
+
 double memory_limit_bytes(void)
 {
     double bytes = HUGE_VAL;

@@ -1,7 +1,7 @@
 /* machine.h: what this machine, or the container around the program, has to offer.
  *
- * Owns: the number of threads to use, the memory limit, the size of the last-level cache. It only
- * reads, and whatever cannot be read counts as no limit.
+ * Owns: the number of threads to use and how they wait, the memory limit, the size of the last-level
+ * cache. Whatever cannot be read counts as no limit.
  *
  *     int threads = options.threads > 0 ? (int)options.threads : default_threads();
  *     if (memory_check(needed, err)) return -1;
@@ -18,6 +18,14 @@ int physical_cores(void);
 /* The smallest of the affinity mask, the container's CPU quota and the physical cores, capped by
  * OMP_NUM_THREADS; 1 in a program without OpenMP. */
 int default_threads(void);
+
+/* Threads of libgomp wait for each other by spinning for milliseconds. Beside other programs that
+ * takes the processor from the very thread they wait for, and a step takes many times as long; so
+ * they are to sleep after some microseconds. libgomp reads that from the environment before main:
+ * the program is started once more, in the same process. Call it before anything is opened. Does
+ * nothing where the environment says how to wait, where OpenMP is another, or the system has no
+ * /proc. */
+void threads_wait_briefly(char **argv);
 
 /* Bytes that this program may use at most: the least of what the machine has and of what the
  * container and the process (ulimit -v) may take. */

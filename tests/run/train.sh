@@ -972,6 +972,33 @@ $(cat a b)
 END'
 }
 
+# waits NAME WANT COMMAND...: the process of the command has WANT in its environment at last.
+waits() {
+    name=$1 want=$2 found=1
+    shift 2
+    "$@" >/dev/null 2>&1 &
+    for _ in $(seq 100); do
+        tr '\0' '\n' <"/proc/$!/environ" | grep -qx "$want" && found=0 && break
+        sleep 0.05
+    done 2>/dev/null
+    verdict "$found" "$name: has $want"
+    check "$name: is called train" grep -qx train "/proc/$!/comm"
+    kill "$!"
+    wait "$!" 2>/dev/null
+}
+
+# Threads of libgomp would spin for milliseconds; a process of one thread has nobody to wait for.
+threads_waiting() {
+    ldd ./train 2>/dev/null | grep -q libgomp && [ -r /proc/self/environ ] || return 0
+    long="t.txt $tiny --steps 1000000 --out w.bin --overwrite"
+    waits 'two threads' 'GOMP_SPINCOUNT=1000' ./train $long --threads 2
+    waits 'as the user says' 'GOMP_SPINCOUNT=77' env GOMP_SPINCOUNT=77 ./train $long --threads 2
+    run 0 'one thread' sh -c './train '"$long"' --threads 1 --quiet & sleep 0.5
+        tr "\0" "\n" <"/proc/$!/environ" | grep -c GOMP_SPINCOUNT >count
+        kill "$!"; [ "$(cat count)" = 0 ]'
+    remove w
+}
+
 # ---------------------------------------------------------------- all of it
 
 modern_groups='' minutes_groups='' fault_groups='' text_groups='' network_groups=''
@@ -986,7 +1013,7 @@ file_groups='' resume_groups=''
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best
     in_the_way killed_runs signals locks kill_at_every_operation kill_while_overwriting
     no_memory failing_calls failing_log places full_disk
-    texts no_validation names_of_texts numbers divergence output evaluations'
+    texts no_validation names_of_texts numbers divergence output evaluations threads_waiting'
 groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups $network_groups"
 groups="$groups $file_groups $resume_groups"
 
