@@ -1,7 +1,7 @@
 /* machine.h: what this machine, or the container around the program, has to offer.
  *
- * Owns: the number of threads to use and how they wait, the memory limit, the size of the last-level
- * cache. Whatever cannot be read counts as no limit.
+ * Owns: the number of threads to use and how they wait, the memory limit, the size of the
+ * last-level cache. Whatever cannot be read counts as no limit.
  *
  *     int threads = options.threads > 0 ? (int)options.threads : default_threads();
  *     if (memory_check(needed, err)) return -1;
