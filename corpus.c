@@ -326,6 +326,19 @@ static size_t usual_size(Documents *d)
     return sizes[d->count / 2];
 }
 
+/* Of the documents of both parts, each of which begins after a separator. */
+static size_t longest_size(const Corpus *c)
+{
+    size_t longest = 0;
+    if (c->documents->count == 0) return 0;
+    for (size_t i = 0, begin = 0; i <= c->count; i++) {
+        if (i < c->count && c->ids[i] != SEPARATOR_ID) continue;
+        if (i - begin > longest) longest = i - begin;
+        begin = i + 1;
+    }
+    return longest;
+}
+
 static bool is_known(const CorpusOptions *o, const char *sha256)
 {
     for (int i = 0; i < o->known_count; i++)
@@ -354,6 +367,7 @@ static int encode_texts(Corpus *c, const Tokenizer *t, bool built, const CorpusO
         failed = encode_pieces(c, t, &p, true, err);
         c->spelled = t->separator ? count_spelled(&p) : 0;
         c->usual_size = usual_size(c->documents);
+        c->longest_size = longest_size(c);
     }
     pieces_close(&p);
     if (!failed && c->characters == 0)

@@ -76,6 +76,7 @@ typedef struct {
     size_t val_only;        /* different characters of the validation part that training lacks */
     size_t spelled;         /* places where the characters of SEPARATOR_NAME stand in a document */
     size_t usual_size;      /* median length of the documents of the training part; 0: none */
+    size_t longest_size;    /* of all documents; 0: none */
     int32_t held_start;     /* starts most of the documents held out, but hardly any other; or -1 */
     char sha256[65];        /* one file: of its bytes; several: of their digests (64 digits each)
                              * joined */

@@ -20,7 +20,7 @@
 
 #define READER "./eval CKPT -"
 
-enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED };
+enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED, PROTOCOL_DOCUMENTS };
 
 /* ---------------------------------------------------------------- options */
 
@@ -32,7 +32,7 @@ typedef struct {
 } Options;
 
 #define PART_WORDS "train|val|all"
-#define PROTOCOL_WORDS "full|random|strided"
+#define PROTOCOL_WORDS "full|random|strided|documents"
 #define AT(field) offsetof(Options, field)
 static const Option options[] = {
     HEADING("What is scored"),
@@ -49,10 +49,11 @@ static const Option options[] = {
          "whether the end of each line counts, with --per-line: the line end, and that nothing "
          "follows it (default: on for models of --split-documents LINE, else off)"),
     HEADING("How"),
-    WORD("protocol", protocol, "full", PROTOCOL_WORDS,
+    WORD("protocol", protocol, NULL, PROTOCOL_WORDS,
          "full: consecutive windows of the context, every character but the first scored "
          "once; random: batches of 64 windows of at most 256 characters; strided: windows "
-         "overlap, each scores its last --stride"),
+         "overlap, each scores its last --stride; documents: each begins a window (default: "
+         "documents for models of --sampling document, else full)"),
     INT("stride", stride, NULL, 1, 65536,
         "of --protocol strided (default: a quarter of the context)"),
     INT("batches", batches, "200", 1, 1e6, "of --protocol random"),
@@ -61,8 +62,9 @@ static const Option options[] = {
     THREADS_ROW(0),
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
-             "protocol, part; --unknown skip adds skipped; --per-line: a list lines of "
-             "log_likelihood, characters, unknown, bits_per_char", 0),
+             "protocol, part; documents add nats_per_document and documents; --unknown skip adds "
+             "skipped; --per-line: a list lines of log_likelihood, characters, unknown, "
+             "bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),
     { 0 }
@@ -130,16 +132,27 @@ static void print_text_note(const Job *job, const TextNote *note)
         fprintf(stderr, "eval: note: %s\n", note->text);
 }
 
-static void print_score(const Job *job, Score score, Output *out)
+/* Of a part of documents, each of which begins after a separator. */
+static size_t count_documents(const Job *job, Part part)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < part.count; i++) count += part.ids[i] == SEPARATOR_ID;
+    return job->corpus->longest_size > 0 ? count : 0;
+}
+
+/* documents: how many were scored whole; 0: none. */
+static void print_score(const Job *job, Score score, size_t documents, Output *out)
 {
     char part[CLI_WORD], protocol[CLI_WORD];
-    double nats = score_mean(score);
+    double nats = score_mean(score), document = score.sum / (double)documents;
     size_t skipped = job->corpus->skipped;
     word_at(job->o, AT(part), part);
     word_at(job->o, AT(protocol), protocol);
     if (!job->o->common.json) {
         output_print(out, "%.4f nats/char, %.4f bits/char, ", nats, nats / log(2.0));
         output_print(out, "perplexity %.4g, ", exp(nats));
+        if (documents > 0)
+            output_print(out, "%.4f nats/document, %zu documents, ", document, documents);
         output_print(out, "%zu characters, ", score.characters);
         if (job->o->unknown) output_print(out, "%zu unknown skipped, ", skipped);
         output_print(out, "protocol %s, part %s\n", protocol, part);
@@ -151,6 +164,11 @@ static void print_score(const Job *job, Score score, Output *out)
     output_json_real(out, nats / log(2.0));
     output_print(out, ",\"perplexity\":");
     output_json_real(out, exp(nats));
+    if (documents > 0) {
+        output_print(out, ",\"nats_per_document\":");
+        output_json_real(out, document);
+        output_print(out, ",\"documents\":%zu", documents);
+    }
     output_print(out, ",\"characters\":%zu", score.characters);
     if (job->o->unknown) output_print(out, ",\"skipped\":%zu", skipped);
     output_print(out, ",\"protocol\":\"%s\",\"part\":\"%s\"}\n", protocol, part);
@@ -160,6 +178,9 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
 {
     const Options *o = job->o;
     Ensemble *e = job->ensemble;
+    if (o->protocol == PROTOCOL_DOCUMENTS && job->corpus->longest_size == 0)
+        return fail(err, EXIT_USAGE, "--protocol documents: %s is one document for this model; "
+                    "try --protocol full", job->corpus->read);
     int context = ensemble_context(e), quarter = context >= 4 ? context / 4 : 1;
     int stride = o->stride > 0 ? (int)o->stride : quarter;
     if (o->protocol == PROTOCOL_STRIDED && stride > context)
@@ -175,6 +196,8 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
                                 context < RANDOM_CONTEXT ? context : RANDOM_CONTEXT);
     else if (o->protocol == PROTOCOL_STRIDED)
         score = evaluate_strided(&scorer, part, context, stride);
+    else if (o->protocol == PROTOCOL_DOCUMENTS)
+        score = evaluate_documents(&scorer, part, context, SIZE_MAX);
     else
         score = evaluate_full(&scorer, part, context, SIZE_MAX);
     scorer_close(&scorer);
@@ -182,7 +205,8 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
     if (score.characters == 0)
         return fail(err, EXIT_TEXT, "%s: there is no character to score", job->corpus->read);
     if (!isfinite(score.sum)) return not_finite(job, err);
-    print_score(job, score, out);
+    bool whole = o->protocol != PROTOCOL_RANDOM;
+    print_score(job, score, whole ? count_documents(job, part) : 0, out);
     return 0;
 }
 
@@ -214,6 +238,17 @@ static int score_corpus(const Job *job, Output *out, Err *err)
                 + (double)job->corpus->count * sizeof(int32_t);
     if (ensemble_build(e, job->kernels, slice, more, err)) return -1;
     return score_part(job, part, out, err);
+}
+
+/* Whether the runs of all models had this setting. */
+static bool all_have(const Ensemble *e, const char *name, const char *value)
+{
+    bool all = true;
+    for (int m = 0; m < e->count; m++) {
+        const char *word = checkpoint_setting(&e->checkpoints[m], name);
+        all = all && word != NULL && strcmp(word, value) == 0;
+    }
+    return all;
 }
 
 /* A setting of the models' runs, which must be the same in all. */
@@ -272,6 +307,9 @@ static int score_text(Job *job, Options *o, const char *const *paths, int count,
               || corpus_open(&corpus, &e->checkpoints[0].tokenizer, &how, paths, count, err);
     free(known);
     if (failed) return -1;
+    if (!GIVEN(o, protocol))
+        o->protocol = corpus.longest_size > 0 && all_have(e, "sampling", "document")
+            ? PROTOCOL_DOCUMENTS : PROTOCOL_FULL;
     if (!GIVEN(o, part)) o->part = corpus.train_count < corpus.count ? PART_VAL : PART_ALL;
     job->corpus = &corpus;
     failed = score_corpus(job, out, err);
@@ -293,17 +331,6 @@ typedef struct {
     size_t room, count;     /* count: lines so far */
     bool end, separator;    /* whether the end of a line counts, and a separator after it */
 } LineScorer;
-
-/* Whether all models were trained on documents of one line. */
-static bool all_know_lines(const Ensemble *e)
-{
-    bool all = true;
-    for (int m = 0; m < e->count; m++) {
-        const char *split = checkpoint_setting(&e->checkpoints[m], "split-documents");
-        all = all && split != NULL && strcmp(split, SPLIT_LINE) == 0;
-    }
-    return all;
-}
 
 /* Room for a line of so many bytes, what comes before it and what comes after it. */
 static int line_room(LineScorer *s, size_t size, Err *err)
@@ -411,10 +438,11 @@ static int score_texts(LineScorer *s, const char *const *paths, int count, Outpu
 static int score_lines(const Job *job, const char *const *paths, int count, Output *out, Err *err)
 {
     Ensemble *e = job->ensemble;
-    bool lines = all_know_lines(e);
+    bool lines = all_have(e, "split-documents", SPLIT_LINE);
+    /* A window that is a document may have no room for the separator after it. */
+    bool known = !all_have(e, "sampling", "document") && (lines || ensemble_knows_separator(e));
     LineScorer s = { .job = job, .end = GIVEN(job->o, end) ? job->o->end : lines,
-                     .separator = ensemble_tokenizer(e)->separator
-                               && (lines || ensemble_knows_separator(e)) };
+                     .separator = ensemble_tokenizer(e)->separator && known };
     double scoring = scorer_bytes(e->count, 1, ensemble_context(e));
     if (ensemble_build(e, job->kernels, 1, scoring, err) || line_room(&s, 0, err)) return -1;
     int failed = ensemble_start(e, &s.ids[0], err)

@@ -15,6 +15,7 @@
 #include "system/machine.h"
 #include "tokenizer.h"
 #include "training/display.h"
+#include "training/fit.h"
 #include "training/places.h"
 #include "training/preview.h"
 #include "training/runlog.h"
@@ -168,6 +169,8 @@ static int evaluate(Run *r, double *val_loss, Err *err)
     Score score = s->eval_batches > 0
         ? evaluate_random(&r->scorer, val, trainer_key(t, RNG_EVAL),
                           (size_t)(s->eval_batches * s->batch), m->context)
+        : s->sampling == SAMPLING_DOCUMENT
+        ? evaluate_documents(&r->scorer, val, m->context, EVAL_CHARACTERS)
         : evaluate_full(&r->scorer, val, m->context, EVAL_CHARACTERS);
     model_use(m, m->params);
     m->profile = profile;
@@ -509,9 +512,12 @@ static int complete_settings(Run *r, const Kernels *K, bool resumed, Err *err)
 {
     Settings *s = r->settings;
     int64_t reduced = 0;
+    const Corpus *text = &r->corpus;
+    int vocab = r->tokenizer.count;
     int failed = r->timing.deadline > 0 && !resumed
-        ? timing_choose(&r->timing, s, K, &r->corpus, r->tokenizer.count, &reduced, err)
-        : settings_fit_context(s, r->corpus.train_count, r->corpus.read, &reduced, err);
+        ? timing_choose(&r->timing, s, K, text, vocab, &reduced, err)
+        : (!resumed && fit_documents(s, text, vocab, err))
+          || settings_fit_context(s, text->train_count, text->read, &reduced, err);
     if (!failed && reduced > 0)
         display_note(&r->display,
                      "note: context %lld reduced to %zu, because the training part has %zu "

@@ -14,6 +14,7 @@
 typedef struct {
     size_t start;
     int length, from;
+    int padded;             /* to this length, with targets that do not count */
 } Window;
 
 void scorer_close(Scorer *s)
@@ -68,7 +69,8 @@ static void score_queued(Scorer *s)
         model_losses(&s->models[m], s->x, s->y, queued, T, s->losses + (size_t)m * s->room);
     for (int n = 0; n < queued; n++)
         for (int t = s->from[n]; t < T; t++) {
-            if (s->separator && s->y[n * T + t] == SEPARATOR_ID) continue;
+            int32_t y = s->y[n * T + t];
+            if (y == NO_TARGET || (s->separator && y == SEPARATOR_ID)) continue;
             s->score.sum += mean_nats(s->losses + n * T + t, s->room, s->count);
             s->score.characters++;
         }
@@ -78,12 +80,21 @@ static void score_queued(Scorer *s)
 static void score_window(Scorer *s, Part part, Window w)
 {
     bool full = s->queued == s->models[0].slice;
-    if (full || (s->queued > 0 && s->length != w.length)) score_queued(s);
-    size_t at = (size_t)s->queued * (size_t)w.length, bytes = (size_t)w.length * sizeof *part.ids;
+    if (full || (s->queued > 0 && s->length != w.padded)) score_queued(s);
+    size_t at = (size_t)s->queued * (size_t)w.padded, bytes = (size_t)w.length * sizeof *part.ids;
     memcpy(s->x + at, part.ids + w.start, bytes);
     memcpy(s->y + at, part.ids + w.start + 1, bytes);
-    s->length = w.length;
+    for (size_t i = at + (size_t)w.length; i < at + (size_t)w.padded; i++) {
+        s->x[i] = SEPARATOR_ID;
+        s->y[i] = NO_TARGET;
+    }
+    s->length = w.padded;
     s->from[s->queued++] = w.from;
+}
+
+static void score_plain(Scorer *s, Part part, size_t start, int length, int from)
+{
+    score_window(s, part, (Window){ start, length, from, length });
 }
 
 /* The score of all windows; the scorer is ready for the next one. */
@@ -108,12 +119,12 @@ Score evaluate_full(Scorer *s, Part part, int context, size_t most)
     if (targets > most && sample < whole) {
         for (size_t i = 0; i < sample && !s->score.stopped; i++) {
             size_t window = (size_t)((double)i * (double)whole / (double)sample);
-            score_window(s, part, (Window){ window * T, context, 0 });
+            score_plain(s, part, window * T, context, 0);
         }
         return score_finish(s);
     }
     for (size_t start = 0; start < targets && !s->score.stopped; start += T)
-        score_window(s, part, (Window){ start, score_length(targets - start, context), 0 });
+        score_plain(s, part, start, score_length(targets - start, context), 0);
     return score_finish(s);
 }
 
@@ -123,7 +134,7 @@ Score evaluate_random(Scorer *s, Part part, uint64_t key, size_t windows, int co
     int T = score_length(targets, context);
     for (size_t i = 0; i < windows && T > 0 && !s->score.stopped; i++) {
         size_t start = (size_t)rng_below(key, i, targets - (size_t)T + 1);
-        score_window(s, part, (Window){ start, T, 0 });
+        score_plain(s, part, start, T, 0);
     }
     return score_finish(s);
 }
@@ -133,8 +144,20 @@ Score evaluate_strided(Scorer *s, Part part, int context, int stride)
     size_t targets = part.count > 0 ? part.count - 1 : 0, scored = 0;
     for (size_t start = 0; scored < targets && !s->score.stopped; start += (size_t)stride) {
         int T = score_length(targets - start, context);
-        score_window(s, part, (Window){ start, T, (int)(scored - start) });
+        score_plain(s, part, start, T, (int)(scored - start));
         scored = start + (size_t)T;
+    }
+    return score_finish(s);
+}
+
+Score evaluate_documents(Scorer *s, Part part, int context, size_t most)
+{
+    size_t every = part.count / most + 1, number = 0;
+    for (size_t begin = 0, end; begin < part.count && !s->score.stopped; begin = end) {
+        for (end = begin + 1; end < part.count && part.ids[end] != SEPARATOR_ID;) end++;
+        if (number++ % every != 0) continue;
+        for (size_t at = begin; at + 1 < end; at += (size_t)context)
+            score_window(s, part, (Window){ at, score_length(end - 1 - at, context), 0, context });
     }
     return score_finish(s);
 }

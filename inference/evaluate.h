@@ -1,8 +1,8 @@
-/* evaluate.h: how well a model predicts a text: three ways to cut it into windows and score them.
+/* evaluate.h: how well a model predicts a text: four ways to cut it into windows and score them.
  *
- * Owns: the protocols full, random and strided, for `eval` and for evaluations while training.
- * A score is the sum of -ln p(character | those before it in its window), in nats, over the
- * characters scored; a separator is read but not scored. With several models p is the mean of
+ * Owns: the protocols full, random, strided and documents, for `eval` and for evaluations while
+ * training. A score is the sum of -ln p(character | those before it in its window), in nats, over
+ * the characters scored; a separator is read but not scored. With several models p is the mean of
  * theirs. Sums are one chain in the order of windows and positions, so a score does not depend on
  * the slice.
  *
@@ -63,5 +63,9 @@ Score evaluate_random(Scorer *s, Part part, uint64_t key, size_t windows, int co
  * each later one its last `stride`, so that these see at least context - stride characters. The
  * last is shorter. */
 Score evaluate_strided(Scorer *s, Part part, int context, int stride);
+/* A window for each document, from the separator before it on, and further ones for what of it does
+ * not fit into the first. Of a part of more than `most` characters only so many documents, evenly
+ * spaced, that about as many are scored. */
+Score evaluate_documents(Scorer *s, Part part, int context, size_t most);
 
 #endif

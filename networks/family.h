@@ -125,6 +125,8 @@ typedef struct Family {
     const Choice *probe;
     /* Makes what nobody settled suit what somebody did; NULL: nothing to do. */
     void (*suit)(void *config, Settled *settled, const void *context);
+    /* Whether its weights belong to positions, so that a window is best a document; NULL: never. */
+    bool (*by_position)(const void *config);
 } Family;
 
 /* Family i of this build; NULL after the last. */

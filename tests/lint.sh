@@ -103,6 +103,8 @@ networks/network.c      network.h list.h
 training/command.c      settings.h
 training/display.h      ../system/files.h settings.h timing.h trainer.h
 training/display.c      display.h
+training/fit.h          settings.h
+training/fit.c          fit.h trainer.h
 training/optimizer.h    ../base.h ../kernels/kernels.h ../networks/family.h
 training/optimizer.c    optimizer.h
 training/origin.c       settings.h
@@ -118,7 +120,7 @@ training/settings.h     ../base.h ../cli/options.h ../cli/output.h ../cli/progra
 training/settings.h     ../formats/checkpoint.h ../networks/family.h optimizer.h
 training/settings.c     settings.h ../cli/rows.h trainer.h
 training/timing.h       settings.h trainer.h
-training/timing.c       timing.h ../system/machine.h
+training/timing.c       timing.h fit.h ../system/machine.h
 training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/network.h
 training/trainer.h      optimizer.h
 training/trainer.c      trainer.h ../system/machine.h

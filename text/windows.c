@@ -114,3 +114,26 @@ void windows_epoch(Part part, uint64_t key, uint64_t first, int batch, int conte
         }
     }
 }
+
+/* ---------------------------------------------------------------- by documents */
+
+size_t windows_documents(Part part, uint64_t key, uint64_t first, int batch, int context,
+                         int32_t *x, int32_t *y)
+{
+    static const int32_t separator = SEPARATOR_ID;
+    const Documents *d = part.documents;
+    size_t length = (size_t)context, targets = 0;
+    for (int b = 0; b < batch; b++, x += length, y += length) {
+        Window w = { x, y, length, 0 };
+        uint64_t number = first + (uint64_t)b, epoch = rng_bits(key, number / d->count);
+        size_t one = (size_t)rng_permute(epoch, number % d->count, d->count);
+        put(&w, part.ids + d->begins[one], d->begins[one + 1] - d->begins[one]);
+        put(&w, &separator, 1);
+        targets += w.written - 1;
+        for (size_t i = w.written - 1; i < length; i++) {
+            x[i] = SEPARATOR_ID;
+            y[i] = NO_TARGET;
+        }
+    }
+    return targets;
+}

@@ -1,4 +1,5 @@
-/* windows.h: which windows of a part a step reads: anywhere with replacement, or by epochs.
+/* windows.h: which windows of a part a step reads: anywhere with replacement, by epochs, or one for
+ * each document.
  *
  * Owns: the draws, and the order of documents. Both are pure functions of a key (base.h).
  *
@@ -11,6 +12,8 @@
 #define WINDOWS_H
 
 #include "../base.h"
+
+enum { NO_TARGET = -1 };    /* a y that does not count */
 
 /* The documents of a part. Each epoch visits them in another order, so that what follows a document
  * is never its neighbour in a sorted list. */
@@ -41,5 +44,12 @@ void windows_random(Part part, uint64_t key, int batch, int context, int32_t *x,
  * less than a context. */
 void windows_epoch(Part part, uint64_t key, uint64_t first, int batch, int context, int32_t *x,
                    int32_t *y);
+
+/* Windows first .. first + batch - 1 of an endless sequence of epochs, each of which has every
+ * document once, in random order: the separator before it, its characters, and where there is room
+ * the separator after it as the last target; then no target counts. Of a document longer than the
+ * context the beginning. Needs part.documents; returns how many targets count. */
+size_t windows_documents(Part part, uint64_t key, uint64_t first, int batch, int context,
+                         int32_t *x, int32_t *y);
 
 #endif

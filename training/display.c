@@ -59,15 +59,19 @@ static void show_held_out(Display *d, const Settings *s, const Heading *h)
 static void document_notes(Display *d, const Trainer *t, const Heading *h)
 {
     const Corpus *c = h->text;
+    size_t context = (size_t)t->model.context;
     char name[24];
     if (c->spelled > 0)
         display_note(d, "note: the text spells " SEPARATOR_NAME " in %zu place%s; these are "
                      "characters, no separators; --split-documents '" SEPARATOR_NAME "' parts "
                      "texts at such lines", c->spelled, s_of(c->spelled));
-    if (c->usual_size > (size_t)t->model.context)
-        display_note(d, "note: half of the documents have %zu characters or more, and the "
-                     "context is %d; their ends are learnt without their beginnings", c->usual_size,
-                     t->model.context);
+    if (t->how.sampling == SAMPLING_DOCUMENT && c->longest_size > context)
+        display_note(d, "note: the longest document has %zu characters; of those longer than the "
+                     "context, %zu, only the beginning is learnt", c->longest_size, context);
+    else if (c->usual_size > context)
+        display_note(d, "note: half of the documents have %zu characters or more, and the context "
+                     "is %zu; their ends are learnt without their beginnings", c->usual_size,
+                     context);
     if (c->held_start >= 0) {
         tokenizer_name(h->tokenizer, c->held_start, name, sizeof name);
         display_note(d, "note: most of the documents held out begin with %s, but hardly any of the "

@@ -49,8 +49,10 @@ static const Option last_rows[] = {
     REAL("ema", plan.ema, "0", 0, 0.9999,
          "keep an average of the weights that forgets 1 - X a step, and evaluate and save that; 0: "
          "none. A share of less than 0.0001 a step is lost in rounding", STORED),
-    WORD("sampling", sampling, "random", "random|epoch",
-         "windows anywhere with replacement, or each once an epoch", STORED),
+    WORD("sampling", sampling, "random", SAMPLING_WORDS,
+         "windows anywhere with replacement; each once an epoch; or each document once an epoch, a "
+         "window that begins with it and ends with it, as networks with weights for each position "
+         "need it", STORED | CHOSEN),
     REAL("beta1", plan.beta1, "0.9", 0, 0.9999999, "AdamW: memory of the gradient", STORED),
     REAL("beta2", plan.beta2, "0.99", 0, 0.9999999, "AdamW: memory of its square", STORED),
     REAL("weight-decay", plan.weight_decay, "0.1", 0, 1e6,

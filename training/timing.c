@@ -1,5 +1,6 @@
 /* timing.c: --minutes. */
 #include "timing.h"
+#include "fit.h"
 #include "../system/machine.h"
 
 enum {
@@ -150,7 +151,9 @@ static int choose_sizes(Settings *s, double flops, const Corpus *text, int vocab
     size_t characters = corpus_train_characters(text);
     if (settings_adopt(s, timing_sizes(settings_family(s), flops, characters), err)) return -1;
     if (s->plan.optimizer == OPTIMIZER_ADAMW && !SETTLED(s, plan.lr)) s->plan.lr *= adamw_share;
-    if (settings_suit(s, err) || suit_documents(s, text->usual_size, vocab, err)) return -1;
+    if (settings_suit(s, err) || suit_documents(s, text->usual_size, vocab, err)
+        || fit_documents(s, text, vocab, err))
+        return -1;
     return settings_fit_context(s, text->train_count, text->read, reduced, err);
 }
 

@@ -92,13 +92,15 @@ static void draw_batch(Trainer *t)
 {
     const TrainerOptions *h = &t->how;
     int B = h->batch, T = t->model.context;
-    if (h->sampling == SAMPLING_EPOCH) {
-        /* One order of epochs a run. */
-        uint64_t key = rng_key(h->seed, t->state.attempt, 0, RNG_BATCH);
-        windows_epoch(h->part, key, (uint64_t)t->step * (uint64_t)B, B, T, t->x, t->y);
-    } else {
+    uint64_t run = rng_key(h->seed, t->state.attempt, 0, RNG_BATCH);    /* one order of epochs */
+    uint64_t first = (uint64_t)t->step * (uint64_t)B;
+    t->targets = (size_t)B * (size_t)T;
+    if (h->sampling == SAMPLING_DOCUMENT)
+        t->targets = windows_documents(h->part, run, first, B, T, t->x, t->y);
+    else if (h->sampling == SAMPLING_EPOCH)
+        windows_epoch(h->part, run, first, B, T, t->x, t->y);
+    else
         windows_random(h->part, trainer_key(t, RNG_BATCH), B, T, t->x, t->y);
-    }
     profile_mark(t->model.profile, PHASE_BATCH);
 }
 
@@ -115,7 +117,7 @@ static bool gradient(Trainer *t, double *sum)
         if (stopped(t)) return false;
         size_t at = (size_t)first * (size_t)T;
         Slice s = { .x = t->x + at, .y = t->y + at, .T = T, .first = first,
-                    .targets = (size_t)B * (size_t)T };
+                    .targets = t->targets };
         s.n = B - first < m->slice ? B - first : m->slice;
         s.dropout_key = trainer_key(t, RNG_DROPOUT);
         model_train(m, &s, sum);
@@ -145,7 +147,7 @@ StepResult trainer_step(Trainer *t)
     t->made++;
     t->state.grad_norm = norm;
     t->state.skipped = 0;
-    t->state.train_loss = sum / trainer_tokens_per_step(t);
+    t->state.train_loss = sum / (double)t->targets;
     t->step_seconds = clock_seconds() - start;
     t->pace += (t->step_seconds - t->pace) * (t->pace > 0 ? 1.0 / 12 : 1);
     bool sound = trainer_sound(t);

@@ -19,7 +19,8 @@
 #include "../networks/network.h"
 #include "optimizer.h"
 
-enum { SAMPLING_RANDOM, SAMPLING_EPOCH };
+#define SAMPLING_WORDS "random|epoch|document"
+enum { SAMPLING_RANDOM, SAMPLING_EPOCH, SAMPLING_DOCUMENT };
 
 /* How steps are made: settings, not state. */
 typedef struct {
@@ -30,7 +31,7 @@ typedef struct {
     Part part;              /* what is trained on */
     int batch;              /* windows of the context in a step */
     int slice;              /* of these worked on at once; 0: what suits the cache */
-    int sampling;
+    int sampling;           /* SAMPLING_DOCUMENT needs part.documents */
     uint64_t seed;
 } TrainerOptions;
 
@@ -39,6 +40,7 @@ typedef struct {
     Model model;
     Optimizer optimizer;
     int32_t *x, *y;         /* (batch, context) */
+    size_t targets;         /* of these that count */
     int64_t step;           /* updates made, those left out included */
     int64_t made;           /* updates really made since trainer_open */
     TrainState state;       /* attempt, skipped, losses */

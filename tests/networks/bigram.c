@@ -49,7 +49,7 @@ static void tensors(TensorTable *t, const void *config)
 extern const Family family_bigram;
 const Family family_bigram = { "bigram", "a table of pairs", fields, 2, sizeof(Bigram), check,
                                tensors, flops, kept, describe, always, budgets, 1,
-                               budgets[0].values, NULL };
+                               budgets[0].values, NULL, NULL };
 
 static State *state(Model *m) { return (State *)(void *)m->state.bytes; }
 static void layout(Model *m, Arena *a) { state(m)->p = arena_reals(a, (size_t)m->vocab); }

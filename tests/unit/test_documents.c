@@ -531,6 +531,50 @@ static void test_epochs_of_documents(void)
     }
 }
 
+/* Every document once an epoch, in another order; its last target is the separator after it, where
+ * the context has room for that, and no target after it counts. */
+static void test_document_windows(void)
+{
+    enum { MOST_CONTEXT = 12, EPOCHS = 3 };
+    Documents d = some_documents();
+    Part part = { .ids = places, .count = d.begins[DOCUMENTS], .separator = true, .documents = &d };
+    for (int context = 1; context <= MOST_CONTEXT; context++) {
+        int wrong = 0, same = 0;
+        size_t order[EPOCHS][DOCUMENTS], counted = 0;
+        int32_t x[EPOCHS * DOCUMENTS * MOST_CONTEXT], y[EPOCHS * DOCUMENTS * MOST_CONTEXT];
+        size_t targets = windows_documents(part, 7, 0, EPOCHS * DOCUMENTS, context, x, y);
+        for (int w = 0; w < EPOCHS * DOCUMENTS; w++) {
+            const int32_t *in = x + w * context, *out = y + w * context;
+            size_t one = document_at(&d, in[0]), begin = d.begins[one];
+            int length = (int)(d.begins[one + 1] - begin);
+            order[w / DOCUMENTS][w % DOCUMENTS] = one;
+            for (int t = 0; t < context; t++) {
+                int32_t want = t < length - 1 ? (int32_t)begin + t + 1
+                             : t == length - 1 ? SEPARATOR_ID : NO_TARGET;
+                wrong += out[t] != want;
+                wrong += in[t] != (t < length ? (int32_t)begin + t : SEPARATOR_ID);
+                counted += want != NO_TARGET;
+            }
+        }
+        for (int e = 0; e < EPOCHS; e++) {
+            bool met[DOCUMENTS] = { false };
+            for (int i = 0; i < DOCUMENTS; i++) {
+                wrong += met[order[e][i]];
+                met[order[e][i]] = true;
+                same += e > 0 && order[e][i] == order[e - 1][i];
+            }
+        }
+        CHECK(wrong == 0, "context %d: %d wrong", context, wrong);
+        CHECK(targets == counted, "context %d: %zu of %zu targets", context, targets, counted);
+        CHECK(same < DOCUMENTS, "context %d: one order, but for %d", context, same);
+        int32_t again[2 * MOST_CONTEXT], next[2 * MOST_CONTEXT];
+        windows_documents(part, 7, 5, 2, context, again, next);
+        CHECK(memcmp(again, x + 5 * context, 2 * (size_t)context * sizeof *x) == 0
+              && memcmp(next, y + 5 * context, 2 * (size_t)context * sizeof *y) == 0,
+              "context %d: a window depends on its number alone", context);
+    }
+}
+
 int main(void)
 {
     test_documents();
@@ -548,5 +592,6 @@ int main(void)
     test_batches_of_epochs();
     test_windows_of_documents();
     test_epochs_of_documents();
+    test_document_windows();
     return check_report("documents");
 }

@@ -422,6 +422,25 @@ static void check_strided(Scored *x, Part part, int slice)
     }
 }
 
+/* Documents of 0, 1, ... ids; longer ones than the context go on in further windows. */
+static void check_documents(Scored *x, Part part, int slice)
+{
+    Score want = { 0 }, half = { 0 };
+    size_t number = 0;
+    for (size_t begin = 0, length = 0; begin < COUNT; begin += 1 + length++)
+        x->ids[begin] = SEPARATOR_ID;
+    for (size_t begin = 0, end; begin < COUNT; begin = end, number++) {
+        for (end = begin + 1; end < COUNT && x->ids[end] != SEPARATOR_ID; ) end++;
+        for (size_t at = begin; at + 1 < end; at += CONTEXT) {
+            int length = end - 1 - at < CONTEXT ? (int)(end - 1 - at) : CONTEXT;
+            add_window(x, &want, at, length, 0);
+            if (number % 2 == 0) add_window(x, &half, at, length, 0);
+        }
+    }
+    check_score(evaluate_documents(&x->s, part, CONTEXT, SIZE_MAX), want, "documents", slice);
+    check_score(evaluate_documents(&x->s, part, CONTEXT, COUNT - 1), half, "some documents", slice);
+}
+
 static void test_protocols(void)
 {
     for (int slice = 1; slice <= 4; slice++)
@@ -432,6 +451,7 @@ static void test_protocols(void)
             check_full(&x, part, slice);
             check_random(&x, part, slice);
             check_strided(&x, part, slice);
+            if (separator) check_documents(&x, part, slice);
             Score none = evaluate_full(&x.s, (Part){ .ids = x.ids, .count = 1 }, CONTEXT, SIZE_MAX);
             CHECK(none.characters == 0 && isnan(score_mean(none)),
                   "one character: nothing is scored");
