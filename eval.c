@@ -240,17 +240,6 @@ static int score_corpus(const Job *job, Output *out, Err *err)
     return score_part(job, part, out, err);
 }
 
-/* Whether the runs of all models had this setting. */
-static bool all_have(const Ensemble *e, const char *name, const char *value)
-{
-    bool all = true;
-    for (int m = 0; m < e->count; m++) {
-        const char *word = checkpoint_setting(&e->checkpoints[m], name);
-        all = all && word != NULL && strcmp(word, value) == 0;
-    }
-    return all;
-}
-
 /* A setting of the models' runs, which must be the same in all. */
 static int common_setting(const Ensemble *e, const char *name, const char *otherwise,
                           const char **value, Err *err)
@@ -308,7 +297,7 @@ static int score_text(Job *job, Options *o, const char *const *paths, int count,
     free(known);
     if (failed) return -1;
     if (!GIVEN(o, protocol))
-        o->protocol = corpus.longest_size > 0 && all_have(e, "sampling", "document")
+        o->protocol = corpus.longest_size > 0 && ensemble_all_have(e, "sampling", "document")
             ? PROTOCOL_DOCUMENTS : PROTOCOL_FULL;
     if (!GIVEN(o, part)) o->part = corpus.train_count < corpus.count ? PART_VAL : PART_ALL;
     job->corpus = &corpus;
@@ -438,9 +427,10 @@ static int score_texts(LineScorer *s, const char *const *paths, int count, Outpu
 static int score_lines(const Job *job, const char *const *paths, int count, Output *out, Err *err)
 {
     Ensemble *e = job->ensemble;
-    bool lines = all_have(e, "split-documents", SPLIT_LINE);
+    bool lines = ensemble_all_have(e, "split-documents", SPLIT_LINE);
     /* A window that is a document may have no room for the separator after it. */
-    bool known = !all_have(e, "sampling", "document") && (lines || ensemble_knows_separator(e));
+    bool whole = ensemble_all_have(e, "sampling", "document");
+    bool known = !whole && (lines || ensemble_knows_separator(e));
     LineScorer s = { .job = job, .end = GIVEN(job->o, end) ? job->o->end : lines,
                      .separator = ensemble_tokenizer(e)->separator && known };
     double scoring = scorer_bytes(e->count, 1, ensemble_context(e));

@@ -8,6 +8,7 @@
  *     ./sample ckpt.bin --prompt "ROMEO:" --length 500 --seed 2
  */
 #include "base.h"
+#include "cli/picture.h"
 #include "cli/program.h"
 #include "formats/checkpoint.h"
 #include "formats/kind.h"
@@ -30,7 +31,7 @@ typedef struct {
     Common common;
     const char *prompt, *prompt_file, *between;
     Strings stop;
-    int64_t length, top_k, samples, seed, repeat_window;
+    int64_t length, top_k, samples, seed, repeat_window, image_width;
     double temperature, top_p, min_p, repeat_penalty;
     int middle, unknown, colour;
     bool interactive, show_probs, given[CLI_ROWS];
@@ -50,6 +51,9 @@ static const Option options[] = {
     STRING("between", "S", between, NULL,
            "print this between the texts, as it is (default: a line ---; nothing if the model was "
            "trained on a list of lines)"),
+    INT("image-width", image_width, "0", 0, 1e6,
+        "draw texts that are images, one character a pixel, side by side, N pixels wide; 0: as "
+        "they are"),
     STRING("stop", "S", stop, NULL,
            "end the text where S would begin in its new characters, the one of several that comes "
            "first", MANY),
@@ -238,6 +242,7 @@ typedef struct {
     Stops stops;
     bool terminal, coloured;    /* of standard output */
     const char *between;    /* printed between two texts */
+    bool line_ends;         /* a text ends with a line end */
     const char *prompt;     /* as given */
     size_t prompt_size;
     int32_t *ids;           /* (id_count) the prompt */
@@ -311,7 +316,8 @@ static int draw(Sampler *s, int slot, uint64_t position, Err *err)
     for (int b = 0; b < size && !t->watch.complete; b++)
         text_add_released(&t->text, stops_add(&s->stops, &t->watch, bytes[b]), bytes[b]);
     if (t->text.out != NULL && s->terminal) output_flush(t->text.out);
-    return !t->watch.complete && !text_failed(&t->text);
+    bool ended = s->line_ends && size == 1 && bytes[0] == '\n';
+    return !ended && !t->watch.complete && !text_failed(&t->text);
 }
 
 /* Writes the new characters of s->streams[0 .. count-1], all after what the writers' first stream
@@ -371,12 +377,22 @@ static void print_text(const Sampler *s, const Text *text, uint64_t index, Outpu
     output_flush(out);
 }
 
+static void draw_texts(const Sampler *s, int count, Output *out)
+{
+    Picture pictures[GROUP];
+    for (int i = 0; i < count; i++)
+        pictures[i] = (Picture){ s->streams[i].text.bytes, s->streams[i].text.size,
+                                 s->streams[i].text.utf8 };
+    pictures_draw(out, pictures, count, s->options->image_width);
+    output_flush(out);
+}
+
 /* Prints the texts from number `first` on: as it grows if it is the only one, else when they are
  * complete. */
 static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *err)
 {
     const Options *o = s->options;
-    bool stream = o->samples == 1 && !o->common.json;
+    bool drawn = o->image_width > 0, stream = o->samples == 1 && !o->common.json && !drawn;
     for (int i = 0; i < count; i++) {
         begin_text(s, &s->streams[i], first + (uint64_t)i, stream ? out : NULL);
         if (!o->common.json) text_add(&s->streams[i].text, s->prompt, s->prompt_size);
@@ -385,10 +401,11 @@ static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *
     forget(s);
     feed(s, s->ids, s->id_count);
     int failed = write_texts(s, count, err);
+    if (!failed && drawn) draw_texts(s, count, out);
     for (int i = 0; i < count; i++) {
         Text *text = &s->streams[i].text;
         if (!failed && o->common.json) print_json(s, text, first + (uint64_t)i, out);
-        else if (!failed) print_text(s, text, first + (uint64_t)i, out);
+        else if (!failed && !drawn) print_text(s, text, first + (uint64_t)i, out);
         text_close(text);
     }
     return failed;
@@ -613,34 +630,28 @@ static int sample_with(Sampler *s, Output *out, Err *err)
 /* ---------------------------------------------------------------- the program */
 
 /* How many texts are written together: all, or as many as the constants allow. */
-static int group_size(const Ensemble *e, int64_t samples)
+static int group_size(const Ensemble *e, const Options *o)
 {
-    int group = samples < GROUP ? (int)samples : GROUP;
+    int group = o->samples < GROUP ? (int)o->samples : GROUP;
     while (group > 1 && writers_bytes(e, group) > GROUP_BYTES) group /= 2;
-    return group;
-}
-
-/* Whether each text ends where a line does: together they are a list. */
-static bool writes_lines(const Ensemble *e)
-{
-    for (int m = 0; m < e->count; m++) {
-        const char *documents = checkpoint_setting(&e->checkpoints[m], "split-documents");
-        if (documents == NULL || strcmp(documents, SPLIT_LINE) != 0) return false;
-    }
-    return ensemble_knows_separator(e);
+    int across = o->image_width > 0 ? pictures_across(o->image_width) : 1;
+    return group > across ? group / across * across : group;    /* no row of pictures is cut */
 }
 
 static int sample_from(const Options *o, Ensemble *e, const char *prompt, size_t size, Output *out,
                        Err *err)
 {
     Sampler s = { .options = o, .tokenizer = ensemble_tokenizer(e), .ensemble = e };
+    bool lines = ensemble_all_have(e, "split-documents", SPLIT_LINE);
     bool colour = o->colour || terminal_has_colour(fileno(out->file));
-    s.between = o->between != NULL ? o->between : writes_lines(e) ? "" : "---\n";
+    bool listed = lines && ensemble_knows_separator(e);
+    s.between = o->between != NULL ? o->between : listed ? "" : "---\n";
+    s.line_ends = lines && ensemble_all_have(e, "sampling", "document");
     s.prompt = prompt;
     s.prompt_size = size;
     s.terminal = isatty(fileno(out->file));
     s.coloured = o->show_probs && !o->common.json && colour;
-    s.group = group_size(e, o->samples);
+    s.group = group_size(e, o);
     if (writers_open(&s.writers, e, s.group, err)) return -1;
     int failed = sample_with(&s, out, err);
     writers_close(&s.writers);
@@ -674,6 +685,9 @@ static int check_options(const Options *o, Err *err)
     if (o->interactive && (o->common.json || o->samples > 1))
         return fail(err, EXIT_USAGE, "--interactive and %s exclude each other",
                     o->common.json ? "--json" : "--samples");
+    if (o->image_width > 0 && (o->interactive || o->common.json || o->show_probs))
+        return fail(err, EXIT_USAGE, "--image-width and %s exclude each other",
+                    o->interactive ? "--interactive" : o->common.json ? "--json" : "--show-probs");
     if (o->interactive && o->prompt_file != NULL && strcmp(o->prompt_file, "-") == 0)
         return fail(err, EXIT_USAGE,
                     "--interactive reads standard input, and so would --prompt-file -");
@@ -713,7 +727,7 @@ static int sample(const Call *call, Output *out, Err *err)
                 call->threads == 1 ? "" : "s");
     if (!o->common.quiet && o->show_probs && !o->common.json) print_legend(o, out);
     const char *prompt = file != NULL ? file : o->prompt != NULL ? o->prompt : "";
-    double writers = writers_bytes(&e, group_size(&e, o->samples));
+    double writers = writers_bytes(&e, group_size(&e, o));
     int failed = check_prompt(o, ensemble_tokenizer(&e), &prompt, &size, err)
         || ensemble_build(&e, call->kernels, 1, writers, err)
         || sample_from(o, &e, prompt, size, out, err);

@@ -569,7 +569,8 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
         return -1;
     r->scorer.stop = r->trainer.stop = stop_asked;
     if (s->sample_every == 0) return 0;
-    bool known = r->corpus.train_separators >= SEPARATORS_ENOUGH;
+    bool known = s->sampling == SAMPLING_DOCUMENT
+              || r->corpus.train_separators >= SEPARATORS_ENOUGH;
     int32_t newline = r->tokenizer.ids['\n'];
     int32_t first = known ? SEPARATOR_ID : newline >= 0 ? newline : r->corpus.ids[0];
     return preview_open(&r->preview, &r->trainer.model, &r->tokenizer, first, err);

@@ -106,9 +106,20 @@ int ensemble_context(const Ensemble *e)
 
 /* ---------------------------------------------------------------- where a text starts */
 
+bool ensemble_all_have(const Ensemble *e, const char *name, const char *value)
+{
+    bool all = true;
+    for (int m = 0; m < e->count; m++) {
+        const char *word = checkpoint_setting(&e->checkpoints[m], name);
+        all = all && word != NULL && strcmp(word, value) == 0;
+    }
+    return all;
+}
+
 bool ensemble_knows_separator(const Ensemble *e)
 {
     bool known = ensemble_tokenizer(e)->separator;
+    if (known && ensemble_all_have(e, "sampling", "document")) return true;
     for (int m = 0; m < e->count && known; m++) {
         const char *separators = checkpoint_setting(&e->checkpoints[m], "separators");
         known = separators != NULL && strtod(separators, NULL) >= SEPARATORS_ENOUGH;

@@ -51,7 +51,10 @@ void ensemble_name(const Ensemble *e, char *out, size_t room);
 /* The smallest context. */
 int ensemble_context(const Ensemble *e);
 
-/* Whether every model has seen enough separators to start a text from one and to end it at one. */
+/* Whether the runs of all models had this setting. */
+bool ensemble_all_have(const Ensemble *e, const char *name, const char *value);
+/* Whether every model has seen enough separators to start a text from one and to end it at one, or
+ * had one in front of each window. */
 bool ensemble_knows_separator(const Ensemble *e);
 /* What a text without a prompt starts from: the separator if the models know it, else a newline,
  * else the likeliest symbol. EXIT_RUNTIME: memory. */

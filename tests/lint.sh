@@ -148,6 +148,8 @@ cli/options.h           ../base.h
 cli/options.c           options.h
 cli/output.h            ../base.h
 cli/output.c            output.h ../tokenizer.h
+cli/picture.h           output.h
+cli/picture.c           picture.h
 cli/pages.h             ../base.h options.h output.h
 cli/pages.c             pages.h
 cli/program.h           ../base.h ../kernels/kernels.h options.h output.h pages.h rows.h

@@ -95,7 +95,8 @@ static void heading_notes(Display *d, const Settings *s, const Heading *h)
         display_note(d, "note: the validation part has %zu symbol%s that the training part lacks: "
                      "nothing can be learnt about %s", c->val_only, s_of(c->val_only),
                      c->val_only == 1 ? "it" : "them");
-    if (corpus_split(s->split_documents) != NULL && c->train_separators < SEPARATORS_ENOUGH)
+    if (corpus_split(s->split_documents) != NULL && s->sampling != SAMPLING_DOCUMENT
+        && c->train_separators < SEPARATORS_ENOUGH)
         display_note(d, "note: the training part has %zu separators; samples start from one and "
                      "end at one from %d on", c->train_separators, SEPARATORS_ENOUGH);
     if (!settings_steps_open(s) && s->plan.warmup >= s->plan.steps)
