@@ -60,7 +60,7 @@ endif
 OBJ     = $(if $(BIN),$(BIN)o,build/o)
 
 # ---------------------------------------------------------------- what is built from what
-PROGRAMS = train sample eval inspect
+PROGRAMS = train sample eval inspect ladder
 ROOMS    = kernels networks training inference text formats cli system
 PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
 TESTS    = test_text test_documents test_kernels test_model test_decoder test_checkpoint test_cli \

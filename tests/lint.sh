@@ -24,7 +24,7 @@ grep '\.[ch]$' "$work/text" > "$work/c"
 grep -E '\.sh$|^\.ci/run$' "$work/text" > "$work/sh"
 # The product: programs and what they are made of; the same without the programs.
 grep -vE '^(tests|bench)/' "$work/c" > "$work/rooms"
-grep -vE '^(train|sample|eval|inspect)\.c$' "$work/rooms" > "$work/inner"
+grep -vE '^(train|sample|eval|inspect|ladder)\.c$' "$work/rooms" > "$work/inner"
 
 # C without comments and without what stands in strings, as file:line:code; files on standard input.
 code() {

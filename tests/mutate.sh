@@ -18,7 +18,7 @@ rooms='kernels networks training inference text formats cli system'
 cp -R "$root"/*.[ch] "$root/tests" "$root/data" "$work" || exit 1
 for room in $rooms; do cp -R "$root/$room" "$work" || exit 1; done
 cd "$work" || exit 1
-programs='train sample eval inspect'
+programs='train sample eval inspect ladder'
 mkdir -p bin float double
 
 stop() { echo "mutate.sh: $1" >&2; exit 1; }
@@ -36,7 +36,8 @@ compile() {
 link() { ${CC:-cc} "$1/$2" $(printf "$1/%s.o " $parts) -o "$3" -lm; }
 
 # shellcheck disable=SC2046,SC2086
-parts=$(ls *.c $(printf '%s/*.c ' $rooms) | sed 's/\.c$//' | grep -vxE 'train|sample|eval|inspect')
+parts=$(ls *.c $(printf '%s/*.c ' $rooms) | sed 's/\.c$//' |
+    grep -vxE 'train|sample|eval|inspect|ladder')
 for f in $parts; do
     compile float "$f.c" && compile double "$f.c" || stop "$f.c does not compile"
 done

@@ -19,7 +19,7 @@ export TERM=dumb LC_ALL=C
 passed=0
 failed=0
 
-for program in train sample eval inspect; do
+for program in train sample eval inspect ladder; do
     ln -s "$programs/$program" "$program" || exit 1
 done
 

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 unset MAKEFLAGS MFLAGS MAKELEVEL FOLIO_ISA
 export LC_ALL=C TERM=dumb
 root=$work/tree/prefix
-names='train sample eval inspect'
+names='train sample eval inspect ladder'
 passed=0
 failed=0
 

@@ -26,7 +26,7 @@ passed=0
 failed=0
 shift 2
 
-for program in train sample eval inspect; do
+for program in train sample eval inspect ladder; do
     ln -s "$programs/$program" "$program" && ln -s "$faulty/$program" "faulty_$program" || exit 1
 done
 
@@ -990,10 +990,10 @@ waits() {
 # Threads of libgomp would spin for milliseconds; a process of one thread has nobody to wait for.
 threads_waiting() {
     ldd ./train 2>/dev/null | grep -q libgomp && [ -r /proc/self/environ ] || return 0
-    long="t.txt $tiny --steps 1000000 --out w.bin --overwrite"
-    waits 'two threads' 'GOMP_SPINCOUNT=1000' ./train $long --threads 2
-    waits 'as the user says' 'GOMP_SPINCOUNT=77' env GOMP_SPINCOUNT=77 ./train $long --threads 2
-    run 0 'one thread' sh -c './train '"$long"' --threads 1 --quiet & sleep 0.5
+    endless="t.txt $tiny --steps 1000000 --out w.bin --overwrite"
+    waits 'two threads' 'GOMP_SPINCOUNT=1000' ./train $endless --threads 2
+    waits 'as the user says' 'GOMP_SPINCOUNT=77' env GOMP_SPINCOUNT=77 ./train $endless --threads 2
+    run 0 'one thread' sh -c './train '"$endless"' --threads 1 --quiet & sleep 0.5
         tr "\0" "\n" <"/proc/$!/environ" | grep -c GOMP_SPINCOUNT >count
         kill "$!"; [ "$(cat count)" = 0 ]'
     remove w
