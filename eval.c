@@ -62,8 +62,8 @@ static const Option options[] = {
     THREADS_ROW(0),
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
-             "protocol, part; documents add nats_per_document and documents; --unknown skip adds "
-             "skipped; --per-line: a list lines of log_likelihood, characters, unknown, "
+             "protocol, part; --unknown skip adds skipped, documents add nats_per_document and "
+             "documents; --per-line: a list lines of log_likelihood, characters, unknown, "
              "bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),

@@ -37,8 +37,8 @@ typedef struct {
 #define AT(field) offsetof(Options, field)
 static const Option options[] = {
     HEADING("What is compared"),
-    STRING("families", "A,B,..", families, NULL,
-           "only these networks, in this order (default: all)"),
+    STRING("families", "LIST", families, NULL,
+           "only these networks, in this order, as gpt2,qwen3 (default: all)"),
     REAL("minutes", minutes, "1", 0.01, 1e6, "train each network for this long"),
     INT("steps", steps, "0", 0, 1e12, "for so many steps instead, in sizes that suit no clock"),
     INT("seed", seed, "1", 0, 9e15, "same seed, same numbers with --steps"),

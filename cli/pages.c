@@ -195,7 +195,8 @@ static void man_presets(const Cli *cli, Output *out)
 }
 
 /* What is installed together, for SEE ALSO. */
-static const char *const page_programs[] = { "train", "sample", "eval", "inspect" };
+static const char *const page_programs[] = { "train", "sample", "eval", "inspect",
+                                             "ladder" };
 
 static void man_ending(const Cli *cli, Output *out)
 {
