@@ -232,31 +232,32 @@ document_windows() {
     awk 'BEGIN { for (i = 0; i < 150; i++) print substr("abcdefgh", 1 + i % 5, i % 7 + 1) }' \
         >lines.txt
     own='--split-documents LINE --sampling document --context 12'
-    run 0 'document windows' ./train lines.txt $small $own --out d.bin --log d.log
-    run 0 'document windows, stopped' ./train lines.txt $small $own --out e.bin --log e.log \
-        --stop-at 13
-    run 0 'document windows, resumed' ./train lines.txt --resume --out e.bin --log e.log \
-        --threads 2 --slice 1
-    check 'document windows: same files' same_files d e
-    check 'document windows: same log' same_logs d.log e.log
-    check 'document windows: eval agrees' sh -c './eval d.last.bin lines.txt --json --quiet |
+    run 0 'document windows' ./train lines.txt $small $own --out own_doc.bin --log own_doc.log
+    run 0 'document windows, stopped' ./train lines.txt $small $own --out own_cut.bin \
+        --log own_cut.log --stop-at 13
+    run 0 'document windows, resumed' ./train lines.txt --resume --out own_cut.bin \
+        --log own_cut.log --threads 2 --slice 1
+    check 'document windows: same files' same_files own_doc own_cut
+    check 'document windows: same log' same_logs own_doc.log own_cut.log
+    check 'document windows: eval agrees' sh -c './eval own_doc.last.bin lines.txt --json --quiet |
         grep "\"protocol\":\"documents\"" | sed "s/,.*//; s/.*://" >a
-        ./inspect d.bin --json | sed "s/.*\"val_loss\":\([0-9.]*\)}\].*/\1/" >b
+        ./inspect own_doc.bin --json | sed "s/.*\"val_loss\":\([0-9.]*\)}\].*/\1/" >b
         paste a b | awk "{ exit (\$1 - \$2) ^ 2 > 1e-12 }"'
-    run 0 'document windows, other protocol' ./eval d.bin lines.txt --protocol full
+    run 0 'document windows, other protocol' ./eval own_doc.bin lines.txt --protocol full
     check 'document windows: nats of each' grep -E 'nats/document, [0-9]+ documents, ' stdout
     # Three symbols at first cost ln 3 each; targets after the end would count nothing.
     yes a 2>/dev/null | head -n 200 >a.txt
-    run 0 'what counts' ./train a.txt $small $own --steps 1 --lr 0 --out f.bin --log f.log
-    sed -n 's/^."step":1,.*"loss":\([^,]*\),.*/\1/p' f.log >a
+    run 0 'what counts' ./train a.txt $small $own --steps 1 --lr 0 --out own_few.bin \
+        --log own_few.log
+    sed -n 's/^."step":1,.*"loss":\([^,]*\),.*/\1/p' own_few.log >a
     check 'what counts: the mean is theirs' awk '{ exit ($1 - 1.0986) ^ 2 > 0.01 }' a
-    run 0 'long documents' ./train lines.txt $small $own --context 4 --out g.bin
+    run 0 'long documents' ./train lines.txt $small $own --context 4 --out own_long_doc.bin
     says 'long documents' 'of those longer than the context, 4, only the beginning is learnt'
-    run 2 'no documents' ./train lines.txt $small --sampling document --out h.bin
+    run 2 'no documents' ./train lines.txt $small --sampling document --out own_no_doc.bin
     says 'no documents' 'say what a document is, with --split-documents'
     run 2 'no documents to score' ./eval ref.bin t.txt --protocol documents
     says 'no documents to score' 'is one document for this model; try --protocol full'
-    for f in d e f g; do remove $f; done
+    for f in own_doc own_cut own_few own_long_doc; do remove $f; done
 }
 
 text_groups='fresh_texts other_kinds many_texts document_windows'
