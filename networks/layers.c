@@ -47,6 +47,41 @@ void linear_streams(const Model *m, real *y, const real *x, const real *w, const
         m->gemm.K->add(y + (size_t)r * (size_t)O, b, O);
 }
 
+/* ---------------------------------------------------------------- pairs
+ * y_t (V) += sum over u <= t of w_{t,u}[x_u]
+ * dw_{t,u}[x_u] += dy_t: a u has a block of dw to itself, so threads share those */
+
+size_t pairs_at(const Model *m, int u, int32_t id)
+{
+    size_t V = (size_t)m->vocab, d = (size_t)m->context, before = (size_t)u;
+    size_t earlier = before * d - before * (before - 1) / 2;    /* d + (d-1) + .. of the blocks */
+    return (earlier * V + (size_t)id * (d - before)) * V;
+}
+
+void pairs_forward(const Model *m, real *y, const real *w, const int32_t *ids, int n, int T)
+{
+    int V = m->vocab;
+    OMP(parallel for schedule(static))
+    for (int i = 0; i < n; i++)
+        for (int u = 0; u < T; u++) {
+            size_t r = (size_t)i * (size_t)T + (size_t)u;
+            m->gemm.K->add(y + r * (size_t)V, w + pairs_at(m, u, ids[r]), (T - u) * V);
+        }
+    profile_mark(m->profile, PHASE_EMBEDDING);
+}
+
+void pairs_backward(const Model *m, real *dw, const real *dy, const int32_t *ids, int n, int T)
+{
+    int V = m->vocab;
+    OMP(parallel for schedule(static, 1))
+    for (int u = 0; u < T; u++)
+        for (int i = 0; i < n; i++) {
+            size_t r = (size_t)i * (size_t)T + (size_t)u;
+            m->gemm.K->add(dw + pairs_at(m, u, ids[r]), dy + r * (size_t)V, (T - u) * V);
+        }
+    profile_mark(m->profile, PHASE_EMBEDDING);
+}
+
 /* ---------------------------------------------------------------- cross-entropy
  * loss_r = log sum exp(logits_r) - logits_r[target_r],   p = softmax(logits), in place
  * dlogits = scale (p - onehot(target)), in place; 0 where the target does not count */

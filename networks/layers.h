@@ -1,7 +1,7 @@
 /* layers.h: the layers that several networks share, forward and backward as pairs.
  *
- * Owns: the linear layer, the head with its cross-entropy, dropout of rows; their formulas stand
- * above the pairs in layers.c. One rule for gradients: those of parameters accumulate, those of
+ * Owns: the linear layer, sums of pairs, the head with its cross-entropy, dropout of rows; their
+ * formulas stand above the pairs in layers.c. One rule for gradients: those of parameters accumulate, those of
  * inputs are overwritten. Rows are independent, so threads share them; a sum over rows is one chain
  * in the order of the rows, so threads share its columns instead. Each charges its time to
  * m->profile. The letters are those of model.h.
@@ -33,6 +33,15 @@ void linear_streams(const Model *m, real *y, const real *x, const real *w, const
                     int I, int O);
 /* db (O) += column sums of dy (N,O), whose rows are ld apart */
 void sum_columns(const Model *m, real *db, const real *dy, size_t ld, int N, int O);
+
+/* Weights of pairs of positions, (pairs_rows,V) with V the vocabulary: a block for each u < d, the
+ * context; in it a row (d-u,V) for each symbol, which serves all positions t >= u. */
+static inline double pairs_rows(double d, double V) { return d * (d + 1) / 2 * V; }
+/* The row of w of symbol `id` at position u. */
+size_t pairs_at(const Model *m, int u, int32_t id);
+/* y (n,T,V) += the sums over the symbols ids (n,T) */
+void pairs_forward(const Model *m, real *y, const real *w, const int32_t *ids, int n, int T);
+void pairs_backward(const Model *m, real *dw, const real *dy, const int32_t *ids, int n, int T);
 
 /* losses (rows) of logits (rows,V), which become probabilities; a target below 0 costs nothing */
 void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t *targets, int rows);

@@ -6,5 +6,6 @@
 #ifndef NETWORKS
 #define NETWORKS(X) \
     X(gpt2) \
-    X(qwen3)
+    X(qwen3) \
+    X(fvsbn)
 #endif

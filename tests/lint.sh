@@ -95,6 +95,7 @@ kernels/neon.c          kernels.h body.h
 kernels/portable.c      kernels.h body.h
 networks/family.h       ../base.h
 networks/family.c       family.h list.h
+networks/fvsbn.c        layers.h
 networks/layers.h       network.h
 networks/layers.c       layers.h
 networks/list.h

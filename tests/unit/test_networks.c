@@ -19,6 +19,7 @@ enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711 };
 static const char *const cases[] = {
     "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2",
     "qwen3 layers=1 heads=2 channels=8 context=6",
+    "fvsbn context=6",
 };
 
 typedef struct {
