@@ -7,5 +7,6 @@
 #define NETWORKS(X) \
     X(gpt2) \
     X(qwen3) \
-    X(fvsbn)
+    X(fvsbn) \
+    X(nade)
 #endif

@@ -20,6 +20,8 @@ static const char *const cases[] = {
     "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2",
     "qwen3 layers=1 heads=2 channels=8 context=6",
     "fvsbn context=6",
+    "nade hidden=7 context=6",
+    "nade hidden=7 context=6 dropout=0.2",
 };
 
 typedef struct {
