@@ -8,5 +8,6 @@
     X(gpt2) \
     X(qwen3) \
     X(fvsbn) \
-    X(nade)
+    X(nade) \
+    X(made)
 #endif

@@ -22,6 +22,9 @@ static const char *const cases[] = {
     "fvsbn context=6",
     "nade hidden=7 context=6",
     "nade hidden=7 context=6 dropout=0.2",
+    "made layers=1 hidden=9 context=6 direct=off",
+    "made layers=3 hidden=9 context=6 direct=on dropout=0.2",
+    "made layers=2 hidden=9 context=6 direct=on masks=3",
 };
 
 typedef struct {
