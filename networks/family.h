@@ -129,6 +129,9 @@ typedef struct Family {
     bool (*by_position)(const void *config);
 } Family;
 
+/* by_position of a family to which that always applies. */
+bool family_by_position(const void *config);
+
 /* Family i of this build; NULL after the last. */
 const Family *family_at(int i);
 /* NULL: there is none of this name. */

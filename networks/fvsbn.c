@@ -76,7 +76,7 @@ extern const Family family_fvsbn;
 const Family family_fvsbn = {
     "fvsbn", "no hidden layer: a weight for each pair of positions and characters", fields,
     sizeof fields / sizeof fields[0], sizeof(Fvsbn), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL
+    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position
 };
 
 /* ---------------------------------------------------------------- training

@@ -1,10 +1,10 @@
 /* layers.h: the layers that several networks share, forward and backward as pairs.
  *
  * Owns: the linear layer, sums of pairs, the head with its cross-entropy, dropout of rows; their
- * formulas stand above the pairs in layers.c. One rule for gradients: those of parameters accumulate, those of
- * inputs are overwritten. Rows are independent, so threads share them; a sum over rows is one chain
- * in the order of the rows, so threads share its columns instead. Each charges its time to
- * m->profile. The letters are those of model.h.
+ * formulas stand above the pairs in layers.c. One rule for gradients: those of parameters
+ * accumulate, those of inputs are overwritten. Rows are independent, so threads share them; a sum
+ * over rows is one chain in the order of the rows, so threads share its columns instead. Each
+ * charges its time to m->profile. The letters are those of model.h.
  *
  *     linear_forward (m, y, x, w, b, N, I, O);
  *     head_gradients (m, &head, nats, dfinal, final, targets, N, slice_scale(s));

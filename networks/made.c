@@ -140,7 +140,7 @@ extern const Family family_made;
 const Family family_made = {
     "made", "masked layers that serve a whole window at once", fields,
     sizeof fields / sizeof fields[0], sizeof(Made), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL
+    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position
 };
 
 /* ---------------------------------------------------------------- memory */

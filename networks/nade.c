@@ -99,7 +99,7 @@ extern const Family family_nade;
 const Family family_nade = {
     "nade", "a hidden layer whose activations all positions share", fields,
     sizeof fields / sizeof fields[0], sizeof(Nade), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL
+    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position
 };
 
 /* ---------------------------------------------------------------- memory */
