@@ -446,6 +446,64 @@ static void swiglu_back(real *dgate, real *dup, const real *dy, const real *gate
     }
 }
 
+/* ------------------------------------------------- gated activation (van den Oord et al. 2016) */
+
+static void gated(real *y, const real *x, int n)
+{
+    for (int i = 0; i < n; i += VLEN)
+        v_put(y + i, v_mul(v_tanh(v_get(x + i, n - i)), v_sigmoid(v_get(x + n + i, n - i))),
+              n - i);
+}
+
+/* x' = 1 - x^2 of x = tanh;  x' = x (1 - x) of x = sigmoid */
+static inline vec tanh_slope(vec x) { return v_sub(v_set(1), v_mul(x, x)); }
+static inline vec sigmoid_slope(vec x) { return v_mul(x, v_sub(v_set(1), x)); }
+
+static void gated_back(real *dx, const real *dy, const real *x, int n)
+{
+    for (int i = 0; i < n; i += VLEN) {
+        int left = n - i;
+        vec a = v_tanh(v_get(x + i, left)), b = v_sigmoid(v_get(x + n + i, left));
+        vec d = v_get(dy + i, left);
+        v_put(dx + i, v_mul(v_mul(d, b), tanh_slope(a)), left);
+        v_put(dx + n + i, v_mul(v_mul(d, a), sigmoid_slope(b)), left);
+    }
+}
+
+/* ------------------------------------------------ LSTM (Hochreiter and Schmidhuber 1997) */
+
+static void lstm(real *h, real *c, real *z, const real *before, int n)
+{
+    for (int k = 0; k < n; k += VLEN) {
+        int left = n - k;
+        vec i = v_sigmoid(v_get(z + k, left)), f = v_sigmoid(v_get(z + n + k, left));
+        vec g = v_tanh(v_get(z + 2 * n + k, left)), o = v_sigmoid(v_get(z + 3 * n + k, left));
+        vec cell = v_fma(f, v_get(before + k, left), v_mul(i, g));
+        v_put(z + k, i, left);
+        v_put(z + n + k, f, left);
+        v_put(z + 2 * n + k, g, left);
+        v_put(z + 3 * n + k, o, left);
+        v_put(c + k, cell, left);
+        v_put(h + k, v_mul(o, v_tanh(cell)), left);
+    }
+}
+
+static void lstm_back(real *z, real *dc, const real *dh, const real *c, const real *before, int n)
+{
+    for (int k = 0; k < n; k += VLEN) {
+        int left = n - k;
+        vec i = v_get(z + k, left), f = v_get(z + n + k, left);
+        vec g = v_get(z + 2 * n + k, left), o = v_get(z + 3 * n + k, left);
+        vec out = v_tanh(v_get(c + k, left)), d = v_get(dh + k, left);
+        vec cell = v_fma(v_mul(d, o), tanh_slope(out), v_get(dc + k, left));
+        v_put(z + k, v_mul(v_mul(cell, g), sigmoid_slope(i)), left);
+        v_put(z + n + k, v_mul(v_mul(cell, v_get(before + k, left)), sigmoid_slope(f)), left);
+        v_put(z + 2 * n + k, v_mul(v_mul(cell, i), tanh_slope(g)), left);
+        v_put(z + 3 * n + k, v_mul(v_mul(d, out), sigmoid_slope(o)), left);
+        v_put(dc + k, v_mul(cell, f), left);
+    }
+}
+
 /* ------------------------------------------------------------ GELU (Hendrycks and Gimpel 2016) */
 
 /* Tanh form: y = x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3). Returns tanh u and du/dx. */
@@ -587,7 +645,8 @@ static void adamw(real *w, real *m, real *v, const real *g, int n, AdamW a)
     .sum_rows = sum_rows, .sum_rows_product = sum_rows_product, .sum_squares = sum_squares, \
     .layernorm = layernorm, .layernorm_back = layernorm_back, \
     .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .rotate = rotate, \
-    .swiglu = swiglu, .swiglu_back = swiglu_back, \
+    .swiglu = swiglu, .swiglu_back = swiglu_back, .gated = gated, .gated_back = gated_back, \
+    .lstm = lstm, .lstm_back = lstm_back, \
     .gelu = gelu, .gelu_back = gelu_back, \
     .softmax = softmax, .softmax_again = softmax_again, .softmax_back = softmax_back, \
     .dropout = dropout, .adamw = adamw }

@@ -94,6 +94,17 @@ typedef struct Kernels {
     void (*swiglu_back)(real *dgate, real *dup, const real *dy, const real *gate, const real *up,
                         int n);
 
+    /* y = tanh(a) sigmoid(b), x (2n) = a, b           dx (2n) from dy */
+    void (*gated)(real *y, const real *x, int n);
+    void (*gated_back)(real *dx, const real *dy, const real *x, int n);
+
+    /* The cell of an LSTM: z (4n) = i, f, g, o before and after sigmoid, sigmoid, tanh, sigmoid;
+     * c = f before + i g,  h = o tanh(c) */
+    void (*lstm)(real *h, real *c, real *z, const real *before, int n);
+    /* z (4n): i, f, g, o, then the gradient of what they were before; dc: the gradient of c by way
+     * of what is later, then that of `before`. */
+    void (*lstm_back)(real *z, real *dc, const real *dh, const real *c, const real *before, int n);
+
     /* y = gelu(x) = x cdf(x), cdf of the standard normal; or its tanh form; y may be x.
      * dx = dy gelu'(x); dx may be dy. */
     void (*gelu)(real *y, const real *x, int n, bool tanh_form);

@@ -9,5 +9,6 @@
     X(qwen3) \
     X(fvsbn) \
     X(nade) \
-    X(made)
+    X(made) \
+    X(lstm)
 #endif

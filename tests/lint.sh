@@ -100,6 +100,7 @@ networks/layers.h       network.h
 networks/layers.c       layers.h
 networks/list.h
 networks/made.c         layers.h
+networks/lstm.c         layers.h
 networks/nade.c         layers.h
 networks/network.h      ../kernels/kernels.h ../system/profile.h family.h
 networks/network.c      network.h list.h

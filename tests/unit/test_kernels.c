@@ -70,7 +70,8 @@ static double draw(uint64_t seed, uint64_t i) { return 6 * rng_uniform(seed, i) 
 enum { ARRAYS = 5, MATRIX_BYTES = 1 << 20 };
 
 typedef enum { NONE, IN, OUT, IN_OUT } Role;
-typedef enum { VECTOR, PAIRS, COLUMN, MATRIX } Shape;   /* (n), (2n), (rows), (rows,n) by ld */
+typedef enum { VECTOR, PAIRS, FOURS, COLUMN, MATRIX } Shape;   /* (n), (2n), (4n), (rows), (rows,n)
+                                                             * by ld */
 
 typedef struct {
     real *a[ARRAYS];
@@ -295,6 +296,65 @@ static void want_swiglu_back(Wide *w)
     }
 }
 
+static void run_gated(const Kernels *K, Call *c) { K->gated(c->a[0], c->a[1], c->n); }
+
+static void want_gated(Wide *w)
+{
+    for (int i = 0; i < w->n; i++) w->a[0][i] = tanh(w->a[1][i]) * sigmoid(w->a[1][w->n + i]);
+}
+
+static void run_gated_back(const Kernels *K, Call *c)
+{
+    K->gated_back(c->a[0], c->a[1], c->a[2], c->n);
+}
+
+static void want_gated_back(Wide *w)
+{
+    for (int i = 0; i < w->n; i++) {
+        double a = w->a[2][i], b = w->a[2][w->n + i], d = w->a[1][i];
+        w->a[0][i] = d * sigmoid(b) / cosh(a) / cosh(a);
+        w->a[0][w->n + i] = d * tanh(a) * sigmoid(b) * sigmoid(-b);
+    }
+}
+
+static void run_lstm(const Kernels *K, Call *c)
+{
+    K->lstm(c->a[0], c->a[1], c->a[2], c->a[3], c->n);
+}
+
+static void want_lstm(Wide *w)
+{
+    for (int k = 0; k < w->n; k++) {
+        double *i = w->a[2] + k, *f = i + w->n, *g = f + w->n, *o = g + w->n;
+        *i = sigmoid(*i);
+        *f = sigmoid(*f);
+        *g = tanh(*g);
+        *o = sigmoid(*o);
+        w->a[1][k] = *f * w->a[3][k] + *i * *g;
+        w->a[0][k] = *o * tanh(w->a[1][k]);
+    }
+}
+
+static void run_lstm_back(const Kernels *K, Call *c)
+{
+    K->lstm_back(c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], c->n);
+}
+
+static void want_lstm_back(Wide *w)
+{
+    for (int k = 0; k < w->n; k++) {
+        double *i = w->a[0] + k, *f = i + w->n, *g = f + w->n, *o = g + w->n;
+        double dh = w->a[2][k], c = w->a[3][k];
+        double dc = w->a[1][k] + dh * *o / cosh(c) / cosh(c);
+        double di = dc * *g, df = dc * w->a[4][k], dg = dc * *i;
+        w->a[1][k] = dc * *f;
+        *i = di * *i * (1 - *i);
+        *f = df * *f * (1 - *f);
+        *g = dg * (1 - *g * *g);
+        *o = dh * tanh(c) * *o * (1 - *o);
+    }
+}
+
 static double cdf(double x) { return 0.5 * erfc(-x / sqrt(2.0)); }
 static double pdf(double x) { return exp(-0.5 * x * x) / sqrt(2 * acos(-1.0)); }
 static double tanh_argument(double x) { return sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x); }
@@ -417,6 +477,7 @@ static void want_adamw(Wide *w)
 #define BOTH(f) #f, run_##f, want_##f
 #define V(role) { role, VECTOR }
 #define P(role) { role, PAIRS }
+#define F(role) { role, FOURS }
 #define C(role) { role, COLUMN }
 #define M(role) { role, MATRIX }
 static const Test tests[] = {
@@ -438,6 +499,11 @@ static const Test tests[] = {
     { BOTH(rotate_back),      { P(IN_OUT), V(IN), V(IN) },             1e-6, 2e-6, 0,           0 },
     { BOTH(swiglu),           { V(OUT), V(IN), V(IN) },                2e-6, 0,    EACH,        0 },
     { BOTH(swiglu_back),      { V(OUT), V(OUT), V(IN), V(IN), V(IN) }, 1e-6, 2e-6, EACH,        0 },
+    { BOTH(gated),            { V(OUT), P(IN) },                       1e-6, 1e-6, 0,           0 },
+    { BOTH(gated_back),       { P(OUT), V(IN), P(IN) },                2e-6, 2e-6, 0,           0 },
+    { BOTH(lstm),             { V(OUT), V(OUT), F(IN_OUT), V(IN) },    2e-6, 2e-6, 0,           0 },
+    { BOTH(lstm_back),        { F(IN_OUT), V(IN_OUT), V(IN), V(IN), V(IN) },
+                              4e-6, 2e-5, 0, 0 },
     { BOTH(gelu),             { V(OUT), V(IN) },                       1e-6, 1e-6, EACH,        1 },
     { BOTH(gelu_tanh),        { V(OUT), V(IN) },                       1e-6, 1e-6, EACH,        1 },
     { BOTH(gelu_back),        { V(OUT), V(IN), V(IN) },                1e-6, 2e-6, EACH,        1 },
@@ -452,6 +518,7 @@ static const Test tests[] = {
 #undef BOTH
 #undef V
 #undef P
+#undef F
 #undef C
 #undef M
 
@@ -495,6 +562,7 @@ static void lab_fill(Lab *l, const Test *t, Call *c, Wide *w, uint64_t seed)
         Shape shape = t->array[a].shape;
         Role role = t->array[a].role;
         l->count[a] = shape == VECTOR ? (size_t)c->n : shape == PAIRS ? 2 * (size_t)c->n
+                    : shape == FOURS ? 4 * (size_t)c->n
                     : shape == COLUMN ? (size_t)c->rows
                     : (size_t)(c->rows - 1) * (size_t)c->ld + (size_t)c->n;
         w->a[a] = role == NONE ? NULL : l->wide[a];

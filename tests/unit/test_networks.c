@@ -25,6 +25,8 @@ static const char *const cases[] = {
     "made layers=1 hidden=9 context=6 direct=off",
     "made layers=3 hidden=9 context=6 direct=on dropout=0.2",
     "made layers=2 hidden=9 context=6 direct=on masks=3",
+    "lstm layers=1 channels=7 context=6",
+    "lstm layers=2 channels=9 context=6 dropout=0.2",
 };
 
 typedef struct {
