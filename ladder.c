@@ -148,7 +148,7 @@ static int open_climb(Ladder *l, const Family *f, Climb *c, Err *err)
     if (parse(l, f, s, err) || timing_deadline(&c->timing, s, false, "", err)) return -1;
     int failed = c->timing.deadline > 0
         ? timing_choose(&c->timing, s, l->K, &l->corpus, vocab, &reduced, err)
-        : fit_documents(s, &l->corpus, vocab, err)
+        : fit_family(s, err) || fit_documents(s, &l->corpus, vocab, err)
           || settings_fit_context(s, l->corpus.train_count, l->corpus.read, &reduced, err);
     if (failed || settings_config(s, &config, vocab, err)) return -1;
     TrainerOptions how = { .family = f, .config = &config, .kernels = l->K,

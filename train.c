@@ -516,7 +516,7 @@ static int complete_settings(Run *r, const Kernels *K, bool resumed, Err *err)
     int vocab = r->tokenizer.count;
     int failed = r->timing.deadline > 0 && !resumed
         ? timing_choose(&r->timing, s, K, text, vocab, &reduced, err)
-        : (!resumed && fit_documents(s, text, vocab, err))
+        : (!resumed && (fit_family(s, err) || fit_documents(s, text, vocab, err)))
           || settings_fit_context(s, text->train_count, text->read, &reduced, err);
     if (!failed && reduced > 0)
         display_note(&r->display,

@@ -10,5 +10,6 @@
     X(fvsbn) \
     X(nade) \
     X(made) \
+    X(cnn) \
     X(lstm)
 #endif

@@ -101,6 +101,7 @@ networks/layers.c       layers.h
 networks/list.h
 networks/made.c         layers.h
 networks/lstm.c         layers.h
+networks/cnn.c          layers.h
 networks/nade.c         layers.h
 networks/network.h      ../kernels/kernels.h ../system/profile.h family.h
 networks/network.c      network.h list.h

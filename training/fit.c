@@ -2,12 +2,48 @@
 #include "fit.h"
 #include "trainer.h"
 
+int fit_family(Settings *s, Err *err)
+{
+    const Family *f = settings_family(s);
+    for (const Field *field = f->fields; field < f->fields + f->field_count; field++)
+        if (field->text != NULL
+            && settings_adopt(s, (const Choice[]){ { field->name, field->text }, { NULL, NULL } },
+                              err)) return -1;
+    return 0;
+}
+
+/* Documents of one length, whole rows of pixels and perhaps a line end. */
+static int check_images(const Corpus *text, int width, Err *err)
+{
+    enum { LINE_END = 1 };
+    size_t size = text->longest_size;
+    if (size == 0)
+        return fail(err, EXIT_USAGE, "--image-width: %s is one document; say what an image is, "
+                    "with --split-documents LINE", text->read);
+    if (size < (size_t)width || size % (size_t)width > LINE_END)
+        return fail(err, EXIT_TEXT, "%s: its longest image has %zu characters, which are no rows "
+                    "of %d pixels and a line end", text->read, size, width);
+    for (size_t i = 1, begin = 0; i <= text->count; i++) {
+        if (i < text->count && text->ids[i] != SEPARATOR_ID) continue;
+        if (i - begin - 1 != size)
+            return fail(err, EXIT_TEXT, "%s: one of its images has %zu characters, its line end "
+                        "included, and another %zu; all must have one size", text->read,
+                        i - begin - 1, size);
+        begin = i;
+    }
+    return 0;
+}
+
 int fit_documents(Settings *s, const Corpus *text, int vocab, Err *err)
 {
     const Family *f = settings_family(s);
     Space config;
     char length[24];
     if (settings_config(s, &config, vocab, err)) return -1;
+    const Field *width = family_field(f, "image-width");
+    if (width != NULL && *field_int(&config, width) > 0
+        && check_images(text, *field_int(&config, width), err))
+        return -1;
     bool by_position = f->by_position != NULL && f->by_position(&config);
     bool split = text->longest_size > 0;
     if (by_position && split) {

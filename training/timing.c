@@ -162,7 +162,8 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
 {
     double rate = 0;
     Space config;
-    if (settings_adopt(s, common, err) || settings_adopt(s, settings_family(s)->always, err))
+    if (settings_adopt(s, common, err) || fit_family(s, err)
+        || settings_adopt(s, settings_family(s)->always, err))
         return -1;
     const Family *f = settings_family(s);
     double least = fmin(measure_most, measure_share * 60 * s->minutes);

@@ -25,6 +25,10 @@ static const char *const cases[] = {
     "made layers=1 hidden=9 context=6 direct=off",
     "made layers=3 hidden=9 context=6 direct=on dropout=0.2",
     "made layers=2 hidden=9 context=6 direct=on masks=3",
+    "cnn layers=3 channels=5 context=6 kernel=2 dilations=2 dropout=0.2",
+    "cnn layers=2 channels=5 context=6 kernel=3 dilations=6",
+    "cnn layers=2 channels=5 context=8 kernel=3 dilations=3 image-width=3",
+    "cnn layers=2 channels=4 context=9 kernel=5 dilations=3 image-width=4 dropout=0.2",
     "lstm layers=1 channels=7 context=6",
     "lstm layers=2 channels=9 context=6 dropout=0.2",
 };
@@ -246,6 +250,36 @@ static void test_decoder(const Case *c)
     model_close(&m);
 }
 
+/* ---------------------------------------------------------------- images */
+
+/* In one layer of convolutions a pixel sees its neighbours above and the one to the left, none of
+ * them across an edge; and the two before it in the order of reading. */
+static void test_neighbours(void)
+{
+    enum { WIDTH = 4, PIXELS = 16 };
+    Case c;
+    Model m;
+    parse(&c, "cnn layers=1 channels=5 context=16 kernel=3 image-width=4");
+    open_model(&m, &c, MODEL_EVAL, 1);
+    real *before = memory(PIXELS * V, sizeof *before), *after = memory(PIXELS * V, sizeof *after);
+    model_logits(&m, c.x, PIXELS, before);
+    for (int q = 0; q + 1 < PIXELS; q++) {
+        c.x[q + 1] = (c.x[q + 1] + 1) % V;              /* pixel q is read before q + 1 is drawn */
+        model_logits(&m, c.x, PIXELS, after);
+        c.x[q + 1] = (c.x[q + 1] + V - 1) % V;
+        for (int p = 0; p < PIXELS; p++) {
+            int up = p / WIDTH - q / WIDTH, left = p % WIDTH - q % WIDTH;
+            bool near = (up == 1 && abs(left) <= 1) || q == p - 1 || q == p - 2;
+            bool changed = memcmp(before + p * V, after + p * V, V * sizeof *after) != 0;
+            CHECK(changed == near, "pixel %d of %d", q, p);
+        }
+    }
+    free(before);
+    free(after);
+    model_close(&m);
+    release(&c);
+}
+
 /* ---------------------------------------------------------------- learning */
 
 /* The losses of a batch go to nearly 0: what follows says the first character and the last. */
@@ -299,5 +333,6 @@ int main(int argc, char **argv)
         test_by_heart(&c);
         release(&c);
     }
+    test_neighbours();
     return check_report("networks");
 }
