@@ -57,4 +57,54 @@ own_network() {
     says 'a network that this build lacks' '`family` of its configuration is not possible: bigram'
 }
 
-network_groups='own_network'
+# Every other network: stopped, resumed with other threads and slices, the same bytes; then used.
+every_network() {
+    few='--context 12 --batch 5 --steps 12 --warmup 2 --eval-every 4 --threads 1'
+    for sizes in fvsbn 'nade --hidden 9' 'made --hidden 9 --layers 2 --masks 2 --dropout 0.1' \
+                 'cnn --layers 2 --channels 8 --dropout 0.1' 'lstm --layers 2 --channels 8'; do
+        network=${sizes%% *}
+        run 0 "$network" ./train t.txt --family $sizes $few --out net.bin --overwrite --log net.log
+        run 0 "$network, stopped" ./train t.txt --family $sizes $few --out cut.bin --overwrite \
+            --log cut.log --stop-at 7
+        run 0 "$network, resumed" ./train t.txt --resume --out cut.bin --log cut.log --threads 2 \
+            --slice 2
+        check "$network, resumed: same files" same_files net cut
+        check "$network, resumed: same log" same_logs net.log cut.log
+        run 0 "$network, sampled" ./sample net.bin --length 40 --quiet
+        run 0 "$network, evaluated" ./eval net.bin t.txt --protocol strided --stride 3 --quiet
+        run 0 "$network, inspected" ./inspect net.bin --verify
+        run 2 "$network, resumed as another" ./train t.txt --resume --out net.bin --family gpt2
+        run 0 "$network, timed" ./train t.txt --family $network --minutes 0.02 --threads 1 \
+            --out net.bin --overwrite
+        says "$network, timed" 'repeat with'
+    done
+    remove net
+    remove cut
+}
+
+# What cannot be an image, or is longer than a window.
+images() {
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo abcd; done >four.txt
+    (cat four.txt; echo abc) >odd.txt
+    own='--split-documents LINE --steps 2 --threads 1 --out img.bin'
+    run 0 'images' ./train four.txt --family cnn --image-width 2 $own
+    says 'images' 'context 5, images 2 wide'
+    remove img
+    run 3 'images of two sizes' ./train odd.txt --family cnn --image-width 2 $own
+    says 'images of two sizes' 'one of its images has 4 characters, its line end included'
+    run 3 'no rows' ./train four.txt --family cnn --image-width 3 $own
+    says 'no rows' 'which are no rows of 3 pixels'
+    run 2 'a text is no image' ./train four.txt --family cnn --image-width 2 --steps 2 --out img.bin
+    says 'a text is no image' 'say what an image is, with --split-documents LINE'
+    run 2 'a network of no images' ./train four.txt --family nade --image-width 2 $own
+    says 'a network of no images' 'the nade family has no such option'
+    run 2 'documents longer than a window' ./train four.txt --family nade --context 3 $own
+    says 'documents longer than a window' 'has a document of 5 characters'
+    run 0 'the window that documents need' ./train four.txt --family nade $own
+    says 'the window that documents need' 'windows of 5'
+    check 'the window that documents need: is a document' sh -c \
+        './inspect img.bin | grep sampling=document'
+    remove img
+}
+
+network_groups='own_network every_network images'
