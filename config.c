@@ -290,10 +290,12 @@ static void suit(void *config, Settled *settled, const void *context)
 
 const Family family_gpt2 = {
     "gpt2", "learned positions, layer norm, GELU", fields, FIELDS, sizeof(Config), gpt2_check,
-    gpt2_tensors, flops, kept, describe, always, budgets, BUDGETS, probe, suit, NULL
+    gpt2_tensors, flops, kept, describe, always, budgets, BUDGETS, probe, suit, NULL,
+    NULL
 };
 
 const Family family_qwen3 = {
     "qwen3", "rotary positions, RMS norm, SwiGLU", fields, FIELDS, sizeof(Config), qwen3_check,
-    qwen3_tensors, flops, kept, describe, always, budgets, BUDGETS, probe, suit, NULL
+    qwen3_tensors, flops, kept, describe, always, budgets, BUDGETS, probe, suit, NULL,
+    NULL
 };

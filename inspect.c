@@ -240,7 +240,8 @@ static void print_training(const Checkpoint *c, Output *out)
     print_label(out, "training");
     output_print(out, "step %llu; ", (unsigned long long)c->step);
     if (!c->has_train) {
-        output_print(out, "weights only: to sample, evaluate or start from\n");
+        output_print(out, "weights only: to sample%s\n",
+                     c->family->fit == NULL ? ", evaluate or start from" : " or evaluate");
         return;
     }
     output_print(out, "with all that resuming needs\n");

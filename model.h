@@ -828,12 +828,12 @@ static void decoder_layout(Decoder *decoder, Arena *a)
 
 const Network network_gpt2 = {
     &family_gpt2, layout, NULL, bind, begin, finish, gradients, losses, logits,
-    decoder_layout, decoder_feed, decoder_logits, decoder_copy_cache
+    decoder_layout, decoder_feed, decoder_logits, decoder_copy_cache, NULL, NULL
 };
 
 const Network network_qwen3 = {
     &family_qwen3, layout, rotary_angles, bind, begin, finish, gradients, losses, logits,
-    decoder_layout, decoder_feed, decoder_logits, decoder_copy_cache
+    decoder_layout, decoder_feed, decoder_logits, decoder_copy_cache, NULL, NULL
 };
 
 #endif

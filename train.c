@@ -289,6 +289,14 @@ static int go_back(Run *r, Err *err)
     return r->saves.has_last ? save(r, true, err) : 0;
 }
 
+/* What the network itself says about a step. */
+static void show_remark(Run *r)
+{
+    char remark[200];
+    model_remark(&r->trainer.model, remark, sizeof remark);
+    if (remark[0] != '\0') display_note(&r->display, "note: %s", remark);
+}
+
 static bool run_ends(Run *r)
 {
     const Settings *s = r->settings;
@@ -311,6 +319,7 @@ static int train_loop(Run *r, Err *err)
         StepResult result = lost ? STEP_DIVERGED : trainer_step(t);
         if (result == STEP_STOPPED) return 0;
         if (result == STEP_MADE) saves_forget_due(&r->saves, t);
+        if (result == STEP_MADE) show_remark(r);
         if (result == STEP_LEFT_OUT || (!lost && result == STEP_DIVERGED && t->state.skipped > 0))
             display_note(&r->display,
                          "note: the gradient of step %lld is not finite; its update is left out",
@@ -555,7 +564,8 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
 {
     const Settings *s = r->settings;
     Space config;
-    if (settings_config(s, &config, r->tokenizer.count, err)) return -1;
+    if (settings_config(s, &config, r->tokenizer.count, err)
+        || family_fit(settings_family(s), &config, r->corpus.train_count, err)) return -1;
     TrainerOptions how = { .family = settings_family(s), .config = &config, .kernels = K,
                            .plan = settings_plan(s, 0), .part = corpus_part(&r->corpus, PART_TRAIN),
                            .batch = (int)s->batch, .slice = (int)s->slice, .sampling = s->sampling,

@@ -266,8 +266,8 @@ static void plan_file(Saver *p, const Snapshot *s)
     p->size = 0;
     plan_reals(p, "", s, s->params);
     if (s->train) {
-        plan_reals(p, "optim.m.", s, s->moment1);
-        plan_reals(p, "optim.v.", s, s->moment2);
+        if (s->moment1) plan_reals(p, "optim.m.", s, s->moment1);
+        if (s->moment2) plan_reals(p, "optim.v.", s, s->moment2);
         if (s->raw) plan_reals(p, "train.raw.", s, s->raw);
         for (int i = 0; i < TRAIN_FIELDS; i++)
             plan_words(p, train_fields[i].name, train_fields[i].dtype, 1,
@@ -926,7 +926,8 @@ static const StoredTensor *expect_reals(const Checkpoint *c, const char *prefix,
 static int check_reals(const Checkpoint *c, int *known, Err *err)
 {
     static const char *const prefixes[] = { "", "optim.m.", "optim.v.", "train.raw." };
-    const int kinds = c->has_raw ? 4 : c->has_train ? 3 : 1;
+    const bool moments = c->has_train && c->family->fit == NULL;
+    const bool there[] = { true, moments, moments, c->has_raw };
     if (family_parameters(c->family, &c->config) > c->size / 4)
         return unsound(err, "is not sound: its model has more parameters than the file holds");
     int count = family_tensors(c->family, &c->config, NULL, NULL), status = 0;
@@ -935,11 +936,12 @@ static int check_reals(const Checkpoint *c, int *known, Err *err)
     Tensor *tensors = malloc((size_t)count * sizeof *tensors);
     if (tensors == NULL) return no_memory(err, "for its table of tensors");
     family_tensors(c->family, &c->config, tensors, NULL);
-    for (int p = 0; status == 0 && p < kinds; p++)
-        for (int i = 0; status == 0 && i < count; i++)
+    for (int p = 0; status == 0 && p < 4; p++) {
+        for (int i = 0; status == 0 && there[p] && i < count; i++)
             if (expect_reals(c, prefixes[p], tensors + i, err) == NULL) status = -1;
+        *known += there[p] ? count : 0;
+    }
     free(tensors);
-    *known += count * kinds;
     return status;
 }
 

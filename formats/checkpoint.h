@@ -58,7 +58,8 @@ typedef struct {
     double grad_norm;       /* likewise: its line of the log may still have to be written */
 } TrainState;
 
-/* What a save needs. In NAME.bin: moments NULL, train NULL. */
+/* What a save needs. In NAME.bin: moments NULL, train NULL; moments NULL too where a family learns
+ * without gradients. */
 typedef struct {
     const Family *family;
     const void *config;
@@ -103,7 +104,7 @@ typedef struct {
     int setting_count;
     uint64_t step;
     char sha256[65];
-    bool has_train;         /* optim.* and train.* are there */
+    bool has_train;         /* train.* is there, and optim.* if it learns by gradients */
     bool has_raw;           /* train.raw.* too: the weights without a prefix are an average */
     TrainState train;
     History history;

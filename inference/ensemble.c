@@ -82,6 +82,7 @@ int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, double more, 
         e->built++;
         if (checkpoint_copy(c, "", model->tensors, model->tensor_count, model->params, err))
             return -1;
+        model_use(model, model->params);
     }
     return 0;
 }

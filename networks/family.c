@@ -130,6 +130,13 @@ int family_check(const Family *f, void *config, int vocab, Err *err)
     return check_ranges(f, config, false, err);
 }
 
+int family_fit(const Family *f, void *config, size_t ids, Err *err)
+{
+    if (f->fit == NULL) return 0;
+    f->fit(config, ids);
+    return f->check(config, err);
+}
+
 static int whole_field(const Family *f, const void *config, const char *name)
 {
     return *field_int(config, family_field(f, name));

@@ -127,6 +127,9 @@ typedef struct Family {
     void (*suit)(void *config, Settled *settled, const void *context);
     /* Whether its weights belong to positions, so that a window is best a document; NULL: never. */
     bool (*by_position)(const void *config);
+    /* Of a network that learns without gradients, all at once (Network.learn): says how many ids
+     * that will be. NULL: it learns by gradients. */
+    void (*fit)(void *config, size_t ids);
 } Family;
 
 /* by_position of a family to which that always applies. */
@@ -141,6 +144,8 @@ const Field *family_field(const Family *f, const char *name);
 /* Sets the vocabulary, checks the ranges of the fields, then what the family's own check does.
  * EXIT_USAGE, also where the configuration had another vocabulary. */
 int family_check(const Family *f, void *config, int vocab, Err *err);
+/* For a checked configuration: fits it to so many ids, where the family does that. EXIT_USAGE. */
+int family_fit(const Family *f, void *config, size_t ids, Err *err);
 int family_context(const Family *f, const void *config);
 int family_vocab(const Family *f, const void *config);
 /* Fills out[] (NULL: only counts) with every tensor; returns how many. *size (NULL: not wanted):

@@ -40,6 +40,11 @@ static Model model_described(const Network *n, const void *config)
     return m;
 }
 
+static bool has_gradients(const Model *m)
+{
+    return m->use == MODEL_TRAIN && m->network->learn == NULL;
+}
+
 /* Measures the model's arenas. */
 static void model_measure(Model *m, const Network *n, const void *config, const Kernels *K,
                           ModelUse use, int slice)
@@ -49,7 +54,7 @@ static void model_measure(Model *m, const Network *n, const void *config, const 
     m->slice = slice;
     m->tensor_count = family_tensors(n->family, config, NULL, &m->size);
     layout_weights(m, &m->weights);
-    if (use == MODEL_TRAIN) arena_reals(&m->training, m->size);
+    if (has_gradients(m)) arena_reals(&m->training, m->size);
     layout_activations(m, &m->activations, K);
 }
 
@@ -75,13 +80,13 @@ int model_open(Model *m, const Network *n, const void *config, const Kernels *K,
 {
     model_measure(m, n, config, K, use, slice);
     if (arena_open(&m->weights, "weights", err) ||
-        (use == MODEL_TRAIN && arena_open(&m->training, "gradients", err)) ||
+        (has_gradients(m) && arena_open(&m->training, "gradients", err)) ||
         arena_open(&m->activations, "activations", err)) {
         model_close(m);
         return -1;
     }
     layout_weights(m, &m->weights);
-    if (use == MODEL_TRAIN) m->grads = arena_reals(&m->training, m->size);
+    if (has_gradients(m)) m->grads = arena_reals(&m->training, m->size);
     layout_activations(m, &m->activations, K);
     family_tensors(n->family, config, m->tensors, NULL);
     if (n->prepare != NULL) n->prepare(m);
@@ -105,6 +110,7 @@ void model_init(Model *m, uint64_t seed)
         for (size_t i = t->offset; i < t->offset + tensor_size(t); i++)
             m->params[i] = t->start + (t->deviation > 0 ? (real)(t->deviation * rng_normal(key, i))
                                                         : 0);
+    model_use(m, m->params);
 }
 
 void model_use(Model *m, real *flat) { m->network->bind(m, flat); }
@@ -125,6 +131,14 @@ void model_train(Model *m, const Slice *s, double *sum)
 void model_finish(Model *m)
 {
     if (m->network->finish != NULL) m->network->finish(m);
+}
+
+void model_learn(Model *m, const int32_t *ids, size_t count) { m->network->learn(m, ids, count); }
+
+void model_remark(Model *m, char *out, size_t room)
+{
+    out[0] = '\0';
+    if (m->network->remark != NULL) m->network->remark(m, out, room);
 }
 
 void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *nats)

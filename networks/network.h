@@ -11,6 +11,7 @@
  *     model_begin(&m);                               one step:
  *     for (each slice s of the batch) model_train(&m, &s, &loss_sum);
  *     model_finish(&m);                              m.grads is d(mean loss) / d(m.params)
+ *     model_learn(&m, ids, count);                   or, without gradients, everything at once
  *
  *     Decoder d;                                     one character at a time:
  *     decoder_open(&d, &m, 1, &err);
@@ -48,7 +49,8 @@ typedef struct Network {
     void (*layout)(Model *m, Arena *a);
     /* Computes constants, once the memory is there. May be NULL. */
     void (*prepare)(Model *m);
-    /* From here on computes with the flat array `params`, and with gradients in m->grads. */
+    /* From here on computes with the flat array `params` as it now is, and with gradients in
+     * m->grads. */
     void (*bind)(Model *m, real *params);
     /* Before the first slice of a batch and after the last, if gradients need it. May be NULL. */
     void (*begin)(Model *m);
@@ -69,6 +71,13 @@ typedef struct Network {
     void (*decoder_logits)(Decoder *d);
     /* Makes what it keeps of stream `to` equal to stream `from`. */
     void (*decoder_copy)(Decoder *d, int to, int from);
+
+    /* Learns all ids of the training part at once, as many as Family.fit was told: sets m->params
+     * and computes with them. NULL: it learns by gradients; else there are no `gradients`. */
+    void (*learn)(Model *m, const int32_t *ids, size_t count);
+    /* What a note should say about what it learnt; leaves `out` alone if there is nothing. May be
+     * NULL. */
+    void (*remark)(Model *m, char *out, size_t room);
 } Network;
 
 struct Model {
@@ -81,7 +90,7 @@ struct Model {
     Tensor *tensors;
     int tensor_count;
     size_t size;            /* elements of params and of grads */
-    real *params, *grads;   /* (size) */
+    real *params, *grads;   /* (size); grads only for MODEL_TRAIN and learning by gradients */
     real *nats;             /* (slice,context) of the slice trained on last */
     Profile *profile;       /* NULL, or what the layers charge their time to */
     Arena weights, training, activations;
@@ -102,13 +111,17 @@ int model_open(Model *m, const Network *n, const void *config, const Kernels *K,
 void model_close(Model *m);
 /* Every tensor's start + deviation * normal. */
 void model_init(Model *m, uint64_t seed);
-/* Lets the model compute with another array of the same layout: an average, or m->params again. */
+/* Lets the model compute with another array of the same layout: an average, or m->params again; or
+ * with m->params after something else than a step has changed them. */
 void model_use(Model *m, real *flat);
 
 void model_begin(Model *m);
 /* Adds the sum of the slice's losses to *sum and its gradients to m->grads. */
 void model_train(Model *m, const Slice *s, double *sum);
 void model_finish(Model *m);
+/* Network.learn, and the note about it: "" where there is nothing to say. */
+void model_learn(Model *m, const int32_t *ids, size_t count);
+void model_remark(Model *m, char *out, size_t room);
 /* nats (n,T) = -log p(y | x up to there); no dropout. */
 void model_losses(Model *m, const int32_t *x, const int32_t *y, int n, int T, real *nats);
 void model_logits(Model *m, const int32_t *x, int T, real *logits);

@@ -60,15 +60,16 @@ static void document_notes(Display *d, const Trainer *t, const Heading *h)
 {
     const Corpus *c = h->text;
     size_t context = (size_t)t->model.context;
+    bool windows = t->how.family->fit == NULL;      /* are what is learnt */
     char name[24];
     if (c->spelled > 0)
         display_note(d, "note: the text spells " SEPARATOR_NAME " in %zu place%s; these are "
                      "characters, no separators; --split-documents '" SEPARATOR_NAME "' parts "
                      "texts at such lines", c->spelled, s_of(c->spelled));
-    if (t->how.sampling == SAMPLING_DOCUMENT && c->longest_size > context)
+    if (windows && t->how.sampling == SAMPLING_DOCUMENT && c->longest_size > context)
         display_note(d, "note: the longest document has %zu characters; of those longer than the "
                      "context, %zu, only the beginning is learnt", c->longest_size, context);
-    else if (c->usual_size > context)
+    else if (windows && c->usual_size > context)
         display_note(d, "note: half of the documents have %zu characters or more, and the context "
                      "is %zu; their ends are learnt without their beginnings", c->usual_size,
                      context);
@@ -82,9 +83,10 @@ static void document_notes(Display *d, const Trainer *t, const Heading *h)
 static void heading_notes(Display *d, const Settings *s, const Heading *h)
 {
     const Corpus *c = h->text;
-    if (c->characters < SMALL_TEXT && !h->has_val)
+    bool by_heart = c->characters < SMALL_TEXT && settings_family(s)->fit == NULL;
+    if (by_heart && !h->has_val)
         display_note(d, "note: a text of %zu characters will be learnt by heart", c->characters);
-    else if (c->characters < SMALL_TEXT)
+    else if (by_heart)
         display_note(d, "note: a text of %zu characters will be learnt by heart; sample %s to see "
                      "that, %s is best on the validation part", c->characters, h->paths->last,
                      h->paths->best);
@@ -123,9 +125,12 @@ void display_heading(Display *d, const Settings *s, const Trainer *t, const Head
                  fabs(h->minutes - 1) < 1e-6 ? "" : "s");
     else
         snprintf(length, sizeof length, "%lld steps", (long long)s->plan.steps);
-    display_note(d, "training %s of %d x %d characters, %.2f MFLOP each; %.0f MB of memory", length,
-                 t->how.batch, t->model.context, f->flops(t->how.config, t->model.context) / 1e6,
-                 h->memory / 1e6);
+    if (f->fit != NULL)
+        display_note(d, "training everything in one step; %.0f MB of memory", h->memory / 1e6);
+    else
+        display_note(d, "training %s of %d x %d characters, %.2f MFLOP each; %.0f MB of memory",
+                     length, t->how.batch, t->model.context,
+                     f->flops(t->how.config, t->model.context) / 1e6, h->memory / 1e6);
     display_note(d, "machine  %s, %d thread%s, %d sequence%s at once", t->how.kernels->name,
                  t->model.gemm.threads, s_of((size_t)t->model.gemm.threads), t->model.slice,
                  s_of((size_t)t->model.slice));
@@ -254,7 +259,7 @@ void display_resume_command(Display *d, const Settings *s, double minutes, bool 
 void display_more_command(Display *d, const Settings *s, bool timed)
 {
     Output out = { stderr, 0 };
-    if (d->quiet) return;
+    if (d->quiet || settings_family(s)->fit != NULL) return;
     print_command(d, &out, "train longer with");
     if (timed) output_print(&out, " --resume --minutes %g", s->minutes);
     else output_print(&out, " --resume --steps %lld", 2 * (long long)s->plan.steps);

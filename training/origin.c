@@ -152,6 +152,10 @@ int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *er
 /* The family and each of its fields. */
 int settings_inherit(Settings *s, const Checkpoint *from, Err *err)
 {
+    if (from->family->fit != NULL)
+        return fail(err, EXIT_USAGE, "--init-from %s: the %s family learns its text in one step, "
+                    "so there is nothing to go on from; leave the option out", s->init_from,
+                    from->family->name);
     s->bytes = from->tokenizer.bytes;
     for (int row = s->family_row; settings_is_model(s, row); row++) {
         const Option *option = &s->rows[row];

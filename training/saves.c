@@ -154,11 +154,12 @@ int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *e
     const Tensor *tensors = t->model.tensors;
     int n = t->model.tensor_count;
     real *params = t->model.params, *average = t->optimizer.average;
+    bool moments = t->optimizer.m != NULL;
     *lost = 0;
     int failed = checkpoint_copy(from, average != NULL ? "train.raw." : "", tensors, n, params, err)
         || (average != NULL && checkpoint_copy(from, "", tensors, n, average, err))
-        || checkpoint_copy(from, "optim.m.", tensors, n, t->optimizer.m, err)
-        || checkpoint_copy(from, "optim.v.", tensors, n, t->optimizer.v, err);
+        || (moments && checkpoint_copy(from, "optim.m.", tensors, n, t->optimizer.m, err))
+        || (moments && checkpoint_copy(from, "optim.v.", tensors, n, t->optimizer.v, err));
     if (failed) {
         checkpoint_close(from);
         return -1;

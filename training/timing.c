@@ -51,8 +51,20 @@ static bool is_timed(const Settings *s, bool resumed)
     return GIVEN(s, minutes) || (!resumed && !GIVEN(s, preset) && !GIVEN(s, plan.steps));
 }
 
+/* A network that learns everything at once: nothing to plan. */
+static int plan_one_step(Settings *s, bool resumed, Err *err)
+{
+    if (GIVEN(s, plan.steps) && s->plan.steps != 1)
+        return fail(err, EXIT_USAGE, "--steps %lld: the %s family learns the text in one step; "
+                    "leave the option out", (long long)s->plan.steps, settings_family(s)->name);
+    s->plan.steps = 1;
+    s->plan.warmup = 0;
+    return resumed ? 0 : settings_adopt(s, settings_family(s)->always, err);
+}
+
 int timing_deadline(Timing *t, Settings *s, bool resumed, const char *last, Err *err)
 {
+    if (settings_family(s)->fit != NULL) return plan_one_step(s, resumed, err);
     if (!is_timed(s, resumed)) {
         if (!settings_steps_open(s)) return 0;
         return fail(err, EXIT_USAGE,

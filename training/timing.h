@@ -33,8 +33,9 @@ const Choice *timing_sizes(const Family *f, double flops, size_t characters);
 /* What keeps a model from learning the text by heart, by how often it reads it. */
 const Choice *timing_regularisation(double epochs);
 
-/* Sets the deadline of a timed run, whose number of steps is open. `last`: the file that is
- * resumed. EXIT_USAGE. */
+/* Sets the deadline of a timed run, whose number of steps is open; or the one step of a network
+ * that learns without gradients, whatever its time. `last`: the file that is resumed.
+ * EXIT_USAGE. */
 int timing_deadline(Timing *t, Settings *s, bool resumed, const char *last, Err *err);
 /* Model, batch, rate and regularisation of a timed run, from this machine's speed and the text, of
  * `vocab` symbols. *reduced: as settings_fit_context. */

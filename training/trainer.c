@@ -8,6 +8,11 @@ int trainer_slice(const TrainerOptions *how)
     return model_slice(how->family, how->config, cache_bytes(), how->batch);
 }
 
+static bool by_gradients(const TrainerOptions *how)
+{
+    return network_of(how->family)->learn == NULL;
+}
+
 static size_t windows_of(const TrainerOptions *how)
 {
     return (size_t)how->batch * (size_t)family_context(how->family, how->config);
@@ -21,7 +26,8 @@ size_t trainer_bytes(const TrainerOptions *how)
     Tensor *tensors = malloc((size_t)n * sizeof *tensors);
     if (tensors == NULL) return SIZE_MAX / 2;               /* more than there is, whatever it is */
     family_tensors(how->family, how->config, tensors, NULL);
-    size_t optimizer = optimizer_bytes(&how->plan, how->kernels, tensors, n, size);
+    size_t optimizer = by_gradients(how)
+        ? optimizer_bytes(&how->plan, how->kernels, tensors, n, size) : 0;
     free(tensors);
     int slice = trainer_slice(how);
     return model_bytes(network, how->config, how->kernels, MODEL_TRAIN, slice) + optimizer
@@ -34,8 +40,9 @@ int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
     *t = (Trainer){ .how = *how };
     Model *m = &t->model;
     if (model_open(m, network, how->config, how->kernels, MODEL_TRAIN, trainer_slice(how), err)
-        || optimizer_open(&t->optimizer, &how->plan, how->kernels, m->tensors, m->tensor_count,
-                          m->size, err)) {
+        || (by_gradients(how)
+            && optimizer_open(&t->optimizer, &how->plan, how->kernels, m->tensors,
+                              m->tensor_count, m->size, err))) {
         trainer_close(t);
         return -1;
     }
@@ -60,8 +67,8 @@ void trainer_start(Trainer *t)
 {
     size_t bytes = t->model.size * sizeof(real);
     model_init(&t->model, t->how.seed);
-    memset(t->optimizer.m, 0, bytes);
-    memset(t->optimizer.v, 0, bytes);
+    if (t->optimizer.m != NULL) memset(t->optimizer.m, 0, bytes);
+    if (t->optimizer.v != NULL) memset(t->optimizer.v, 0, bytes);
     if (t->optimizer.average != NULL) memcpy(t->optimizer.average, t->model.params, bytes);
     t->state = (TrainState){ 0 };
     t->step = 0;
@@ -79,7 +86,10 @@ real *trainer_weights(const Trainer *t)
 
 bool trainer_sound(Trainer *t) { return isfinite(optimizer_norm(&t->optimizer, t->model.params)); }
 
-double trainer_tokens_per_step(const Trainer *t) { return (double)t->how.batch * t->model.context; }
+double trainer_tokens_per_step(const Trainer *t)
+{
+    return by_gradients(&t->how) ? (double)windows_of(&t->how) : (double)t->how.part.count;
+}
 
 uint64_t trainer_key(const Trainer *t, enum RngPurpose purpose)
 {
@@ -128,20 +138,38 @@ static bool gradient(Trainer *t, double *sum)
     return true;
 }
 
+/* The whole part at once, then the losses of the batch; false if it was stopped. */
+static bool learn(Trainer *t, double *sum)
+{
+    Model *m = &t->model;
+    int B = t->how.batch, T = m->context;
+    if (stopped(t)) return false;
+    model_learn(m, t->how.part.ids, t->how.part.count);
+    for (int first = 0; first < B; first += m->slice) {
+        size_t at = (size_t)first * (size_t)T;
+        int n = B - first < m->slice ? B - first : m->slice;
+        model_losses(m, t->x + at, t->y + at, n, T, m->nats);
+        for (int r = 0; r < n * T; r++) *sum += (double)m->nats[r];
+    }
+    return true;
+}
+
 StepResult trainer_step(Trainer *t)
 {
     double start = clock_seconds(), sum = 0;
     Profile *profile = t->model.profile;
     draw_batch(t);
-    if (!gradient(t, &sum)) return STEP_STOPPED;
-    double norm = optimizer_norm(&t->optimizer, t->model.grads);
+    bool gradients = by_gradients(&t->how);
+    if (!(gradients ? gradient(t, &sum) : learn(t, &sum))) return STEP_STOPPED;
+    double norm = gradients ? optimizer_norm(&t->optimizer, t->model.grads) : 0;
     profile_mark(profile, PHASE_CLIP);
     if (!isfinite(sum) || !isfinite(norm)) {
         if (++t->state.skipped >= SKIPS_MAX) return STEP_DIVERGED;
         t->step++;
         return STEP_LEFT_OUT;
     }
-    optimizer_step(&t->optimizer, t->step, norm, t->model.params, t->model.grads);
+    if (gradients)
+        optimizer_step(&t->optimizer, t->step, norm, t->model.params, t->model.grads);
     profile_mark(profile, PHASE_OPTIMIZER);
     t->step++;
     t->made++;

@@ -9,6 +9,9 @@
  *     if (trainer_open(&t, &how, &err)) ...;                 everything that takes memory
  *     trainer_start(&t);
  *     while (t.step < steps && trainer_step(&t) == STEP_MADE) ...;
+ *
+ * The step of a network that learns without gradients is the whole part, and has no optimizer; the
+ * loss of its batch is that after it.
  */
 #ifndef TRAINER_H
 #define TRAINER_H

@@ -281,18 +281,19 @@ static real *copied(const Checkpoint *c, const char *prefix, const Loaded *l)
 static Loaded loaded(const Checkpoint *c)
 {
     Loaded l = { .count = family_tensors(c->family, &c->config, NULL, NULL) };
+    bool moments = c->has_train && c->family->fit == NULL;
     l.tensors = malloc((size_t)l.count * sizeof *l.tensors);
     REQUIRE(l.tensors != NULL);
     family_tensors(c->family, &c->config, l.tensors, &l.size);
     for (int i = 0; i < l.count; i++) {
         require_reals(c, "", l.tensors + i);
-        if (c->has_train) require_reals(c, "optim.m.", l.tensors + i);
-        if (c->has_train) require_reals(c, "optim.v.", l.tensors + i);
+        if (moments) require_reals(c, "optim.m.", l.tensors + i);
+        if (moments) require_reals(c, "optim.v.", l.tensors + i);
         if (c->has_raw) require_reals(c, "train.raw.", l.tensors + i);
     }
     l.weights = copied(c, "", &l);
-    if (c->has_train) l.moment1 = copied(c, "optim.m.", &l);
-    if (c->has_train) l.moment2 = copied(c, "optim.v.", &l);
+    if (moments) l.moment1 = copied(c, "optim.m.", &l);
+    if (moments) l.moment2 = copied(c, "optim.v.", &l);
     if (c->has_raw) l.raw = copied(c, "train.raw.", &l);
     return l;
 }
@@ -355,6 +356,7 @@ static void try_writing(const Checkpoint *c)
     if (model_bytes(network_of(c->family), &c->config, K, MODEL_EVAL, 1) > MODEL_LIMIT) return;
     REQUIRE(model_open(&m, network_of(c->family), &c->config, K, MODEL_EVAL, 1, &err) == 0);
     REQUIRE(checkpoint_copy(c, "", m.tensors, m.tensor_count, m.params, &err) == 0);
+    model_use(&m, m.params);
     if (decoder_bytes(network_of(c->family), &c->config, 1) <= MODEL_LIMIT) {
         REQUIRE(decoder_open(&d, &m, 1, &err) == 0
                 && chooser_open(&chooser, &c->tokenizer, &err) == 0);

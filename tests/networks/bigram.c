@@ -49,7 +49,7 @@ static void tensors(TensorTable *t, const void *config)
 extern const Family family_bigram;
 const Family family_bigram = { "bigram", "a table of pairs", fields, 2, sizeof(Bigram), check,
                                tensors, flops, kept, describe, always, budgets, 1,
-                               budgets[0].values, NULL, NULL };
+                               budgets[0].values, NULL, NULL, NULL };
 
 static State *state(Model *m) { return (State *)(void *)m->state.bytes; }
 static void layout(Model *m, Arena *a) { state(m)->p = arena_reals(a, (size_t)m->vocab); }
@@ -103,4 +103,5 @@ static void copy(Decoder *d, int to, int from) { last(d)->last[to] = last(d)->la
 
 extern const Network network_bigram;
 const Network network_bigram = { &family_bigram, layout, NULL, bind, NULL, NULL, gradients, losses,
-                                 logits, decoder_layout, feed, decoder_logits, copy };
+                                 logits, decoder_layout, feed, decoder_logits, copy, NULL,
+                                 NULL };
