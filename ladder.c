@@ -120,7 +120,7 @@ static int parse(const Ladder *l, const Family *f, Settings *s, Err *err)
     PAIR("family", "%s", f->name);
     PAIR("seed", "%lld", (long long)o->seed);
     PAIR("split-documents", "%s", o->split_documents);
-    if (o->steps > 0) {
+    if (o->steps > 0 && f->fit == NULL) {
         PAIR("steps", "%lld", (long long)o->steps);
     } else {
         PAIR("minutes", "%.17g", o->minutes);
@@ -150,7 +150,9 @@ static int open_climb(Ladder *l, const Family *f, Climb *c, Err *err)
         ? timing_choose(&c->timing, s, l->K, &l->corpus, vocab, &reduced, err)
         : fit_family(s, err) || fit_documents(s, &l->corpus, vocab, err)
           || settings_fit_context(s, l->corpus.train_count, l->corpus.read, &reduced, err);
-    if (failed || settings_config(s, &config, vocab, err)) return -1;
+    if (failed || settings_config(s, &config, vocab, err)
+        || family_fit(f, &config, l->corpus.train_count, err))
+        return -1;
     TrainerOptions how = { .family = f, .config = &config, .kernels = l->K,
                            .plan = settings_plan(s, 0),
                            .part = corpus_part(&l->corpus, PART_TRAIN), .batch = (int)s->batch,

@@ -181,7 +181,7 @@ extern const Family family_cnn;
 const Family family_cnn = {
     "cnn", "causal convolutions", fields, sizeof fields / sizeof fields[0], sizeof(Cnn), check,
     tensors, flops, kept, describe, always, budgets, sizeof budgets / sizeof budgets[0], probe,
-    NULL, by_position
+    NULL, by_position, NULL
 };
 
 /* ---------------------------------------------------------------- memory */
@@ -511,4 +511,5 @@ static void copy(Decoder *d, int to, int from)
 
 extern const Network network_cnn;
 const Network network_cnn = { &family_cnn, layout, NULL, bind, NULL, NULL, gradients, losses,
-                              logits, decoder_layout, decoder_feed, decoder_logits, copy };
+                              logits, decoder_layout, decoder_feed, decoder_logits, copy, NULL,
+                              NULL };

@@ -76,7 +76,7 @@ extern const Family family_fvsbn;
 const Family family_fvsbn = {
     "fvsbn", "no hidden layer: a weight for each pair of positions and characters", fields,
     sizeof fields / sizeof fields[0], sizeof(Fvsbn), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position
+    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position, NULL
 };
 
 /* ---------------------------------------------------------------- training
@@ -176,4 +176,5 @@ static void copy(Decoder *d, int to, int from)
 
 extern const Network network_fvsbn;
 const Network network_fvsbn = { &family_fvsbn, layout, NULL, bind, NULL, NULL, gradients, losses,
-                                logits, decoder_layout, decoder_feed, decoder_logits, copy };
+                                logits, decoder_layout, decoder_feed, decoder_logits, copy, NULL,
+                                NULL };

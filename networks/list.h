@@ -7,6 +7,7 @@
 #define NETWORKS(X) \
     X(gpt2) \
     X(qwen3) \
+    X(ngram) \
     X(fvsbn) \
     X(nade) \
     X(made) \

@@ -144,7 +144,7 @@ extern const Family family_lstm;
 const Family family_lstm = {
     "lstm", "a memory of two vectors a layer", fields, sizeof fields / sizeof fields[0],
     sizeof(Lstm), check, tensors, flops, kept, describe, always, budgets,
-    sizeof budgets / sizeof budgets[0], probe, NULL, NULL
+    sizeof budgets / sizeof budgets[0], probe, NULL, NULL, NULL
 };
 
 /* ---------------------------------------------------------------- memory */
@@ -459,4 +459,5 @@ static void copy(Decoder *d, int to, int from)
 
 extern const Network network_lstm;
 const Network network_lstm = { &family_lstm, layout, NULL, bind, NULL, NULL, gradients, losses,
-                               logits, decoder_layout, decoder_feed, decoder_logits, copy };
+                               logits, decoder_layout, decoder_feed, decoder_logits, copy, NULL,
+                               NULL };

@@ -140,7 +140,7 @@ extern const Family family_made;
 const Family family_made = {
     "made", "masked layers that serve a whole window at once", fields,
     sizeof fields / sizeof fields[0], sizeof(Made), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position
+    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position, NULL
 };
 
 /* ---------------------------------------------------------------- memory */
@@ -533,4 +533,5 @@ static void copy(Decoder *d, int to, int from)
 
 extern const Network network_made;
 const Network network_made = { &family_made, layout, draw_degrees, bind, begin, finish, gradients,
-                               losses, logits, decoder_layout, decoder_feed, decoder_logits, copy };
+                               losses, logits, decoder_layout, decoder_feed, decoder_logits, copy,
+                               NULL, NULL };

@@ -99,7 +99,7 @@ extern const Family family_nade;
 const Family family_nade = {
     "nade", "a hidden layer whose activations all positions share", fields,
     sizeof fields / sizeof fields[0], sizeof(Nade), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position
+    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position, NULL
 };
 
 /* ---------------------------------------------------------------- memory */
@@ -315,4 +315,5 @@ static void copy(Decoder *d, int to, int from)
 
 extern const Network network_nade;
 const Network network_nade = { &family_nade, layout, NULL, bind, NULL, NULL, gradients, losses,
-                               logits, decoder_layout, decoder_feed, decoder_logits, copy };
+                               logits, decoder_layout, decoder_feed, decoder_logits, copy, NULL,
+                               NULL };

@@ -105,6 +105,7 @@ networks/cnn.c          layers.h
 networks/nade.c         layers.h
 networks/network.h      ../kernels/kernels.h ../system/profile.h family.h
 networks/network.c      network.h list.h
+networks/ngram.c        network.h
 training/command.c      settings.h
 training/display.h      ../system/files.h settings.h timing.h trainer.h
 training/display.c      display.h

@@ -6,7 +6,8 @@
  *
  *     ./train text.txt --family bigram --context 8 --steps 100
  */
-#define NETWORKS(X) X(gpt2) X(qwen3) X(bigram)
+#define NETWORKS(X) \
+    X(gpt2) X(qwen3) X(ngram) X(fvsbn) X(nade) X(made) X(cnn) X(lstm) X(bigram)
 #include "../../networks/family.c"
 #include "../../networks/network.c"
 

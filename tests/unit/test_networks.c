@@ -4,7 +4,8 @@
  * differences element by element, probabilities of all strings, later characters that change no
  * earlier conditional, the decoder against the full forward and its draws against the
  * probabilities, the same bytes for any slice and any number of threads, and a batch that is learnt
- * by heart.
+ * by heart. Networks that learn without gradients have none, and learn some ids instead; n-grams
+ * are counted again as their definition says.
  *
  *     test_networks               the verdict
  *     test_networks WORD          only the cases whose line has WORD
@@ -13,7 +14,7 @@
 #include "../../training/optimizer.h"
 #include "check.h"
 
-enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711 };
+enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711, IDS = 90 };
 
 /* A family and its fields; `vocab` is V. */
 static const char *const cases[] = {
@@ -31,6 +32,10 @@ static const char *const cases[] = {
     "cnn layers=2 channels=4 context=9 kernel=5 dilations=3 image-width=4 dropout=0.2",
     "lstm layers=1 channels=7 context=6",
     "lstm layers=2 channels=9 context=6 dropout=0.2",
+    "ngram order=0 context=6",
+    "ngram order=1 context=6",
+    "ngram order=4 context=6",
+    "ngram order=9 context=6",
 };
 
 typedef struct {
@@ -72,7 +77,8 @@ static void parse(Case *c, const char *line)
         const Field *f = family_field(c->family, word);
         if (f == NULL || field_set(&c->config, f, value)) stop(line, word);
     }
-    if (family_check(c->family, &c->config, V, &err)) stop(line, err.msg);
+    if (family_check(c->family, &c->config, V, &err)
+        || family_fit(c->family, &c->config, IDS, &err)) stop(line, err.msg);
     c->T = family_context(c->family, &c->config);
     size_t N = (size_t)(B * c->T);
     c->x = memory(N, sizeof *c->x);
@@ -90,6 +96,8 @@ static void release(Case *c)
     free(c->y);
 }
 
+static bool has_gradients(const Case *c) { return network_of(c->family)->learn == NULL; }
+
 /* Parameters are far from their start, so that nothing is zero or nearly even by design. */
 static void open_model(Model *m, const Case *c, ModelUse use, int slice)
 {
@@ -97,13 +105,31 @@ static void open_model(Model *m, const Case *c, ModelUse use, int slice)
     if (model_open(m, network_of(c->family), &c->config, kernels_usable(0), use, slice, &err))
         stop(c->line, err.msg);
     model_init(m, 1);
-    for (size_t i = 0; i < m->size; i++) m->params[i] += 0.3 * rng_normal(5, i);
+    int32_t ids[IDS];
+    for (size_t i = 0; i < IDS; i++) ids[i] = (int32_t)rng_below(4, i, 1 + rng_below(6, i, V));
+    if (!has_gradients(c)) model_learn(m, ids, IDS);
+    else for (size_t i = 0; i < m->size; i++) m->params[i] += 0.3 * rng_normal(5, i);
+}
+
+/* Mean loss of the batch, in slices, of a network without gradients. */
+static double run_losses(Model *m, const Case *c)
+{
+    double sum = 0;
+    real *nats = memory((size_t)(B * c->T), sizeof *nats);
+    for (int first = 0; first < B; first += m->slice) {
+        int n = m->slice < B - first ? m->slice : B - first;
+        model_losses(m, c->x + first * c->T, c->y + first * c->T, n, c->T, nats);
+        for (int r = 0; r < n * c->T; r++) sum += nats[r];
+    }
+    free(nats);
+    return sum / (double)c->targets;
 }
 
 /* Mean loss of the batch, in slices; gradients end in m->grads. */
 static double run(Model *m, const Case *c)
 {
     double sum = 0;
+    if (!has_gradients(c)) return run_losses(m, c);
     model_begin(m);
     for (int first = 0; first < B; first += m->slice) {
         int n = m->slice < B - first ? m->slice : B - first;
@@ -148,20 +174,22 @@ static void test_gradients(const Case *c)
 /* Bit for bit. */
 static void test_slices(const Case *c)
 {
-    double *want = NULL;
+    double *want = NULL, loss = 0;
     for (int slice = B; slice >= 1; slice -= 2)
         for (int threads = 1; threads <= 3; threads++) {
             Model m;
             omp_set_num_threads(threads);
             open_model(&m, c, MODEL_TRAIN, slice);
-            run(&m, c);
+            double now = run(&m, c);
+            const real *got = has_gradients(c) ? m.grads : m.params;
             size_t bytes = m.size * sizeof *want;
             if (want == NULL) {
+                loss = now;
                 want = memory(m.size, sizeof *want);
-                memcpy(want, m.grads, bytes);
+                memcpy(want, got, bytes);
             }
-            CHECK(memcmp(want, m.grads, bytes) == 0, "%s: slices of %d, %d threads", c->line, slice,
-                  threads);
+            CHECK(now == loss && memcmp(want, got, bytes) == 0, "%s: slices of %d, %d threads",
+                  c->line, slice, threads);
             model_close(&m);
         }
     omp_set_num_threads(1);
@@ -318,6 +346,190 @@ static void test_by_heart(const Case *c)
     model_close(&m);
 }
 
+/* ---------------------------------------------------------------- n-grams */
+
+enum { ORDERS = 12, WINDOW = 14 };
+
+/* A text and what modified Kneser-Ney makes of it, without any table of grams. */
+typedef struct {
+    const int32_t *ids;
+    int count, order;
+    double D[ORDERS + 1][2][4]; /* by length, by whether predecessors are counted, D_1 to D_3 */
+} Counted;
+
+/* Occurrences of a gram in the text, or different characters before these, its start being one. */
+static int tally(const Counted *t, const int32_t *gram, int length, bool predecessors)
+{
+    bool seen[V + 1] = { false };
+    int occurrences = 0, different = 0;
+    for (int i = 0; i + length <= t->count; i++) {
+        if (memcmp(t->ids + i, gram, (size_t)length * sizeof *gram) != 0) continue;
+        int before = i > 0 ? t->ids[i - 1] : V;
+        occurrences++;
+        different += !seen[before];
+        seen[before] = true;
+    }
+    return predecessors ? different : occurrences;
+}
+
+static void discount(Counted *t, int length, bool predecessors)
+{
+    double n[5] = { 0 }, *D = t->D[length][predecessors];
+    for (int i = 0; i + length <= t->count; i++) {
+        bool first = true;
+        for (int j = 0; j < i; j++)
+            if (memcmp(t->ids + i, t->ids + j, (size_t)length * sizeof *t->ids) == 0) first = false;
+        int c = tally(t, t->ids + i, length, predecessors);
+        if (first && c <= 4) n[c]++;
+    }
+    double Y = n[1] / (n[1] + 2 * n[2]);
+    D[1] = n[1] > 0 ? 1 - 2 * Y * n[2] / n[1] : 0.5;
+    D[2] = n[1] > 0 && n[2] > 0 ? 2 - 3 * Y * n[3] / n[2] : 1;
+    D[3] = n[1] > 0 && n[3] > 0 ? 3 - 4 * Y * n[4] / n[3] : 1.5;
+    for (int i = 1; i <= 3; i++) D[i] = D[i] < 0.1 ? 0.1 : D[i] > i ? i : D[i];
+}
+
+/* p(w) after the k characters that end before `end`. */
+static double probability(const Counted *t, const int32_t *end, int k, bool longest, int32_t w)
+{
+    int32_t gram[ORDERS + 1];
+    double sum = 0, taken = 0, own = 0;
+    if (k < 0) return 1.0 / V;
+    memcpy(gram, end - k, (size_t)k * sizeof *gram);
+    for (gram[k] = 0; gram[k] < V; gram[k]++) {
+        int c = tally(t, gram, k + 1, !longest);
+        double d = c == 0 ? 0 : t->D[k + 1][!longest][c > 3 ? 3 : c];
+        sum += c;
+        taken += d;
+        if (gram[k] == w) own = c - d;
+    }
+    double lower = probability(t, end, k - 1, false, w);
+    return sum > 0 ? own / sum + taken / sum * lower : lower;
+}
+
+/* Every probability in a window of the text's own and of other characters; `kept`: the order that
+ * the model falls back to. */
+static void compare_counts(const int32_t *ids, int count, int order, int kept)
+{
+    Counted t = { .ids = ids, .count = count, .order = kept };
+    char line[80], remark[200], want[40];
+    real logits[WINDOW * V];
+    Case c;
+    Model m;
+    Err err = { 0 };
+    snprintf(line, sizeof line, "ngram order=%d context=%d", order, WINDOW);
+    parse(&c, line);
+    if (family_fit(c.family, &c.config, (size_t)count, &err)
+        || model_open(&m, network_of(c.family), &c.config, kernels_usable(0), MODEL_EVAL, 1, &err))
+        stop(line, err.msg);
+    model_init(&m, 1);
+    model_learn(&m, ids, (size_t)count);
+    model_remark(&m, remark, sizeof remark);
+    snprintf(want, sizeof want, "so the order is %d;", kept);
+    CHECK(kept < order ? strstr(remark, want) != NULL : remark[0] == '\0', "%s: %d ids: %s", line,
+          count, remark);
+    for (int k = 1; k <= kept; k++)
+        for (int kind = 0; kind < 2; kind++) discount(&t, k, kind == 1);
+    for (int own = 0; own < 2; own++) {
+        int32_t x[WINDOW];
+        for (int i = 0; i < WINDOW; i++)
+            x[i] = own ? ids[(count / 3 + i) % count] : (int32_t)rng_below(11, (uint64_t)i, V);
+        model_logits(&m, x, WINDOW, logits);
+        for (int i = 0; i < WINDOW * V; i++) {
+            int read = i / V + 1, k = read < kept - 1 ? read : kept - 1;
+            CHECK_NEAR(exp(logits[i]), probability(&t, x + read, k, true, i % V), 1e-12, 0,
+                       "%s: %d ids, %d read, %d follows", line, count, read, i % V);
+        }
+    }
+    model_close(&m);
+    release(&c);
+}
+
+/* Texts of which counts of counts are complete, and others in which they are missing. */
+static void test_counts(void)
+{
+    enum { MOST = 240 };
+    static const int counts[] = { 1, 2, 3, 7, 30, MOST };
+    int32_t ids[4][MOST];
+    for (int i = 0; i < MOST; i++) {
+        uint64_t at = (uint64_t)i;
+        ids[0][i] = (int32_t)rng_below(8, at, 1 + rng_below(9, at, V));
+        ids[1][i] = 0;
+        ids[2][i] = i % 2 + 1;
+        ids[3][i] = (int32_t)rng_below(10, at % (MOST / 2), V);     /* the same again */
+    }
+    for (int text = 0; text < 3; text++)
+        for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++)
+            for (int order = 0; order <= 5; order++)
+                compare_counts(ids[text], counts[n], order, order);
+    compare_counts(ids[0], MOST, ORDERS, ORDERS);
+    compare_counts(ids[3], MOST, ORDERS, 6);
+}
+
+/* By hand. 0 comes 3 times, 1 twice, 2 once: Y = 1/3, D_1 = 1/3, D_2 = 1, D_3 = 3. */
+static void test_unigrams(void)
+{
+    static const int32_t ids[] = { 0, 1, 0, 2, 1, 0 };
+    static const double want[2][V] = { { 18, 18, 18, 18 }, { 13, 25, 21, 13 } };
+    for (int order = 0; order < 2; order++) {
+        Case c;
+        Model m;
+        Err err = { 0 };
+        real logits[V];
+        parse(&c, order == 0 ? "ngram order=0" : "ngram order=1");
+        if (family_fit(c.family, &c.config, 6, &err)
+            || model_open(&m, network_of(c.family), &c.config, kernels_usable(0), MODEL_TRAIN, 1,
+                          &err)) stop(c.line, err.msg);
+        CHECK(m.grads == NULL, "%s: no gradients", c.line);
+        model_init(&m, 1);
+        model_logits(&m, ids, 1, logits);
+        for (int v = 0; v < V; v++)
+            CHECK_NEAR(exp(logits[v]), 1.0 / V, 1e-12, 0, "%s: nothing is learnt yet", c.line);
+        model_learn(&m, ids, 6);
+        model_logits(&m, ids, 1, logits);
+        for (int v = 0; v < V; v++)
+            CHECK_NEAR(exp(logits[v]), want[order][v] / 72, 1e-12, 0, "%s: %d", c.line, v);
+        model_close(&m);
+        release(&c);
+    }
+}
+
+/* What is bound counts: other arrays of ids, and what is no id, where the text ends. */
+static void test_bound_ids(void)
+{
+    static const int32_t ids[] = { 0, 1, 0, 2, 1, 0 };
+    real first[V], logits[V], broken[] = { 0, 1, 0, 2, V, 0 };
+    Case c;
+    Model m;
+    Err err = { 0 };
+    parse(&c, "ngram order=3");
+    if (family_fit(c.family, &c.config, 6, &err)
+        || model_open(&m, network_of(c.family), &c.config, kernels_usable(0), MODEL_EVAL, 1, &err))
+        stop(c.line, err.msg);
+    model_learn(&m, ids, 6);
+    model_logits(&m, ids, 1, first);
+    model_use(&m, broken);
+    model_logits(&m, ids, 1, logits);
+    Counted t = { .ids = ids, .count = 4, .order = 3 };
+    for (int k = 1; k <= 3; k++)
+        for (int kind = 0; kind < 2; kind++) discount(&t, k, kind == 1);
+    for (int v = 0; v < V; v++)
+        CHECK_NEAR(exp(logits[v]), probability(&t, ids + 1, 1, true, v), 1e-12, 0, "%g ends it",
+                   broken[4]);
+    model_use(&m, m.params);
+    model_logits(&m, ids, 1, logits);
+    CHECK(memcmp(first, logits, sizeof first) == 0, "the first ids again");
+    model_close(&m);
+    release(&c);
+}
+
+static void test_ngrams(void)
+{
+    test_counts();
+    test_unigrams();
+    test_bound_ids();
+}
+
 int main(int argc, char **argv)
 {
     omp_set_num_threads(1);
@@ -325,14 +537,15 @@ int main(int argc, char **argv)
         Case c;
         if (argc > 1 && strstr(cases[i], argv[1]) == NULL) continue;
         parse(&c, cases[i]);
-        test_gradients(&c);
+        if (has_gradients(&c)) test_gradients(&c);
         test_slices(&c);
         test_strings(&c);
         test_losses(&c);
         test_decoder(&c);
-        test_by_heart(&c);
+        if (has_gradients(&c)) test_by_heart(&c);
         release(&c);
     }
     test_neighbours();
+    if (argc == 1 || strcmp(argv[1], "ngram") == 0) test_ngrams();
     return check_report("networks");
 }
