@@ -209,18 +209,38 @@ int saves_join_vocabulary(Corpus *c, Tokenizer *now, const Tokenizer *old, Err *
     return 0;
 }
 
+/* Whether more than rows by symbol depends on the vocabulary: the shapes that the old sizes would
+ * have with the new one, against what they are. */
+static bool bound_to_vocabulary(const Checkpoint *from, int vocab, const Tensor *old, Tensor *same,
+                                int n)
+{
+    Space config = from->config;
+    *field_int(&config, family_field(from->family, FIELD_VOCAB)) = vocab;
+    family_tensors(from->family, &config, same, NULL);
+    for (int i = 0; i < n; i++)
+        if (old[i].cols != same[i].cols || (!old[i].by_symbol && old[i].rows != same[i].rows))
+            return true;
+    return false;
+}
+
 int saves_take_weights(Trainer *t, const Tokenizer *now, const Checkpoint *from, Err *err)
 {
     Model *m = &t->model;
     size_t size = 0;
     int n = family_tensors(from->family, &from->config, NULL, &size), failed = -1;
-    Tensor *tensors = malloc((size_t)n * sizeof *tensors);
+    Tensor *tensors = malloc(2 * (size_t)n * sizeof *tensors);      /* and room for others */
     real *flat = malloc(size * sizeof *flat);
     if (tensors == NULL || flat == NULL) {
         fail(err, EXIT_RUNTIME, "not enough memory for the weights to start from");
         goto out;
     }
     family_tensors(from->family, &from->config, tensors, NULL);
+    if (bound_to_vocabulary(from, now->count, tensors, tensors + n, n)) {
+        fail(err, EXIT_USAGE, "--init-from: the text has characters that this checkpoint lacks, "
+             "and weights of the %s family do not fit a larger vocabulary; leave it out",
+             from->family->name);
+        goto out;
+    }
     if (checkpoint_copy(from, "", tensors, n, flat, err)) goto out;
     for (int i = 0; i < n; i++) {               /* the same fields, so the same tensors in order */
         const Tensor *old = &tensors[i], *new = &m->tensors[i];

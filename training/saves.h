@@ -74,7 +74,8 @@ int saves_restore(Saves *s, Trainer *t, Checkpoint *from, uint64_t *lost, Err *e
  * the text lacks keeps its rows. EXIT_RUNTIME: memory; nothing has changed then. */
 int saves_join_vocabulary(Corpus *c, Tokenizer *now, const Tokenizer *old, Err *err);
 /* The weights of --init-from over those of a trainer that has just started: rows of characters are
- * matched by value, positions are taken up to the smaller context. EXIT_RUNTIME: memory. */
+ * matched by value, positions are taken up to the smaller context. EXIT_RUNTIME: memory.
+ * EXIT_USAGE: more than rows depends on the vocabulary, and the text has new characters. */
 int saves_take_weights(Trainer *t, const Tokenizer *now, const Checkpoint *from, Err *err);
 
 #endif

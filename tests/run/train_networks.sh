@@ -37,6 +37,11 @@ own_network() {
     run 0 'bigram, fine-tuned' bigram train t.txt --init-from p.bin --steps 5 --out pairs.bin \
         --overwrite
 
+    printf 'zebra quilt! JUMPS\n%.0s' 1 2 3 4 5 6 7 8 9 >other.txt
+    run 2 'bigram, new characters' bigram train other.txt --init-from p.bin --steps 5 \
+        --out other.bin
+    says 'bigram, new characters' 'weights of the bigram family do not fit a larger vocabulary'
+
     # The pairs of a text are learnt: better than single characters, which take 3.2 nats here.
     run 0 'bigram, scored' bigram eval p.bin t.txt --part train --json
     check 'bigram, scored' awk -F'[:,]' '{ exit !($2 > 1 && $2 < 2.9) }' stdout
