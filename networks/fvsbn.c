@@ -31,12 +31,17 @@ static const Field fields[] = {
 };
 
 static const Choice always[] = {
-    { "optimizer", "adamw" }, { "lr", "0.02" }, { "min-lr", "0" }, { "schedule", "wsd" },
-    { "sampling", "epoch" }, { NULL, NULL }
+    { "optimizer", "adamw" }, { "lr", "0.04" }, { "min-lr", "0" }, { "warmup", "20" },
+    { "schedule", "wsd" }, { "sampling", "epoch" }, { NULL, NULL }
 };
+#define SIZES(context, batch) { { "context", context }, { "batch", batch }, { NULL, NULL } }
 static const Budget budgets[] = {
-    { 0, 0, { { "context", "8" }, { "batch", "256" }, { NULL, NULL } } },
+    { 0, 0, SIZES("8", "256") },
+    { 2e10, 100000, SIZES("12", "512") },
+    { 1e11, 500000, SIZES("16", "1024") },
 };
+static const Choice probe[] = SIZES("12", "256");
+#undef SIZES
 
 static int check(void *config, Err *err)
 {
@@ -76,7 +81,7 @@ extern const Family family_fvsbn;
 const Family family_fvsbn = {
     "fvsbn", "no hidden layer: a weight for each pair of positions and characters", fields,
     sizeof fields / sizeof fields[0], sizeof(Fvsbn), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position, NULL
+    budgets, sizeof budgets / sizeof budgets[0], probe, NULL, family_by_position, NULL
 };
 
 /* ---------------------------------------------------------------- training

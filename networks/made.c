@@ -64,13 +64,19 @@ static const Field fields[] = {
 #undef INT
 
 static const Choice always[] = {
-    { "optimizer", "adamw" }, { "lr", "0.02" }, { "min-lr", "0" }, { "schedule", "wsd" },
-    { "sampling", "epoch" }, { NULL, NULL }
+    { "optimizer", "adamw" }, { "lr", "0.04" }, { "min-lr", "0" }, { "warmup", "20" },
+    { "schedule", "wsd" }, { "sampling", "epoch" }, { NULL, NULL }
 };
+#define SIZES(hidden, context, batch) \
+    { { "layers", "1" }, { "hidden", hidden }, { "context", context }, { "batch", batch }, \
+      { NULL, NULL } }
 static const Budget budgets[] = {
-    { 0, 0, { { "layers", "1" }, { "hidden", "512" }, { "context", "16" }, { "batch", "256" },
-              { NULL, NULL } } },
+    { 0, 0, SIZES("256", "8", "128") },
+    { 5e11, 100000, SIZES("512", "8", "256") },
+    { 3e12, 500000, SIZES("1024", "10", "512") },
 };
+static const Choice probe[] = SIZES("512", "8", "256");
+#undef SIZES
 
 static int check(void *config, Err *err)
 {
@@ -140,7 +146,7 @@ extern const Family family_made;
 const Family family_made = {
     "made", "masked layers that serve a whole window at once", fields,
     sizeof fields / sizeof fields[0], sizeof(Made), check, tensors, flops, kept, describe, always,
-    budgets, sizeof budgets / sizeof budgets[0], budgets[0].values, NULL, family_by_position, NULL
+    budgets, sizeof budgets / sizeof budgets[0], probe, NULL, family_by_position, NULL
 };
 
 /* ---------------------------------------------------------------- memory */
