@@ -37,8 +37,9 @@ static const Choice always[] = {
 #define SIZES(context, batch) { { "context", context }, { "batch", batch }, { NULL, NULL } }
 static const Budget budgets[] = {
     { 0, 0, SIZES("8", "256") },
-    { 2e10, 100000, SIZES("12", "512") },
-    { 1e11, 500000, SIZES("16", "1024") },
+    { 1e10, 100000, SIZES("12", "512") },
+    { 2.5e10, 200000, SIZES("16", "512") },
+    { 1.2e11, 500000, SIZES("24", "1024") },
 };
 static const Choice probe[] = SIZES("12", "256");
 #undef SIZES
