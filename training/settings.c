@@ -290,9 +290,11 @@ int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *r
 {
     int row = row_named(s, FIELD_CONTEXT);
     int64_t *context = &s->fields[row - s->family_row - 1].whole;
+    bool fixed = s->inherited
+              && family_field(settings_family(s), FIELD_CONTEXT)->change == FIELD_FIXED;
     *reduced = 0;
     if ((size_t)*context <= count - 1) return 0;
-    if (s->given[row])
+    if (s->given[row] || fixed)
         return fail(err, EXIT_TEXT,
                     "%s: the training part has %zu characters, so --context can be at most %zu, "
                     "not %lld",

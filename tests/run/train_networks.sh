@@ -88,6 +88,17 @@ every_network() {
     remove cut
 }
 
+# Weights of positions that a short text cannot fill would be others.
+shorter_texts() {
+    run 0 'a short text' ./train t.txt --family fvsbn --context 12 --steps 2 --threads 1 \
+        --out net.bin --overwrite
+    head -c 9 t.txt >nine.txt
+    run 3 'a short text, other weights' ./train nine.txt --init-from net.bin --steps 2 \
+        --val-fraction 0 --threads 1 --out cut.bin
+    says 'a short text, other weights' 'so --context can be at most 8, not 12'
+    remove net
+}
+
 # What cannot be an image, or is longer than a window.
 images() {
     for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo abcd; done >four.txt
@@ -171,4 +182,4 @@ ngrams() {
     check 'ngram, stopped before its step: same files' same_files c k
 }
 
-network_groups='own_network ngrams every_network images'
+network_groups='own_network ngrams every_network shorter_texts images'
