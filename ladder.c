@@ -87,7 +87,8 @@ typedef struct {
     const Kernels *K;
     Tokenizer tokenizer;
     Corpus corpus;
-    size_t documents;               /* held out */
+    HoldOut hold_out;
+    size_t documents, characters;   /* held out; 0: no documents */
     Rung rungs[RUNGS_MAX];
     int count;
 } Ladder;
@@ -134,6 +135,7 @@ static int parse(const Ladder *l, const Family *f, Settings *s, Err *err)
     int failed = cli_parse(&s->cli, argc, argv, s, &none, err);
     operands_close(&none);
     s->split_documents = o->split_documents;
+    s->hold_out = (int)l->hold_out;
     return failed;
 }
 
@@ -319,10 +321,10 @@ static void print_table(const Ladder *l, Output *out)
         output_visible_bytes(out, r->sample, (size_t)(at - r->sample));
         output_print(out, "\n");
     }
-    output_print(out, "%-8s%11d%9.4f%9.4f\n", "uniform", 0,
-                 documents ? log(l->tokenizer.count - 1) * (double)l->rungs[0].score.characters
-                                 / (double)l->documents
-                           : log(l->tokenizer.count), log2(l->tokenizer.count));
+    double uniform = log(l->tokenizer.count);
+    double characters = documents ? (double)l->characters / (double)l->documents : 1;
+    output_print(out, "%-8s%11d%9.4f%9.4f\n", "uniform", 0, uniform * characters,
+                 uniform / log(2.0));
 }
 
 static void print_json(const Ladder *l, Output *out)
@@ -402,11 +404,12 @@ static int open_text(Ladder *l, const Operands *texts, Err *err)
     const char *split = corpus_split(o->split_documents);
     if (corpus_check_split(o->split_documents, err)) return -1;
     CorpusOptions how = { .bytes = o->bytes, .separator = true, .unknown = UNKNOWN_FAILS,
-                          .split = split, .val_fraction = 0.1,
-                          .hold_out = split == NULL && texts->count == 1 ? HOLD_OUT_END
-                                                                         : HOLD_OUT_SPREAD };
+                          .split = split, .val_fraction = 0.1 };
+    bool plain = split == NULL && texts->count == 1;
+    l->hold_out = how.hold_out = plain ? HOLD_OUT_END : HOLD_OUT_SPREAD;
     if (corpus_open(&l->corpus, &l->tokenizer, &how, texts->items, texts->count, err)) return -1;
     if (l->corpus.longest_size > 0) l->documents = l->corpus.held_out;
+    l->characters = l->corpus.characters - corpus_train_characters(&l->corpus);
     if (l->corpus.train_count < l->corpus.count - 1 && corpus_train_characters(&l->corpus) >= 2)
         return 0;
     return fail(err, EXIT_TEXT, "%s: too short to hold a part of it out", l->corpus.read);

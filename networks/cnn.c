@@ -7,7 +7,8 @@
  * A tap k looks back o_k positions. Over text o_k = k 2^(l mod `dilations`). In an image of width W
  * a position belongs to the pixel that it predicts, and taps are its neighbours in the rows above
  * and to the left, never across an edge. Stacked, these never see what lies above and far to the
- * right; so one more tap goes back 2^(l mod `dilations`) pixels in the order of reading.
+ * right; so one more tap goes back 2^(l mod `dilations`) pixels in the order of reading. An image
+ * also has x_0 = E[id] + Q[t], for pixels in the middle are not those at an edge, and it ends.
  *
  *     n sequences of a slice    T positions    N = n T    C channels    L layers    K taps
  */
@@ -25,6 +26,7 @@ typedef struct {
 
 typedef struct {
     real *embedding;        /* (V,C) */
+    real *position;         /* (context,C) or NULL: Q */
     Layer *layers;          /* (L) */
     real *norm;             /* (C) */
     real *head, *bias;      /* (V,C), (V) */
@@ -85,7 +87,7 @@ enum { CHANNELS_MAX = 8192, LAYERS_MAX = 64, KERNEL_MAX = 31, DILATIONS_MAX = 12
 static const Field fields[] = {
     INT("layers", layers, 1, LAYERS_MAX, "6", FIELD_FIXED, "layers"),
     INT("channels", channels, 1, CHANNELS_MAX, "128", FIELD_FIXED, "channels of a layer"),
-    INT(FIELD_CONTEXT, context, 1, CONTEXT_MAX, "128", FIELD_FREE, "characters of a window"),
+    INT(FIELD_CONTEXT, context, 1, CONTEXT_MAX, "128", FIELD_SHRINKS, "characters of a window"),
     INT(FIELD_VOCAB, vocab, 1, VOCAB_MAX, NULL, FIELD_FIXED, NULL),
     INT("kernel", kernel, 2, KERNEL_MAX, "3", FIELD_FIXED,
         "cnn: characters that a layer sees; in images the pixels across, odd"),
@@ -138,6 +140,9 @@ static void tensors(TensorTable *t, const void *config)
     int C = c->channels, V = c->vocab, seen = taps(c) * C;
     add_tensor(t, "embedding.weight", -1,
                (Tensor){ .rows = V, .cols = C, .by_symbol = true, .deviation = 1 });
+    if (c->width > 0)
+        add_tensor(t, "position.weight", -1,
+                   (Tensor){ .rows = c->context, .cols = C, .deviation = 0.02 });
     for (int l = 0; l < c->layers; l++) {
         add_tensor(t, "conv.weight", l,
                    (Tensor){ .rows = 2 * C, .cols = seen, .deviation = 1 / sqrt((double)seen) });
@@ -225,6 +230,7 @@ static void bind_weights(const Model *m, Weights *w, real *flat)
 {
     const Tensor *t = m->tensors;
     w->embedding = flat + (t++)->offset;
+    w->position = sizes(m)->width > 0 ? flat + (t++)->offset : NULL;
     for (Layer *l = w->layers; l < w->layers + sizes(m)->layers; l++) {
         l->conv = flat + (t++)->offset;
         l->convb = flat + (t++)->offset;
@@ -266,6 +272,32 @@ static void drop(const Pass *p, real *y, const real *x, int layer)
 }
 
 static const double norm_eps = 1e-6;
+
+/* x (C) = E[id] + Q[t] */
+static void embed(Model *m, real *x, int32_t id, int t)
+{
+    const Weights *w = &state(m)->w;
+    size_t C = (size_t)sizes(m)->channels;
+    memcpy(x, w->embedding + (size_t)id * C, C * sizeof *x);
+    if (w->position != NULL) m->gemm.K->add(x, w->position + (size_t)t * C, (int)C);
+}
+
+/* dE[id] += dx,  dQ[t] += dx */
+static void embed_backward(const Pass *p, const int32_t *ids)
+{
+    const State *s = state(p->m);
+    size_t C = (size_t)p->C;
+    OMP(parallel for schedule(static))
+    for (int j = 0; j < p->C; j += COLUMNS)
+        for (int r = 0; r < p->N; r++) {
+            const real *d = s->dx + (size_t)r * C + j;
+            int count = min_dim(COLUMNS, p->C - j);
+            p->m->gemm.K->add(s->g.embedding + (size_t)ids[r] * C + j, d, count);
+            if (s->g.position != NULL)
+                p->m->gemm.K->add(s->g.position + (size_t)(r % p->T) * C + j, d, count);
+        }
+    profile_mark(p->m->profile, PHASE_EMBEDDING);
+}
 
 /* seen (N,K C) = the rows of x (N,C) that the taps see, zeros for none */
 static void taps_forward(const Pass *p, real *seen, const real *x, int layer)
@@ -355,8 +387,7 @@ static void forward(const Pass *p, const int32_t *ids)
     State *s = state(m);
     size_t C = (size_t)p->C;
     OMP(parallel for schedule(static))
-    for (int r = 0; r < p->N; r++)
-        memcpy(s->x + (size_t)r * C, s->w.embedding + (size_t)ids[r] * C, C * sizeof *s->x);
+    for (int r = 0; r < p->N; r++) embed(m, s->x + (size_t)r * C, ids[r], r % p->T);
     profile_mark(m->profile, PHASE_EMBEDDING);
     for (int l = 0; l < p->c->layers; l++)
         layer_forward(p, s->x, &s->acts[l], &s->w.layers[l], l);
@@ -401,12 +432,7 @@ static void gradients(Model *m, const Slice *in, real *nats)
     norm_backward(&p);
     for (int l = p.c->layers - 1; l >= 0; l--)
         layer_backward(&p, s->dx, &s->acts[l], &s->w.layers[l], &s->g.layers[l], l);
-    OMP(parallel for schedule(static))
-    for (int j = 0; j < p.C; j += COLUMNS)
-        for (int r = 0; r < p.N; r++)
-            m->gemm.K->add(s->g.embedding + (size_t)in->x[r] * (size_t)p.C + j,
-                           s->dx + (size_t)r * (size_t)p.C + j, min_dim(COLUMNS, p.C - j));
-    profile_mark(m->profile, PHASE_EMBEDDING);
+    embed_backward(&p, in->x);
 }
 
 static void losses(Model *m, const Slice *in, real *nats)
@@ -479,9 +505,8 @@ static void decoder_feed(Decoder *d, int count)
     size_t row = (size_t)sizes(m)->channels;
     for (int pos = d->pos; pos < d->pos + count; pos++) {
         for (int i = 0; i < d->n; i++) {
-            size_t id = (size_t)d->ids[(size_t)i * (size_t)m->context + (size_t)pos];
-            memcpy(memory(d)->now + (size_t)i * row, state(m)->w.embedding + id * row,
-                   row * sizeof(real));
+            embed(m, memory(d)->now + (size_t)i * row,
+                  d->ids[(size_t)i * (size_t)m->context + (size_t)pos], pos);
         }
         for (int l = 0; l < sizes(m)->layers; l++)
             layer_streams(d, &state(m)->w.layers[l], l, pos);

@@ -126,60 +126,61 @@ images() {
 
 # No steps but one: counted, whatever is said about time, and finished.
 ngrams() {
-    run 0 'ngram' ./train t.txt --family ngram --order 5 --out n.bin --threads 1 --log n.log
+    run 0 'ngram' ./train t.txt --family ngram --order 5 --out grams.bin --threads 1 --log grams.log
     says 'ngram' 'ngram: order 5, windows of 256, 3600 parameters'
     says 'ngram' 'training everything in one step'
-    says 'ngram' 'n.bin: step 1, the best evaluation'
+    says 'ngram' 'grams.bin: step 1, the best evaluation'
     check 'ngram: does not advise more steps' not grep -F 'train longer' stderr
     check 'ngram: one line of the log before it, one after' \
-        sh -c '[ "$(grep -c \"step\": n.log)" = 2 ]'
+        sh -c '[ "$(grep -c \"step\": grams.log)" = 2 ]'
     check 'ngram: no moments are stored' \
-        sh -c '[ "$(wc -c <n.last.bin)" -lt "$(($(wc -c <n.bin) + 2000))" ]'
-    run 0 'ngram, other threads' ./train t.txt --family ngram --order 5 --out m.bin --threads 2 \
-        --slice 1 --minutes 3 --log m.log
-    check 'ngram, other threads: same files' same_files n m
-    check 'ngram, other threads: same log' same_logs n.log m.log
-    run 0 'ngram, resumed' ./train t.txt --resume --out n.bin
+        sh -c '[ "$(wc -c <grams.last.bin)" -lt "$(($(wc -c <grams.bin) + 2000))" ]'
+    run 0 'ngram, other threads' ./train t.txt --family ngram --order 5 --out again.bin \
+        --threads 2 --slice 1 --minutes 3 --log again.log
+    check 'ngram, other threads: same files' same_files grams again
+    check 'ngram, other threads: same log' same_logs grams.log again.log
+    run 0 'ngram, resumed' ./train t.txt --resume --out grams.bin
     says 'ngram, resumed' 'the run is finished'
-    check 'ngram, resumed: same files' same_files n m
+    check 'ngram, resumed: same files' same_files grams again
     run 2 'ngram in five steps' ./train t.txt --family ngram --steps 5 --out five.bin
     says 'ngram in five steps' '--steps 5: the ngram family learns the text in one step'
     check 'ngram in five steps: nothing is written' absent five.bin five.last.bin
-    run 2 'ngram, resumed with steps' ./train t.txt --resume --out n.bin --steps 2
-    run 2 'ngram to start from' ./train t.txt --init-from n.bin --out from.bin
+    run 2 'ngram, resumed with steps' ./train t.txt --resume --out grams.bin --steps 2
+    run 2 'ngram to start from' ./train t.txt --init-from grams.bin --out from.bin
     says 'ngram to start from' 'there is nothing to go on from'
     run 0 'ngram, with what it cannot use' ./train t.txt --family ngram --order 5 --ema 0.9 \
-        --optimizer muon --sample-every 1 --preset quick --context 256 --overwrite --out m.bin
+        --optimizer muon --sample-every 1 --preset quick --context 256 --overwrite --out again.bin
     check 'ngram, with what it cannot use: same weights' \
-        sh -c './eval n.bin t.txt >want && ./eval m.bin t.txt | cmp - want'
+        sh -c './eval grams.bin t.txt >want && ./eval again.bin t.txt | cmp - want'
 
-    run 0 'ngram, scored' ./eval n.bin t.txt --part train --json
+    run 0 'ngram, scored' ./eval grams.bin t.txt --part train --json
     check 'ngram, scored: knows its text' awk -F'[:,]' '{ exit !($2 > 0.2 && $2 < 1) }' stdout
-    run 0 'ngram, held out' ./eval n.bin t.txt --json
+    run 0 'ngram, held out' ./eval grams.bin t.txt --json
     check 'ngram, held out' awk -F'[:,]' '{ exit !($2 > 1.5 && $2 < 2.6) }' stdout
-    run 0 'ngram, averaged with itself' ./eval n.bin n.bin t.txt
-    run 0 'ngram, sampled' ./sample n.bin --length 600 --samples 3 --seed 4
+    run 0 'ngram, averaged with itself' ./eval grams.bin grams.bin t.txt
+    run 0 'ngram, sampled' ./sample grams.bin --length 600 --samples 3 --seed 4
     cp stdout want
-    run 0 'ngram, sampled again' ./sample n.bin --length 600 --samples 3 --seed 4 --threads 2
+    run 0 'ngram, sampled again' ./sample grams.bin --length 600 --samples 3 --seed 4 --threads 2
     check 'ngram, sampled again: the same' cmp stdout want
-    run 0 'ngram, inspected' ./inspect n.bin --verify
+    run 0 'ngram, inspected' ./inspect grams.bin --verify
     check 'ngram, inspected: its sizes' grep '^sizes *order 5, context 256, vocab 53, ids 3600$' \
         stdout
     # Killed before its step, or while it saves: the next start does what is left.
-    short='--family ngram --order 5 --context 48 --sample-every 1'
-    run 0 'ngram in one step' ./train t.txt $short --steps 1 --out c.bin --overwrite --quiet
+    counted='--family ngram --order 5 --context 48 --sample-every 1'
+    run 0 'ngram in one step' ./train t.txt $counted --steps 1 --out one.bin --overwrite --quiet
     for n in 10 30 35 40 45 50 55 60; do
-        { env FAULT=any:$n:kill ./faulty_train t.txt $short --out k.bin --quiet; } >/dev/null 2>&1
-        options=$short
+        { env FAULT=any:$n:kill ./faulty_train t.txt $counted --out k.bin --quiet; } >/dev/null 2>&1
+        options=$counted
         [ ! -e k.last.bin ] || options=
         run 0 "ngram, killed before operation $n" ./train t.txt $options --out k.bin --resume
-        check "ngram, killed before operation $n: same files" same_files c k
+        check "ngram, killed before operation $n: same files" same_files one k
         remove k
     done
-    { env FAULT=write:3:term ./faulty_train t.txt $short --out k.bin --log k.log; } >stdout 2>&1
+    { env FAULT=write:3:term ./faulty_train t.txt $counted --out k.bin --log k.log; } >stdout 2>&1
     check 'ngram, stopped before its step' grep -F 'stopped after step 0' stdout
     run 0 'ngram, stopped before its step: resumed' ./train t.txt --out k.bin --resume --steps 1
-    check 'ngram, stopped before its step: same files' same_files c k
+    check 'ngram, stopped before its step: same files' same_files one k
+    for f in grams again one k; do remove $f; done
 }
 
 network_groups='own_network ngrams every_network shorter_texts images'
