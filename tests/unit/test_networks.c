@@ -278,6 +278,48 @@ static void test_decoder(const Case *c)
     model_close(&m);
 }
 
+/* Pairs that are drawn one character after another come as often as the losses say: chi-square with
+ * 15 degrees of freedom is above 45 once in 10,000 times. */
+static void test_draws(const Case *c)
+{
+    enum { TOGETHER = 50, ROUNDS = 80, PAIRS = V * V };
+    Model m;
+    Decoder d;
+    Err err = { 0 };
+    int times[PAIRS] = { 0 };
+    open_model(&m, c, MODEL_EVAL, 1);
+    if (decoder_open(&d, &m, TOGETHER, &err)) stop(c->line, err.msg);
+    for (int round = 0; round < ROUNDS; round++) {
+        int32_t ids[TOGETHER] = { 0 }, first[TOGETHER];
+        decoder_reset(&d);
+        for (int t = 0; t < 2; t++) {
+            const real *logits = decoder_step(&d, ids);
+            for (int s = 0; s < TOGETHER; s++, logits += V) {
+                uint64_t index = (uint64_t)((round * 2 + t) * TOGETHER + s);
+                double sum = 0, reached = 0, mark = rng_uniform(11, index);
+                for (int v = 0; v < V; v++) sum += exp(logits[v]);
+                for (ids[s] = 0; ids[s] < V - 1; ids[s]++) {
+                    reached += exp(logits[ids[s]]) / sum;
+                    if (mark < reached) break;
+                }
+                if (t == 0) first[s] = ids[s];
+                else times[first[s] * V + ids[s]]++;
+            }
+        }
+    }
+    double chi = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        int32_t text[] = { 0, i / V, i % V };
+        real nats[2];
+        model_losses(&m, text, text + 1, 1, 2, nats);
+        double want = TOGETHER * ROUNDS * exp(-nats[0] - nats[1]);
+        chi += (times[i] - want) * (times[i] - want) / want;
+    }
+    CHECK(chi < 45, "%s: chi-square of pairs is %g", c->line, chi);
+    decoder_close(&d);
+    model_close(&m);
+}
+
 /* ---------------------------------------------------------------- images */
 
 /* In one layer of convolutions a pixel sees its neighbours above and the one to the left, none of
@@ -542,6 +584,7 @@ int main(int argc, char **argv)
         test_strings(&c);
         test_losses(&c);
         test_decoder(&c);
+        test_draws(&c);
         if (has_gradients(&c)) test_by_heart(&c);
         release(&c);
     }
