@@ -156,9 +156,14 @@ static int read_text(Corpus *c, const Tokenizer *t, const CorpusOptions *o, Text
                      const char *path, Err *err)
 {
     bool learnt = t->count == 0, bytes = learnt ? o->bytes : t->bytes;
+    bool values = learnt ? o->values : tokenizer_has_numbers(t);
     const char *reader = o->reader != NULL ? o->reader : "./train -";
-    if (text_open(text, path, err) || text_check(text, bytes, reader, &c->note, err)) return -1;
+    if (text_open(text, path, err) || text_check(text, bytes && !values, reader, &c->note, err))
+        return -1;
     if (!learnt && o->drop_mark) text_drop_mark(text, t, &c->note);
+    if (values)
+        return numbers_check(learnt ? NULL : &t->numbers, text->bytes, text->size, text_name(text),
+                             EXIT_TEXT, err);
     return bytes ? 0 : tokenizer_check(text->bytes, text->size, text_name(text), learnt, err);
 }
 
@@ -225,9 +230,33 @@ int corpus_check_split(const char *word, Err *err)
                 "bytes that parts documents, without control characters", LONGEST);
 }
 
+static int build_numbers(Tokenizer *t, const CorpusOptions *o, const Text *texts, int n, Err *err)
+{
+    Numbers numbers = { .deviation = o->deviation };
+    Err why = { 0 };
+    const char **bytes = calloc((size_t)n, sizeof *bytes);
+    const char **names = calloc((size_t)n, sizeof *names);
+    size_t *sizes = calloc((size_t)n, sizeof *sizes);
+    bool memory = bytes != NULL && names != NULL && sizes != NULL;
+    for (int i = 0; memory && i < n; i++) {
+        bytes[i] = texts[i].bytes;
+        sizes[i] = texts[i].size;
+        names[i] = text_name(&texts[i]);
+    }
+    if (!memory) fail_memory("list of texts", (double)n * sizeof *bytes, &why);
+    else numbers_learn(&numbers, bytes, sizes, names, n, &why);
+    free(bytes);
+    free(names);
+    free(sizes);
+    if (why.status == 0) return tokenizer_from_numbers(t, numbers, err);
+    *err = why;
+    return -1;
+}
+
 static int build_vocabulary(Tokenizer *t, const CorpusOptions *o, const Text *texts, int n,
                             Err *err)
 {
+    if (o->values) return build_numbers(t, o, texts, n, err);
     if (tokenizer_start(t, o->bytes, o->separator, err)) return -1;
     for (int i = 0; i < n; i++)
         if (tokenizer_add(t, texts[i].bytes, texts[i].size, text_name(&texts[i]), err)) return -1;
@@ -381,6 +410,7 @@ static int encode_texts(Corpus *c, const Tokenizer *t, bool built, const CorpusO
 /* Fills val_only. */
 static int count_val_only(Corpus *c, const Tokenizer *t, Err *err)
 {
+    if (tokenizer_has_numbers(t)) return 0;
     bool *met = calloc((size_t)t->count, sizeof *met);
     if (met == NULL) return fail_memory("vocabulary", t->count, err);
     if (t->separator) met[SEPARATOR_ID] = true;
@@ -398,7 +428,7 @@ static int find_held_start(Corpus *c, const Tokenizer *t, Err *err)
 {
     enum { LEAST = 10 };
     c->held_start = -1;
-    if (c->documents->count == 0 || c->held_out < LEAST) return 0;
+    if (c->documents->count == 0 || c->held_out < LEAST || tokenizer_has_numbers(t)) return 0;
     size_t *starts = calloc(2 * (size_t)t->count, sizeof *starts), *held = starts + t->count;
     if (starts == NULL) return fail_memory("vocabulary", t->count, err);
     for (size_t i = 0; i + 1 < c->count; i++)

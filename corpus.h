@@ -26,6 +26,8 @@ typedef enum { HOLD_OUT_END, HOLD_OUT_SPREAD } HoldOut;
 
 typedef struct {
     bool bytes, separator;  /* for a new vocabulary; ignored if the tokenizer is not empty */
+    bool values;            /* likewise: a text of numbers, */
+    double deviation;       /* and Numbers.deviation */
     const char *split;      /* NULL: a text is one document; needs a separator */
     HoldOut hold_out;
     Unknown unknown;        /* what a given tokenizer does with characters it lacks */

@@ -63,7 +63,8 @@ static const Option options[] = {
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
              "protocol, part; --unknown skip adds skipped, documents add nats_per_document and "
-             "documents; --per-line: a list lines of log_likelihood, characters, unknown, "
+             "documents; of numbers nats_per_value, rmse, nats_per_vector, values, vectors, part; "
+             "--per-line: a list lines of log_likelihood, characters, unknown, "
              "bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),
@@ -140,6 +141,40 @@ static size_t count_documents(const Job *job, Part part)
     return job->corpus->longest_size > 0 ? count : 0;
 }
 
+/* What the density of numbers comes to; nats may be below 0. */
+static void print_numbers(const Job *job, Score score, size_t vectors, double rmse, Output *out)
+{
+    char part[CLI_WORD];
+    double nats = score_mean(score), vector = score.sum / (double)vectors;
+    word_at(job->o, AT(part), part);
+    if (!job->o->common.json) {
+        output_print(out, "%.4f nats/value, rmse %.6g, %.4f nats/vector, %zu values, %zu vectors, "
+                     "part %s\n", nats, rmse, vector, score.characters, vectors, part);
+        return;
+    }
+    output_print(out, "{\"nats_per_value\":");
+    output_json_real(out, nats);
+    output_print(out, ",\"rmse\":");
+    output_json_real(out, rmse);
+    output_print(out, ",\"nats_per_vector\":");
+    output_json_real(out, vector);
+    output_print(out, ",\"values\":%zu,\"vectors\":%zu,\"part\":\"%s\"}\n", score.characters,
+                 vectors, part);
+}
+
+/* Root mean squared error of the means. With a deviation of 1 the mean of -ln p is half the mean
+ * squared error and ln(2 pi) / 2. */
+static double root_mean_square(const Job *job, Scorer *s, Part part)
+{
+    Model *m = &job->ensemble->models[0];
+    double deviation = m->numbers.deviation;
+    m->numbers.deviation = m->numbers.scale;
+    double nats = score_mean(evaluate_documents(s, part, m->context, SIZE_MAX));
+    m->numbers.deviation = deviation;
+    double half = nats - 0.91893853320467274 - log(m->numbers.scale);
+    return m->numbers.scale * sqrt(half > 0 ? 2 * half : 0);
+}
+
 /* documents: how many were scored whole; 0: none. */
 static void print_score(const Job *job, Score score, size_t documents, Output *out)
 {
@@ -178,6 +213,9 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
 {
     const Options *o = job->o;
     Ensemble *e = job->ensemble;
+    if (o->protocol != PROTOCOL_DOCUMENTS && tokenizer_has_numbers(ensemble_tokenizer(e)))
+        return fail(err, EXIT_USAGE, "--protocol: vectors of numbers are scored as documents; "
+                    "leave the option out");
     if (o->protocol == PROTOCOL_DOCUMENTS && job->corpus->longest_size == 0)
         return fail(err, EXIT_USAGE, "--protocol documents: %s is one document for this model; "
                     "try --protocol full", job->corpus->read);
@@ -200,13 +238,16 @@ static int score_part(const Job *job, Part part, Output *out, Err *err)
         score = evaluate_documents(&scorer, part, context, SIZE_MAX);
     else
         score = evaluate_full(&scorer, part, context, SIZE_MAX);
+    bool numbers = tokenizer_has_numbers(ensemble_tokenizer(e));
+    double rmse = numbers ? root_mean_square(job, &scorer, part) : 0;
     scorer_close(&scorer);
-
     if (score.characters == 0)
         return fail(err, EXIT_TEXT, "%s: there is no character to score", job->corpus->read);
     if (!isfinite(score.sum)) return not_finite(job, err);
     bool whole = o->protocol != PROTOCOL_RANDOM;
-    print_score(job, score, whole ? count_documents(job, part) : 0, out);
+    size_t documents = whole ? count_documents(job, part) : 0;
+    if (numbers) print_numbers(job, score, documents, rmse, out);
+    else print_score(job, score, documents, out);
     return 0;
 }
 
@@ -369,6 +410,19 @@ static size_t append(const Tokenizer *t, const char *text, size_t size, Part *pa
     return e.skipped;
 }
 
+/* Of numbers nothing is skipped, and a vector has as many as the model's. */
+static int check_vector(const LineScorer *s, Line line, size_t count, size_t unknown, Err *err)
+{
+    const Ensemble *e = s->job->ensemble;
+    char name[40];
+    snprintf(name, sizeof name, "vector %zu", s->count + 1);
+    if (unknown > 0 && numbers_check(&ensemble_tokenizer(e)->numbers, line.bytes, line.size, name,
+                                     EXIT_TEXT, err)) return -1;
+    if (count <= (size_t)ensemble_context(e)) return 0;
+    return fail(err, EXIT_TEXT, "%s has %zu numbers, and those of this model %d", name, count,
+                ensemble_context(e));
+}
+
 /* A line is scored as the full protocol scores the start symbol and the line. Of its end counts
  * what the vocabulary has: a list with CR LF is scored by a model of LF as if it had LF. */
 static int score_line(LineScorer *s, Line line, Output *out, Err *err)
@@ -379,6 +433,8 @@ static int score_line(LineScorer *s, Line line, Output *out, Err *err)
     Part part = { .ids = s->ids, .count = 1 };
     size_t unknown = append(tokenizer, line.bytes, line.size, &part, s->ids);
     size_t characters = part.count - 1 + unknown;
+    if (tokenizer_has_numbers(tokenizer)
+        && check_vector(s, line, characters, unknown, err)) return -1;
     if (s->end) append(tokenizer, line.returned ? "\r\n" : "\n", 1 + line.returned, &part, s->ids);
     if (s->end && s->separator) s->ids[part.count++] = SEPARATOR_ID;
 
@@ -433,6 +489,7 @@ static int score_lines(const Job *job, const char *const *paths, int count, Outp
     bool known = !whole && (lines || ensemble_knows_separator(e));
     LineScorer s = { .job = job, .end = GIVEN(job->o, end) ? job->o->end : lines,
                      .separator = ensemble_tokenizer(e)->separator && known };
+    if (tokenizer_has_numbers(ensemble_tokenizer(e))) s.end = s.separator = false;
     double scoring = scorer_bytes(e->count, 1, ensemble_context(e));
     if (ensemble_build(e, job->kernels, 1, scoring, err) || line_room(&s, 0, err)) return -1;
     int failed = ensemble_start(e, &s.ids[0], err)

@@ -200,6 +200,12 @@ static void print_alphabet(const Checkpoint *c, Output *out)
     const Tokenizer *t = &c->tokenizer;
     char name[40];
     print_label(out, "vocabulary");
+    if (tokenizer_has_numbers(t)) {
+        const Numbers *n = &t->numbers;
+        output_print(out, "numbers, %.6g +- %.6g, deviation of each ", n->center, n->scale);
+        output_print(out, n->deviation > 0 ? "%g\n" : "learnt\n", n->deviation);
+        return;
+    }
     int column = LABEL + output_print(out, "%d %s:", t->count, t->bytes ? "bytes" : "code points");
     for (int32_t id = 0; id < t->count; id++) {
         tokenizer_name(t, id, name, sizeof name);
@@ -338,6 +344,7 @@ static void print_vocab(const Checkpoint *c, Output *out)
 {
     enum { CELL = 20, CELLS = OUTPUT_WIDTH / CELL };
     char name[40];
+    if (tokenizer_has_numbers(&c->tokenizer)) return;       /* no list: all numbers */
     output_print(out, "\n");
     for (int32_t id = 0; id < c->tokenizer.count; id++) {
         bool end = id % CELLS == CELLS - 1 || id == c->tokenizer.count - 1;
@@ -399,9 +406,15 @@ static void json_train(const Checkpoint *c, Output *out)
 
 static void json_vocab(const Tokenizer *t, Output *out)
 {
+    const Numbers *n = &t->numbers;
+    if (tokenizer_has_numbers(t)) {
+        output_print(out, ",\"tokenizer\":\"numbers\",\"mean\":%.17g,\"scale\":%.17g,"
+                     "\"deviation\":%.17g", n->center, n->scale, n->deviation);
+        return;
+    }
     output_print(out, ",\"tokenizer\":\"%s\",\"vocab\":[", t->bytes ? "bytes" : "codepoints");
     for (int32_t id = 0; id < t->count; id++) {
-        char bytes[UTF8_MAX];
+        char bytes[TOKEN_ROOM];
         int size = tokenizer_decode(t, id, bytes);
         output_print(out, "%s", id > 0 ? "," : "");
         if (t->separator && id == SEPARATOR_ID) output_print(out, "\"" SEPARATOR_NAME "\"");

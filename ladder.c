@@ -31,7 +31,7 @@ typedef struct {
     const char *families, *out, *split_documents, *image_width;
     double minutes;
     int64_t steps, seed;
-    bool bytes, overwrite, given[CLI_ROWS];
+    bool bytes, values, overwrite, given[CLI_ROWS];
 } Options;
 
 #define AT(field) offsetof(Options, field)
@@ -44,6 +44,7 @@ static const Option options[] = {
     INT("seed", seed, "1", 0, 9e15, "same seed, same numbers with --steps"),
     HEADING("Text"),
     SWITCH("bytes", bytes, "symbols are bytes, not characters of UTF-8"),
+    SWITCH("values", values, "the text is numbers, one vector a line, as for ./train"),
     STRING("split-documents", "HOW", split_documents, SPLIT_OFF,
            "what a document is: LINE, BLANK or a delimiter, as for ./train"),
     STRING("image-width", "W", image_width, NULL,
@@ -78,7 +79,7 @@ typedef struct {
     int64_t steps;
     double seconds;                 /* of training */
     double train_rate, sample_rate; /* characters a second */
-    char sample[PREVIEW_LENGTH * UTF8_MAX + 1];
+    char sample[PREVIEW_LENGTH * TOKEN_ROOM + 1];
     Err failed;                     /* status 0: it has not */
 } Rung;
 
@@ -135,6 +136,7 @@ static int parse(const Ladder *l, const Family *f, Settings *s, Err *err)
     int failed = cli_parse(&s->cli, argc, argv, s, &none, err);
     operands_close(&none);
     s->split_documents = o->split_documents;
+    s->values = o->values;
     s->hold_out = (int)l->hold_out;
     return failed;
 }
@@ -156,7 +158,7 @@ static int open_climb(Ladder *l, const Family *f, Climb *c, Err *err)
         || family_fit(f, &config, l->corpus.train_count, err))
         return -1;
     TrainerOptions how = { .family = f, .config = &config, .kernels = l->K,
-                           .plan = settings_plan(s, 0),
+                           .plan = settings_plan(s, 0), .numbers = l->tokenizer.numbers,
                            .part = corpus_part(&l->corpus, PART_TRAIN), .batch = (int)s->batch,
                            .sampling = s->sampling, .seed = (uint64_t)s->seed };
     size_t weights = family_parameters(f, &config) * sizeof(real);
@@ -299,15 +301,17 @@ static void say_rung(const Ladder *l, const Rung *r)
     if (l->o->common.quiet) return;
     if (r->failed.status != 0) program_say("%-8s %s\n", r->family->name, r->failed.msg);
     else
-        program_say("%-8s %.4f nats/char, %lld steps in %.0f s\n", r->family->name,
-                    score_mean(r->score), (long long)r->steps, r->seconds);
+        program_say("%-8s %.4f nats/%s, %lld steps in %.0f s\n", r->family->name,
+                    score_mean(r->score), l->o->values ? "value" : "char", (long long)r->steps,
+                    r->seconds);
 }
 
 static void print_table(const Ladder *l, Output *out)
 {
     bool documents = l->documents > 0;
-    output_print(out, "%-8s%11s%9s%9s%10s%10s  %s\n", "family", "parameters",
-                 documents ? "nats/doc" : "nats", "bits", "trained/s", "written/s", "a line of it");
+    const char *unit = l->o->values ? "nats/vec" : documents ? "nats/doc" : "nats";
+    output_print(out, "%-8s%11s%9s%9s%10s%10s  %s\n", "family", "parameters", unit, "bits",
+                 "trained/s", "written/s", "a line of it");
     for (const Rung *r = l->rungs; r < l->rungs + l->count; r++) {
         double nats = score_mean(r->score);
         if (r->failed.status != 0) continue;
@@ -321,6 +325,7 @@ static void print_table(const Ladder *l, Output *out)
         output_visible_bytes(out, r->sample, (size_t)(at - r->sample));
         output_print(out, "\n");
     }
+    if (tokenizer_has_numbers(&l->tokenizer)) return;       /* no density is uniform on a line */
     double uniform = log(l->tokenizer.count);
     double characters = documents ? (double)l->characters / (double)l->documents : 1;
     output_print(out, "%-8s%11d%9.4f%9.4f\n", "uniform", 0, uniform * characters,
@@ -369,7 +374,7 @@ static int choose_families(Ladder *l, Err *err)
     char word[CLI_WORD];
     const char *at = l->o->families;
     for (int i = 0; at == NULL && (f = family_at(i)) != NULL && l->count < RUNGS_MAX; i++)
-        l->rungs[l->count++].family = f;
+        if (f->fit == NULL || !l->o->values) l->rungs[l->count++].family = f;
     while (at != NULL && l->count < RUNGS_MAX) {
         size_t length = strcspn(at, ",");
         snprintf(word, sizeof word, "%.*s", (int)length, at);
@@ -401,10 +406,13 @@ static int check_out(const Ladder *l, Err *err)
 static int open_text(Ladder *l, const Operands *texts, Err *err)
 {
     const Options *o = l->o;
-    const char *split = corpus_split(o->split_documents);
+    const char *split = o->values ? SPLIT_LINE : corpus_split(o->split_documents);
     if (corpus_check_split(o->split_documents, err)) return -1;
-    CorpusOptions how = { .bytes = o->bytes, .separator = true, .unknown = UNKNOWN_FAILS,
-                          .split = split, .val_fraction = 0.1 };
+    if (o->values && (o->bytes || CLI_GIVEN(&cli, o, Options, split_documents)))
+        return fail(err, EXIT_USAGE, "--values and %s exclude each other: each line is a vector of "
+                    "numbers", o->bytes ? "--bytes" : "--split-documents");
+    CorpusOptions how = { .bytes = o->bytes, .values = o->values, .separator = true,
+                          .unknown = UNKNOWN_FAILS, .split = split, .val_fraction = 0.1 };
     bool plain = split == NULL && texts->count == 1;
     l->hold_out = how.hold_out = plain ? HOLD_OUT_END : HOLD_OUT_SPREAD;
     if (corpus_open(&l->corpus, &l->tokenizer, &how, texts->items, texts->count, err)) return -1;

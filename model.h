@@ -154,36 +154,35 @@ static void dropout(const Pass *s, real *y, const real *x /* (N,C); may be y */,
                  x, s->N, s->c->channels);
 }
 
-/* ---------------------------------------------------------------- embedding
+/* ---------------------------------------------------------------- input
  * res_r = dropout(wte[id_r] + wpe[t_r]);  qwen3: res_r = wte[id_r]
  * dwte[id_r] += dropout(dres_r),  dwpe[t_r] += dropout(dres_r) */
 
-static void embedding_forward(const Pass *s, real *res /* (N,C) */, const int32_t *ids /* (N) */,
-                              const real *wte /* (V,C) */, const real *wpe /* (context,C) */)
+static void input_forward(const Pass *s, real *res /* (N,C) */, const int32_t *ids /* (N) */,
+                          const real *wte /* (V,C) */, const real *wpe /* (context,C) */)
 {
-    size_t C = (size_t)s->c->channels;
+    int C = s->c->channels;
+    embedding_forward(s->m, res, wte, ids, s->N, C);
+    if (wpe == NULL) return;
     OMP(parallel for schedule(static))
-    for (int r = 0; r < s->N; r++) {
-        memcpy(res + (size_t)r * C, wte + (size_t)ids[r] * C, C * sizeof *res);
-        if (wpe != NULL) s->K->add(res + (size_t)r * C, wpe + (size_t)(r % s->T) * C, (int)C);
-    }
-    if (wpe != NULL) dropout(s, res, res, 0, SITE_EMBEDDING);
+    for (int r = 0; r < s->N; r++)
+        s->K->add(res + (size_t)r * (size_t)C, wpe + (size_t)(r % s->T) * (size_t)C, C);
+    dropout(s, res, res, 0, SITE_EMBEDDING);
     profile_mark(s->profile, PHASE_EMBEDDING);
 }
 
-static void embedding_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe /* (context,C) */,
-                               real *dres /* (N,C) */, const int32_t *ids /* (N) */)
+static void input_backward(const Pass *s, real *dwte /* (V,C) */, real *dwpe /* (context,C) */,
+                           real *dres /* (N,C) */, const int32_t *ids /* (N) */)
 {
     int C = s->c->channels;
     if (dwpe != NULL) dropout(s, dres, dres, 0, SITE_EMBEDDING);
+    embedding_backward(s->m, dwte, dres, ids, s->N, C);
+    if (dwpe == NULL) return;
     OMP(parallel for schedule(static))
     for (int j = 0; j < C; j += COLUMNS)
-        for (int r = 0; r < s->N; r++) {
-            const real *d = dres + (size_t)r * (size_t)C + j;
-            int count = min_dim(COLUMNS, C - j);
-            s->K->add(dwte + (size_t)ids[r] * (size_t)C + j, d, count);
-            if (dwpe != NULL) s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, d, count);
-        }
+        for (int r = 0; r < s->N; r++)
+            s->K->add(dwpe + (size_t)(r % s->T) * (size_t)C + j, dres + (size_t)r * (size_t)C + j,
+                      min_dim(COLUMNS, C - j));
     profile_mark(s->profile, PHASE_EMBEDDING);
 }
 
@@ -520,7 +519,7 @@ static void block_backward(const Pass *s, const Acts *t, const Block *w, const B
 static void network_forward(Gpt *m, const Pass *s, const int32_t *x /* (n,T) */)
 {
     Acts *a = &m->acts;
-    embedding_forward(s, a->res, x, m->w.wte, m->w.wpe);
+    input_forward(s, a->res, x, m->w.wte, m->w.wpe);
     for (int l = 0; l < s->c->layers; l++)
         block_forward(s, a->res, a->branch, &m->w.blocks[l], &a->blocks[l], l);
     norm_forward(s, a->final, &a->lnf, a->res, m->w.lnfw, m->w.lnfb);
@@ -562,7 +561,7 @@ static void gradients(Model *model, const Slice *in, real *nats /* (n,T) */)
     norm_backward(&s, a->dres, m->g.lnfw, m->g.lnfb, a->dx, &a->lnf, m->w.lnfw);
     for (int l = s.c->layers - 1; l >= 0; l--)
         block_backward(&s, a, &m->w.blocks[l], &m->g.blocks[l], &a->blocks[l], l);
-    embedding_backward(&s, m->dwte_input, m->g.wpe, a->dres, in->x);
+    input_backward(&s, m->dwte_input, m->g.wpe, a->dres, in->x);
 }
 
 /* A tied wte is both head and input. Each part is one chain over the batch; joining them per slice
@@ -773,8 +772,8 @@ static void decoder_feed(Decoder *d, int count)
     }
     for (int r = 0; r < s.N; r++) {
         size_t at = (size_t)r * C, pos = (size_t)(d->pos + r % count);
-        size_t id = (size_t)d->ids[(size_t)(r / count) * T + pos];
-        memcpy(t->x + at, m->w.wte + id * C, C * sizeof *t->x);
+        int32_t id = d->ids[(size_t)(r / count) * T + pos];
+        symbol_set(s.m, t->x + at, m->w.wte, C, id, (int)C);
         if (m->w.wpe != NULL) s.K->add(t->x + at, m->w.wpe + pos * C, (int)C);
     }
     for (int l = 0; l < s.c->layers; l++)

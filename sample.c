@@ -64,7 +64,8 @@ static const Option options[] = {
            "stays the context; Ctrl-C stops a text, Ctrl-D ends"),
     HEADING("Choice of the next character"),
     REAL("temperature", temperature, "0.8", 0, 1e30,
-         "below 1 sharper, above 1 flatter; 0 always takes the likeliest"),
+         "below 1 sharper, above 1 flatter; 0 always takes the likeliest. Numbers have 1 if it is "
+         "not given"),
     INT("top-k", top_k, "0", 0, 1e9, "only among the N likeliest; 0: among all"),
     REAL("top-p", top_p, "1", 0, 1, "only among the likeliest that together reach probability X"),
     REAL("min-p", min_p, "0", 0, 1,
@@ -311,8 +312,9 @@ static int draw(Sampler *s, int slot, uint64_t position, Err *err)
     if (s->tokenizer->separator && id == SEPARATOR_ID) return 0;
     if (s->options->show_probs)
         text_add_nats(&t->text, log_sum_exp(logits, s->writers.vocab) - (double)logits[id]);
-    char bytes[UTF8_MAX];
-    int size = tokenizer_decode(s->tokenizer, id, bytes);
+    char bytes[TOKEN_ROOM + 1] = " ";
+    bool apart = tokenizer_has_numbers(s->tokenizer) && t->text.size > 0;
+    int size = apart + tokenizer_decode(s->tokenizer, id, bytes + apart);
     for (int b = 0; b < size && !t->watch.complete; b++)
         text_add_released(&t->text, stops_add(&s->stops, &t->watch, bytes[b]), bytes[b]);
     if (t->text.out != NULL && s->terminal) output_flush(t->text.out);
@@ -331,6 +333,10 @@ static int write_texts(Sampler *s, int count, Err *err)
         recent_copy(&s->streams[i].recent, &s->streams[0].recent);
     }
     int64_t length = s->options->length;
+    if (tokenizer_has_numbers(s->tokenizer)) {              /* a vector has as many as it has */
+        int64_t left = ensemble_context(s->ensemble) - (int64_t)s->id_count + 1;
+        if (length > left) length = left;
+    }
     for (int64_t position = 0; position < length && live > 0 && !interrupted; position++) {
         if (position > 0) writers_step(&s->writers, s->last);
         for (int slot = live - 1; slot >= 0; slot--) { /* down: what fills a gap has drawn */
@@ -392,7 +398,8 @@ static void draw_texts(const Sampler *s, int count, Output *out)
 static int print_group(Sampler *s, uint64_t first, int count, Output *out, Err *err)
 {
     const Options *o = s->options;
-    bool drawn = o->image_width > 0, stream = o->samples == 1 && !o->common.json && !drawn;
+    bool drawn = o->image_width > 0, whole = drawn || tokenizer_has_numbers(s->tokenizer);
+    bool stream = o->samples == 1 && !o->common.json && !whole;
     for (int i = 0; i < count; i++) {
         begin_text(s, &s->streams[i], first + (uint64_t)i, stream ? out : NULL);
         if (!o->common.json) text_add(&s->streams[i].text, s->prompt, s->prompt_size);
@@ -563,6 +570,9 @@ static int encode_prompt(Sampler *s, Err *err)
                             EXIT_USAGE, &encoding, err))
         return -1;
     s->id_count = encoding.count;
+    if (tokenizer_has_numbers(s->tokenizer) && s->id_count > (size_t)ensemble_context(s->ensemble))
+        return fail(err, EXIT_USAGE, "--prompt: has %zu numbers, and a vector of this model %d",
+                    s->id_count, ensemble_context(s->ensemble));
     if (encoding.skipped > 0 && !o->common.quiet)
         fprintf(stderr, "sample: note: %zu characters of the prompt are not in the vocabulary: "
                 "skipped\n", encoding.skipped);
@@ -605,7 +615,9 @@ static int sample_with(Sampler *s, Output *out, Err *err)
 {
     const Options *o = s->options;
     if (chooser_open(&s->chooser, s->tokenizer, err)) return -1;
-    s->chooser.temperature = o->temperature;
+    bool plain = tokenizer_has_numbers(s->tokenizer)
+              && !CLI_GIVEN(&cli, o, Options, temperature);
+    s->chooser.temperature = plain ? 1 : o->temperature;
     s->chooser.top_k = o->top_k;
     s->chooser.top_p = o->top_p;
     s->chooser.min_p = o->min_p;
@@ -628,6 +640,18 @@ static int sample_with(Sampler *s, Output *out, Err *err)
 }
 
 /* ---------------------------------------------------------------- the program */
+
+/* Options that say how to choose among symbols, of which numbers are none. */
+static int check_numbers(const Options *o, const Tokenizer *t, Err *err)
+{
+    const char *other = o->interactive ? "--interactive" : o->show_probs ? "--show-probs"
+        : o->image_width > 0 ? "--image-width" : o->stop.count > 0 ? "--stop"
+        : o->top_k > 0 ? "--top-k" : o->top_p < 1 ? "--top-p" : o->min_p > 0 ? "--min-p"
+        : o->repeat_penalty != 1 ? "--repeat-penalty" : o->middle ? "--prompt-at middle" : NULL;
+    if (!tokenizer_has_numbers(t) || other == NULL) return 0;
+    return fail(err, EXIT_USAGE, "%s: this model draws numbers, each from a Gaussian, and has no "
+                "symbols to choose among; leave the option out", other);
+}
 
 /* How many texts are written together: all, or as many as the constants allow. */
 static int group_size(const Ensemble *e, const Options *o)
@@ -728,7 +752,8 @@ static int sample(const Call *call, Output *out, Err *err)
     if (!o->common.quiet && o->show_probs && !o->common.json) print_legend(o, out);
     const char *prompt = file != NULL ? file : o->prompt != NULL ? o->prompt : "";
     double writers = writers_bytes(&e, group_size(&e, o));
-    int failed = check_prompt(o, ensemble_tokenizer(&e), &prompt, &size, err)
+    int failed = check_numbers(o, ensemble_tokenizer(&e), err)
+        || check_prompt(o, ensemble_tokenizer(&e), &prompt, &size, err)
         || ensemble_build(&e, call->kernels, 1, writers, err)
         || sample_from(o, &e, prompt, size, out, err);
     ensemble_close(&e);

@@ -4,7 +4,7 @@
  * vocabulary is collected the table only marks what occurs; tokenizer_finish then numbers the marks
  * in ascending order.
  *
- *     char out[UTF8_MAX];
+ *     char out[TOKEN_ROOM];
  *     fwrite(out, 1, (size_t)tokenizer_decode(&t, id, out), stdout);
  */
 #include "base.h"
@@ -245,6 +245,19 @@ int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool 
     return tokenizer_finish(t, err);
 }
 
+int tokenizer_from_numbers(Tokenizer *t, Numbers numbers, Err *err)
+{
+    if (tokenizer_start(t, true, true, err)) return -1;
+    t->values = calloc(NUMBER_OUTPUTS, sizeof *t->values);
+    if (t->values == NULL) {
+        tokenizer_close(t);
+        return fail_memory(err);
+    }
+    t->count = NUMBER_OUTPUTS;
+    t->numbers = numbers;
+    return 0;
+}
+
 size_t tokenizer_bytes(const Tokenizer *t)
 {
     return value_limit(t->bytes) * sizeof *t->ids + (size_t)t->count * sizeof *t->values;
@@ -306,6 +319,12 @@ int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const ch
 {
     size_t count = 0, lacking = 0;
     uint32_t value = 0;
+    if (tokenizer_has_numbers(t)) {
+        if (unknown == UNKNOWN_FAILS && numbers_check(&t->numbers, text, size, name, status, err))
+            return -1;
+        out->count = numbers_encode(&t->numbers, text, size, out->ids, &out->skipped);
+        return 0;
+    }
     for (size_t at = 0, length; at < size; at += length) {
         length = (size_t)next_value(t->bytes, text + at, size - at, &value);
         bool ill_formed = length == 0;
@@ -323,9 +342,10 @@ int tokenizer_encode(const Tokenizer *t, const char *text, size_t size, const ch
     return 0;
 }
 
-int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX])
+int tokenizer_decode(const Tokenizer *t, int32_t id, char out[TOKEN_ROOM])
 {
     if (t->separator && id == SEPARATOR_ID) return 0;
+    if (tokenizer_has_numbers(t)) return number_print(&t->numbers, id, out);
     if (!t->bytes) return utf8_encode(t->values[id], out);
     out[0] = (char)(unsigned char)t->values[id];
     return 1;
@@ -333,6 +353,9 @@ int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX])
 
 void tokenizer_name(const Tokenizer *t, int32_t id, char *out, size_t room)
 {
+    char number[NUMBER_ROOM];
     if (t->separator && id == SEPARATOR_ID) snprintf(out, room, SEPARATOR_NAME);
+    else if (tokenizer_has_numbers(t))
+        snprintf(out, room, "%.*s", number_print(&t->numbers, id, number), number);
     else value_name(t->bytes, t->values[id], out, room);
 }

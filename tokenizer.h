@@ -2,7 +2,7 @@
  *
  * A vocabulary is the sorted list of the values that occur: Unicode code points of well-formed
  * UTF-8, or bytes. With a separator, id 0 is <|endoftext|>: it is between documents and is
- * never printed.
+ * never printed. Of a text of numbers the ids are those of numbers.h, and there is no list.
  *
  *     Tokenizer t = { 0 };
  *     if (tokenizer_start(&t, false, true, &err) || tokenizer_add(&t, text, size, "text.txt", &err)
@@ -15,6 +15,7 @@
 #define TOKENIZER_H
 
 #include "base.h"
+#include "numbers.h"
 
 #define SEPARATOR_NAME "<|endoftext|>"
 
@@ -26,6 +27,7 @@
 enum {
     CODE_POINTS = 0x110000,
     UTF8_MAX = 4,
+    TOKEN_ROOM = NUMBER_ROOM,    /* bytes of an id as text */
     SEPARATOR_ID = 0,
     SEPARATORS_ENOUGH = 100     /* in a training part, for a model to know what one means */
 };
@@ -36,6 +38,8 @@ typedef struct {
     int count;              /* V: number of ids, with the separator; 0: it is empty */
     uint32_t *values;       /* (V) id -> value, ascending; entry 0 means nothing with a separator */
     int32_t *ids;           /* (256 or CODE_POINTS) value -> id, -1 where there is none */
+    Numbers numbers;        /* scale > 0: ids are numbers, count is NUMBER_OUTPUTS, with a
+                             * separator; values and ids have nothing */
 } Tokenizer;
 
 typedef enum {
@@ -70,6 +74,10 @@ int tokenizer_finish(Tokenizer *t, Err *err);
 int tokenizer_from_values(Tokenizer *t, const uint32_t *values, int count, bool bytes,
                           bool separator, Err *err);
 
+/* Of numbers. EXIT_RUNTIME: memory; *t is empty then. */
+int tokenizer_from_numbers(Tokenizer *t, Numbers numbers, Err *err);
+static inline bool tokenizer_has_numbers(const Tokenizer *t) { return t->numbers.scale > 0; }
+
 /* The vocabulary of both, whose values are of the same kind; with the separator of `a`.
  * EXIT_RUNTIME: memory; *out is empty then. */
 int tokenizer_join(Tokenizer *out, const Tokenizer *a, const Tokenizer *b, Err *err);
@@ -91,7 +99,7 @@ int tokenizer_check(const char *text, size_t size, const char *name, bool learnt
 size_t tokenizer_unknown_mark(const Tokenizer *t, const char *text, size_t size);
 
 /* Writes the bytes of one id (none for the separator) to out; returns how many. */
-int tokenizer_decode(const Tokenizer *t, int32_t id, char out[UTF8_MAX]);
+int tokenizer_decode(const Tokenizer *t, int32_t id, char out[TOKEN_ROOM]);
 
 /* A printable name of an id for messages and tables: 'a', '\n', U+00E9, 0x80, <|endoftext|>. */
 void tokenizer_name(const Tokenizer *t, int32_t id, char *out, size_t room);

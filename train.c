@@ -481,14 +481,17 @@ static int open_text(Run *r, const Operands *texts, const Checkpoint *from, bool
 {
     const Checkpoint *resumed = is_resumed ? from : NULL;
     Settings *s = r->settings;
+    if (corpus_check_split(s->split_documents, err) || settings_fit_values(s, err)) return -1;
     bool plain = corpus_split(s->split_documents) == NULL;
-    if (corpus_check_split(s->split_documents, err)) return -1;
     if (resumed == NULL && !GIVEN(s, hold_out))
         s->hold_out = plain && texts->count == 1 ? HOLD_OUT_END : HOLD_OUT_SPREAD;
     CorpusOptions how = settings_corpus(s);
     if (!plain && !how.separator)
         return fail(err, EXIT_USAGE, "--split-documents needs a separator, and there is none; give "
                     "--separator on, too");
+    /* The weights to start from know one scale. */
+    if (resumed == NULL && s->values && tokenizer_has_numbers(&from->tokenizer)
+        && tokenizer_from_numbers(&r->tokenizer, from->tokenizer.numbers, err)) return -1;
     /* Another text is found out by its digest. */
     if (resumed != NULL) how.unknown = UNKNOWN_SKIPPED;
     if (corpus_open(&r->corpus, &r->tokenizer, &how, texts->items, texts->count, err)) return -1;
@@ -498,7 +501,7 @@ static int open_text(Run *r, const Operands *texts, const Checkpoint *from, bool
                     "%s: not the text that %s was trained on; to train its weights on "
                     "another text, start anew with --init-from",
                     r->corpus.read, r->saves.paths.last);
-    if (!is_resumed && from->bytes != NULL
+    if (!is_resumed && from->bytes != NULL && !s->values
         && saves_join_vocabulary(&r->corpus, &r->tokenizer, &from->tokenizer, err)) return -1;
     size_t characters = corpus_train_characters(&r->corpus);
     if (characters >= 2) return 0;
@@ -568,7 +571,8 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
         || family_fit(settings_family(s), &config, r->corpus.train_count, err)) return -1;
     TrainerOptions how = { .family = settings_family(s), .config = &config, .kernels = K,
                            .plan = settings_plan(s, 0), .part = corpus_part(&r->corpus, PART_TRAIN),
-                           .batch = (int)s->batch, .slice = (int)s->slice, .sampling = s->sampling,
+                           .numbers = r->tokenizer.numbers, .batch = (int)s->batch,
+                           .slice = (int)s->slice, .sampling = s->sampling,
                            .seed = (uint64_t)s->seed };
     *memory = memory_needed(r, &how, loaded);
     if (memory_check(*memory, err) || trainer_open(&r->trainer, &how, err)) return -1;

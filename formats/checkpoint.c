@@ -309,6 +309,11 @@ static void text_config(Text *out, const Snapshot *s)
 
 static void text_vocabulary(Text *out, const Tokenizer *t)
 {
+    if (tokenizer_has_numbers(t)) {
+        const Numbers *n = &t->numbers;
+        text_add(out, "\"%.17g %.17g %.17g\"", n->center, n->scale, n->deviation);
+        return;
+    }
     text_bytes(out, "\"", 1);
     for (int id = 0; id < t->count; id++) {
         if (id == SEPARATOR_ID && t->separator) text_bytes(out, "-", 1);
@@ -340,7 +345,8 @@ static int plan_header(Saver *p, const Snapshot *s, Err *err)
     text_add(out, "{\"__metadata__\":{\"format\":\"pt\",\"folio.version\":\"%d\",\"folio.config\":",
              CHECKPOINT_VERSION);
     text_config(out, s);
-    text_add(out, ",\"folio.tokenizer\":\"%s\"", s->tokenizer->bytes ? "bytes" : "codepoints");
+    text_add(out, ",\"folio.tokenizer\":\"%s\"", tokenizer_has_numbers(s->tokenizer) ? "numbers"
+             : s->tokenizer->bytes ? "bytes" : "codepoints");
     text_add(out, ",\"folio.vocab\":");
     text_vocabulary(out, s->tokenizer);
     text_add(out, ",\"step\":\"%" PRIu64 "\",\"sha256\":", s->step);
@@ -825,11 +831,38 @@ static int read_settings(Checkpoint *c, const Header *h, Err *err)
     return 0;
 }
 
+/* folio.vocab of numbers: mean, standard deviation and fixed deviation or 0. */
+static int read_numbers(Checkpoint *c, const char *text, Err *err)
+{
+    Numbers n;
+    Err why = { 0 };
+    double *const values[] = { &n.center, &n.scale, &n.deviation };
+    bool sound = true;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char word[SETTING_TEXT], *end;
+        size_t length = strcspn(text, " ");
+        sound = sound && length > 0 && length < sizeof word
+             && strspn(text, "0123456789+-.e") >= length && (text[length] == ' ') == (i < 2);
+        if (!sound) break;
+        memcpy(word, text, length);
+        word[length] = '\0';
+        *values[i] = strtod(word, &end);
+        sound = *end == '\0' && fabs(*values[i]) <= NUMBER_MOST;
+        text += length + (i < 2);
+    }
+    if (!sound || !(n.scale > 0) || n.deviation < 0)
+        return unsound(err, "is not sound: its mean and deviation of numbers are ill-formed");
+    if (tokenizer_from_numbers(&c->tokenizer, n, &why)) return fail(err, why.status, "%s", why.msg);
+    return 0;
+}
+
 /* folio.vocab: hexadecimal values with single spaces between them, `-` first for the separator. */
 static int read_vocabulary(Checkpoint *c, const Header *h, Err *err)
 {
     const char *kind = header_meta(h, "folio.tokenizer"), *text = header_meta(h, "folio.vocab");
     bool bytes = kind != NULL && strcmp(kind, "bytes") == 0;
+    if (text != NULL && kind != NULL && strcmp(kind, "numbers") == 0)
+        return read_numbers(c, text, err);
     if (text == NULL || kind == NULL || (!bytes && strcmp(kind, "codepoints") != 0))
         return unsound(err, "is not sound: it has no vocabulary, or an unknown kind of it");
     size_t length = strlen(text);
@@ -873,6 +906,9 @@ static int read_config(Checkpoint *c, Err *err)
                            f->name, s->value);
     }
     if (family_check(c->family, &c->config, c->tokenizer.count, &why))
+        return unsound(err, "is not sound: its configuration does not fit together: %s", why.msg);
+    if (tokenizer_has_numbers(&c->tokenizer)
+        && family_check_numbers(c->family, &c->config, &why))
         return unsound(err, "is not sound: its configuration does not fit together: %s", why.msg);
     c->context = family_context(c->family, &c->config);
     return 0;

@@ -3,8 +3,10 @@
  * A checkpoint is a valid safetensors file: 8 bytes header length (little-endian), a JSON header
  * padded with spaces so that the data start at a multiple of 64, then the tensors without gaps.
  * Weights have Hugging Face's names and layout. __metadata__ holds, all as strings:
- *     format: "pt"   folio.version: "1"   folio.config (JSON)   folio.tokenizer: codepoints|bytes
- *     folio.vocab (hexadecimal values in id order, `-` for the separator)
+ *     format: "pt"   folio.version: "1"   folio.config (JSON)
+ *     folio.tokenizer: codepoints|bytes|numbers
+ *     folio.vocab (hexadecimal values in id order, `-` for the separator; of numbers mean,
+ *     deviation, and the fixed deviation of conditionals or 0)
  *     step   sha256 (of the text)   folio.crc32c (JSON: tensor name -> CRC32C)
  *     folio.header_crc32c (of the header with this field zeroed)
  * `optim.*`, `train.*` (U64/F64 scalars and vectors) and `history.*` are tensors too.

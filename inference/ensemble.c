@@ -57,6 +57,9 @@ int ensemble_load(Ensemble *e, const char *const *paths, int count, Err *err)
         failed = checkpoint_load(&e->checkpoints[m], paths[m], err) != 0;
         e->loaded += !failed;
         const Tokenizer *t = &e->checkpoints[m].tokenizer;
+        if (!failed && count > 1 && tokenizer_has_numbers(t))
+            failed = fail(err, EXIT_USAGE, "%.200s is a model of numbers, and these are not "
+                          "averaged; give one checkpoint", paths[m]) != 0;
         if (failed || same_vocabulary(ensemble_tokenizer(e), t)) continue;
         fail(err, EXIT_USAGE, "%.200s and %.200s have different vocabularies, so their "
              "probabilities cannot be averaged; models trained on the same text have one",
@@ -80,6 +83,7 @@ int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, double more, 
         if (model_open(model, network_of(c->family), &c->config, kernels, MODEL_EVAL, slice, err))
             return -1;
         e->built++;
+        model->numbers = c->tokenizer.numbers;
         if (checkpoint_copy(c, "", model->tensors, model->tensor_count, model->params, err))
             return -1;
         model_use(model, model->params);

@@ -15,6 +15,7 @@ void recent_close(Recent *r)
 
 int recent_open(Recent *r, int window, const Tokenizer *t, Err *err)
 {
+    if (tokenizer_has_numbers(t)) window = 0;
     *r = (Recent){ .window = window, .vocab = t->count, .first = t->separator ? 1 : 0 };
     r->ids = calloc((size_t)window + 1, sizeof *r->ids);
     r->counts = calloc((size_t)t->count, sizeof *r->counts);
@@ -61,7 +62,8 @@ void chooser_close(Chooser *c)
 int chooser_open(Chooser *c, const Tokenizer *t, Err *err)
 {
     *c = (Chooser){ .temperature = 1, .top_p = 1, .repeat_penalty = 1,
-                    .first = t->separator ? 1 : 0, .count = t->count };
+                    .first = t->separator ? 1 : 0, .count = t->count,
+                    .numbers = tokenizer_has_numbers(t) ? &t->numbers : NULL };
     c->scores = calloc((size_t)c->count, sizeof *c->scores);
     c->weights = calloc((size_t)c->count, sizeof *c->weights);
     c->ranked = calloc((size_t)c->count, sizeof *c->ranked);
@@ -109,9 +111,19 @@ static void chooser_keep_likely(Chooser *c, double max)
         if (exp(c->scores[i] - max) < c->min_p) c->weights[i] = 0.0;
 }
 
+static int32_t pick_number(const Chooser *c, const real *logits, uint64_t key, uint64_t position)
+{
+    const Numbers *n = c->numbers;
+    if (!isfinite(logits[0]) || !isfinite(logits[1])) return -1;
+    double deviation = exp(number_log_deviation(n, (double)logits[1]));
+    double z = (double)logits[0] + c->temperature * deviation * rng_normal(key, position);
+    return number_id(n, n->center + n->scale * z);
+}
+
 int32_t chooser_pick(Chooser *c, const real *logits, uint64_t key, uint64_t position)
 {
     int32_t best = -1;
+    if (c->numbers != NULL) return pick_number(c, logits, key, position);
     for (int i = c->first; i < c->count; i++) {
         if (!isfinite(logits[i])) return -1;
         c->scores[i] = chooser_score(c, (double)logits[i], i);

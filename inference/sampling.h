@@ -39,6 +39,7 @@ typedef struct {
     const Recent *recent;   /* the caller's, for the penalty: the text that goes on; or NULL */
     int first;              /* the least id that may be drawn: 1 leaves the separator out */
     int count;              /* V */
+    const Numbers *numbers; /* NULL, or what is drawn is a number */
     double *scores;         /* (V) the logits after the penalty */
     double *weights;        /* (V) */
     Ranked *ranked;         /* (V) */
@@ -52,7 +53,9 @@ void chooser_close(Chooser *c);
  * (V). The score is the logit; of a character that is in c->recent, however often, it is
  * logit / repeat_penalty, or logit repeat_penalty if that is not positive (Keskar et al. 2019, as
  * llama.cpp has it). Min-p keeps what has exp(score - max) >= min_p. Draw number `position` of the
- * stream `key` decides. -1: a logit is not a finite number, or there is nothing to draw. */
+ * stream `key` decides. A number comes from the Gaussian that the logits stand for, with its
+ * deviation times the temperature; nothing else is looked at. -1: a logit is
+ * not a finite number, or there is nothing to draw. */
 int32_t chooser_pick(Chooser *c, const real *logits, uint64_t key, uint64_t position);
 
 /* Remembers `window` characters; nothing with 0. EXIT_RUNTIME: memory; *r is empty then. */

@@ -278,7 +278,7 @@ static void embed(Model *m, real *x, int32_t id, int t)
 {
     const Weights *w = &state(m)->w;
     size_t C = (size_t)sizes(m)->channels;
-    memcpy(x, w->embedding + (size_t)id * C, C * sizeof *x);
+    symbol_set(m, x, w->embedding, C, id, (int)C);
     if (w->position != NULL) m->gemm.K->add(x, w->position + (size_t)t * C, (int)C);
 }
 
@@ -292,7 +292,7 @@ static void embed_backward(const Pass *p, const int32_t *ids)
         for (int r = 0; r < p->N; r++) {
             const real *d = s->dx + (size_t)r * C + j;
             int count = min_dim(COLUMNS, p->C - j);
-            p->m->gemm.K->add(s->g.embedding + (size_t)ids[r] * C + j, d, count);
+            symbol_backward(p->m, s->g.embedding + j, d, C, ids[r], count);
             if (s->g.position != NULL)
                 p->m->gemm.K->add(s->g.position + (size_t)(r % p->T) * C + j, d, count);
         }

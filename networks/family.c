@@ -130,6 +130,17 @@ int family_check(const Family *f, void *config, int vocab, Err *err)
     return check_ranges(f, config, false, err);
 }
 
+int family_check_numbers(const Family *f, const void *config, Err *err)
+{
+    const Field *masks = family_field(f, "masks");
+    if (f->fit != NULL)
+        return fail(err, EXIT_USAGE, "the %s family counts symbols, and numbers are none; choose "
+                    "another --family", f->name);
+    if (masks == NULL || *field_int(config, masks) == 1) return 0;
+    return fail(err, EXIT_USAGE, "--masks %d: the mean of several Gaussians is none, so numbers "
+                "need --masks 1", *field_int(config, masks));
+}
+
 int family_fit(const Family *f, void *config, size_t ids, Err *err)
 {
     if (f->fit == NULL) return 0;

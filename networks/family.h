@@ -144,6 +144,8 @@ const Field *family_field(const Family *f, const char *name);
 /* Sets the vocabulary, checks the ranges of the fields, then what the family's own check does.
  * EXIT_USAGE, also where the configuration had another vocabulary. */
 int family_check(const Family *f, void *config, int vocab, Err *err);
+/* Whether a checked configuration can do with numbers. EXIT_USAGE. */
+int family_check_numbers(const Family *f, const void *config, Err *err);
 /* For a checked configuration: fits it to so many ids, where the family does that. EXIT_USAGE. */
 int family_fit(const Family *f, void *config, size_t ids, Err *err);
 int family_context(const Family *f, const void *config);

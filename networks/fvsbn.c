@@ -160,8 +160,9 @@ static void decoder_feed(Decoder *d, int count)
         real *y = sums(d, i);
         if (d->pos == 0) memcpy(y, state(m)->b, (size_t)T * (size_t)V * sizeof *y);
         for (int u = d->pos; u < d->pos + count; u++) {
-            size_t at = pairs_at(m, u, d->ids[(size_t)i * (size_t)T + (size_t)u]);
-            m->gemm.K->add(y + (size_t)u * (size_t)V, state(m)->w + at, (T - u) * V);
+            int32_t id = d->ids[(size_t)i * (size_t)T + (size_t)u];
+            symbol_add(m, y + (size_t)u * (size_t)V, state(m)->w + pairs_at(m, u),
+                       pairs_step(m, u), id, (T - u) * V);
         }
     }
 }

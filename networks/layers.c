@@ -1,6 +1,50 @@
 /* layers.c: the layers that several networks share. */
 #include "layers.h"
 
+/* ---------------------------------------------------------------- rows of symbols
+ * y = w[id]               dw[id] += dy
+ * y = w[0] + z w[1]       dw[0] += dy,  dw[1] += z dy             of a number z */
+
+static bool has_numbers(const Model *m) { return m->numbers.scale > 0; }
+
+void symbol_set(const Model *m, real *y, const real *w, size_t step, int32_t id, int n)
+{
+    if (has_numbers(m)) m->gemm.K->blend(y, 1, w, (real)number_standard(id), w + step, n);
+    else memcpy(y, w + (size_t)id * step, (size_t)n * sizeof *y);
+}
+
+void symbol_add(const Model *m, real *y, const real *w, size_t step, int32_t id, int n)
+{
+    bool numbers = has_numbers(m);
+    m->gemm.K->add(y, numbers ? w : w + (size_t)id * step, n);
+    if (numbers) m->gemm.K->blend(y, 1, y, (real)number_standard(id), w + step, n);
+}
+
+void symbol_backward(const Model *m, real *dw, const real *dy, size_t step, int32_t id, int n)
+{
+    bool numbers = has_numbers(m);
+    m->gemm.K->add(numbers ? dw : dw + (size_t)id * step, dy, n);
+    dw += step;
+    if (numbers) m->gemm.K->blend(dw, 1, dw, (real)number_standard(id), dy, n);
+}
+
+void embedding_forward(const Model *m, real *x, const real *w, const int32_t *ids, int N, int C)
+{
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < N; r++) symbol_set(m, x + (size_t)r * (size_t)C, w, (size_t)C, ids[r], C);
+    profile_mark(m->profile, PHASE_EMBEDDING);
+}
+
+void embedding_backward(const Model *m, real *dw, const real *dx, const int32_t *ids, int N, int C)
+{
+    OMP(parallel for schedule(static))
+    for (int j = 0; j < C; j += COLUMNS)
+        for (int r = 0; r < N; r++)
+            symbol_backward(m, dw + j, dx + (size_t)r * (size_t)C + j, (size_t)C, ids[r],
+                            min_dim(COLUMNS, C - j));
+    profile_mark(m->profile, PHASE_EMBEDDING);
+}
+
 /* ---------------------------------------------------------------- linear
  * y (N,O) = x (N,I) w^T + b     w is (O,I), b is (O)
  * dx = dy w      dw += dy^T x      db += column sums of dy */
@@ -51,11 +95,16 @@ void linear_streams(const Model *m, real *y, const real *x, const real *w, const
  * y_t (V) += sum over u <= t of w_{t,u}[x_u]
  * dw_{t,u}[x_u] += dy_t: a u has a block of dw to itself, so threads share those */
 
-size_t pairs_at(const Model *m, int u, int32_t id)
+size_t pairs_at(const Model *m, int u)
 {
     size_t V = (size_t)m->vocab, d = (size_t)m->context, before = (size_t)u;
     size_t earlier = before * d - before * (before - 1) / 2;    /* d + (d-1) + .. of the blocks */
-    return (earlier * V + (size_t)id * (d - before)) * V;
+    return earlier * V * V;
+}
+
+size_t pairs_step(const Model *m, int u)
+{
+    return (size_t)(m->context - u) * (size_t)m->vocab;
 }
 
 void pairs_forward(const Model *m, real *y, const real *w, const int32_t *ids, int n, int T)
@@ -65,7 +114,8 @@ void pairs_forward(const Model *m, real *y, const real *w, const int32_t *ids, i
     for (int i = 0; i < n; i++)
         for (int u = 0; u < T; u++) {
             size_t r = (size_t)i * (size_t)T + (size_t)u;
-            m->gemm.K->add(y + r * (size_t)V, w + pairs_at(m, u, ids[r]), (T - u) * V);
+            symbol_add(m, y + r * (size_t)V, w + pairs_at(m, u), pairs_step(m, u), ids[r],
+                       (T - u) * V);
         }
     profile_mark(m->profile, PHASE_EMBEDDING);
 }
@@ -77,18 +127,45 @@ void pairs_backward(const Model *m, real *dw, const real *dy, const int32_t *ids
     for (int u = 0; u < T; u++)
         for (int i = 0; i < n; i++) {
             size_t r = (size_t)i * (size_t)T + (size_t)u;
-            m->gemm.K->add(dw + pairs_at(m, u, ids[r]), dy + r * (size_t)V, (T - u) * V);
+            symbol_backward(m, dw + pairs_at(m, u), dy + r * (size_t)V, pairs_step(m, u), ids[r],
+                            (T - u) * V);
         }
     profile_mark(m->profile, PHASE_EMBEDDING);
 }
 
 /* ---------------------------------------------------------------- cross-entropy
  * loss_r = log sum exp(logits_r) - logits_r[target_r],   p = softmax(logits), in place
- * dlogits = scale (p - onehot(target)), in place; 0 where the target does not count */
+ * dlogits = scale (p - onehot(target)), in place; 0 where the target does not count
+ *
+ * Of numbers, where z is the target, a and b the outputs, l(b) the log deviation (numbers.h) and
+ * e = (a - z) / exp(l):
+ *     loss = e^2 / 2 + l + log(2 pi) / 2 + log(scale),   da = e / exp(l),   db = (1 - e^2) l'(b)
+ * and da, db, all but their scale, are what stays in place of probabilities. */
+
+static void gaussian_forward(const Model *m, real *losses, real *p, const int32_t *targets,
+                             int rows)
+{
+    const Numbers *n = &m->numbers;
+    const double constant = 0.91893853320467274 + log(n->scale);
+    OMP(parallel for schedule(static))
+    for (int r = 0; r < rows; r++) {
+        real *row = p + (size_t)r * NUMBER_OUTPUTS;
+        double l = number_log_deviation(n, (double)row[1]), deviation = exp(l);
+        double e = ((double)row[0] - number_standard(targets[r])) / deviation;
+        double slope = number_log_slope(n, l);
+        losses[r] = targets[r] <= 0 ? 0 : (real)(0.5 * e * e + l + constant);
+        row[0] = (real)(e / deviation);
+        row[1] = (real)((1 - e * e) * slope);
+    }
+}
 
 void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t *targets, int rows)
 {
     size_t V = (size_t)m->vocab;
+    if (has_numbers(m)) {
+        gaussian_forward(m, losses, p, targets, rows);
+        return;
+    }
     OMP(parallel for schedule(static))
     for (int r = 0; r < rows; r++) {
         real *row = p + (size_t)r * V, wanted = targets[r] < 0 ? 0 : row[targets[r]];
@@ -100,15 +177,16 @@ void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t 
 
 void cross_entropy_backward(const Model *m, real *d, const int32_t *targets, int rows, real scale)
 {
+    bool numbers = has_numbers(m);
     size_t V = (size_t)m->vocab;
     OMP(parallel for schedule(static))
     for (int r = 0; r < rows; r++) {
         real *row = d + (size_t)r * V;
-        if (targets[r] < 0) {
+        if (targets[r] < 0 || (numbers && targets[r] == 0)) {
             memset(row, 0, V * sizeof *row);
             continue;
         }
-        row[targets[r]] -= 1;
+        if (!numbers) row[targets[r]] -= 1;
         for (size_t i = 0; i < V; i++) row[i] *= scale;
     }
     profile_mark(m->profile, PHASE_LOSS);

@@ -1,10 +1,10 @@
 /* layers.h: the layers that several networks share, forward and backward as pairs.
  *
- * Owns: the linear layer, sums of pairs, the head with its cross-entropy, dropout of rows; their
- * formulas stand above the pairs in layers.c. One rule for gradients: those of parameters
- * accumulate, those of inputs are overwritten. Rows are independent, so threads share them; a sum
- * over rows is one chain in the order of the rows, so threads share its columns instead. Each
- * charges its time to m->profile. The letters are those of model.h.
+ * Owns: rows of symbols or numbers, the linear layer, sums of pairs, the head with its
+ * cross-entropy, dropout of rows; their formulas stand above the pairs in layers.c. One rule for
+ * gradients: those of parameters accumulate, those of inputs are overwritten. Rows are independent,
+ * so threads share them; a sum over rows is one chain in the order of the rows, so threads share
+ * its columns instead. Each charges its time to m->profile. The letters are those of model.h.
  *
  *     linear_forward (m, y, x, w, b, N, I, O);
  *     head_gradients (m, &head, nats, dfinal, final, targets, N, slice_scale(s));
@@ -22,6 +22,17 @@ enum {
 
 static inline int min_dim(int a, int b) { return a < b ? a : b; }
 
+/* What the first layer reads of an id: the row w[id] (n) of a symbol; of a number z the sum
+ * w[0] + z w[1] (numbers.h). Rows begin `step` apart. y (n) = that, or += it; dw += the gradient
+ * dy (n). */
+void symbol_set(const Model *m, real *y, const real *w, size_t step, int32_t id, int n);
+void symbol_add(const Model *m, real *y, const real *w, size_t step, int32_t id, int n);
+void symbol_backward(const Model *m, real *dw, const real *dy, size_t step, int32_t id, int n);
+
+/* x (N,C) = the rows of ids (N), w (V,C) */
+void embedding_forward(const Model *m, real *x, const real *w, const int32_t *ids, int N, int C);
+void embedding_backward(const Model *m, real *dw, const real *dx, const int32_t *ids, int N, int C);
+
 /* y (N,O) = x (N,I) w^T + b, w (O,I), b (O) or NULL */
 void linear_forward(const Model *m, real *y, const real *x, const real *w, const real *b, int N,
                     int I, int O);
@@ -37,13 +48,16 @@ void sum_columns(const Model *m, real *db, const real *dy, size_t ld, int N, int
 /* Weights of pairs of positions, (pairs_rows,V) with V the vocabulary: a block for each u < d, the
  * context; in it a row (d-u,V) for each symbol, which serves all positions t >= u. */
 static inline double pairs_rows(double d, double V) { return d * (d + 1) / 2 * V; }
-/* The row of w of symbol `id` at position u. */
-size_t pairs_at(const Model *m, int u, int32_t id);
+/* Where w has position u, and how far its rows are apart. */
+size_t pairs_at(const Model *m, int u);
+size_t pairs_step(const Model *m, int u);
 /* y (n,T,V) += the sums over the symbols ids (n,T) */
 void pairs_forward(const Model *m, real *y, const real *w, const int32_t *ids, int n, int T);
 void pairs_backward(const Model *m, real *dw, const real *dy, const int32_t *ids, int n, int T);
 
-/* losses (rows) of logits (rows,V), which become probabilities; a target below 0 costs nothing */
+/* losses (rows) of logits (rows,V), which become probabilities; a target below 0 costs nothing.
+ * Of numbers minus the log of the density of the target, in units of the text, under a Gaussian
+ * whose mean and log deviation are the logits (rows,2); a separator costs nothing either. */
 void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t *targets, int rows);
 /* The gradient of scale times the sum of losses, in place of the probabilities. */
 void cross_entropy_backward(const Model *m, real *d, const int32_t *targets, int rows, real scale);

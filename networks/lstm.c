@@ -232,26 +232,6 @@ static void drop(const Pass *p, real *y, int place)
                      p->C);
 }
 
-/* x_r = E[id_r]           dE[id_r] += dx_r */
-static void embedding_forward(const Pass *p, real *x, const int32_t *ids, const real *embedding)
-{
-    OMP(parallel for schedule(static))
-    for (int r = 0; r < p->N; r++)
-        memcpy(x + (size_t)r * (size_t)p->C, embedding + (size_t)ids[r] * (size_t)p->C,
-               (size_t)p->C * sizeof *x);
-    profile_mark(p->m->profile, PHASE_EMBEDDING);
-}
-
-static void embedding_backward(const Pass *p, real *dembedding, const real *dx, const int32_t *ids)
-{
-    OMP(parallel for schedule(static))
-    for (int j = 0; j < p->C; j += COLUMNS)
-        for (int r = 0; r < p->N; r++)
-            p->m->gemm.K->add(dembedding + (size_t)ids[r] * (size_t)p->C + j,
-                              dx + (size_t)r * (size_t)p->C + j, min_dim(COLUMNS, p->C - j));
-    profile_mark(p->m->profile, PHASE_EMBEDDING);
-}
-
 /* The share of a thread of the sequences: these do not wait for each other. */
 typedef struct { int first, count; } Share;
 
@@ -336,7 +316,7 @@ static void forward(const Pass *p, const int32_t *ids)
 {
     State *s = state(p->m);
     int L = sizes(p->m)->layers;
-    embedding_forward(p, s->acts[0].x, ids, s->w.embedding);
+    embedding_forward(p->m, s->acts[0].x, s->w.embedding, ids, p->N, p->C);
     for (int l = 0; l < L; l++) {
         real *h = l + 1 < L && p->m->use == MODEL_TRAIN ? s->acts[l + 1].x : s->out;
         layer_forward(p, h, &s->acts[l], &s->w.layers[l]);
@@ -367,7 +347,7 @@ static void gradients(Model *m, const Slice *in, real *nats)
         above = below;
         below = done;
     }
-    embedding_backward(&p, s->g.embedding, above, in->x);
+    embedding_backward(m, s->g.embedding, above, in->x, p.N, p.C);
 }
 
 static void losses(Model *m, const Slice *in, real *nats)
@@ -409,8 +389,7 @@ static void read_one(Decoder *d, int pos)
     real *more = t->z + (size_t)d->room * 4 * row;
     for (int i = 0; i < n; i++) {
         int32_t id = d->ids[(size_t)i * (size_t)m->context + (size_t)pos];
-        memcpy(t->x + (size_t)i * row, state(m)->w.embedding + (size_t)id * row,
-               row * sizeof(real));
+        symbol_set(m, t->x + (size_t)i * row, state(m)->w.embedding, row, id, C);
     }
     for (int l = 0; l < L; l++) {
         const Layer *w = &state(m)->w.layers[l];

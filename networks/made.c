@@ -203,10 +203,10 @@ static void bind(Model *m, real *params)
     state(m)->copied = -1;
 }
 
-/* The row of layer 0 or L of symbol `id` at position t. */
-static size_t row_of(const Model *m, int t, int32_t id)
+/* The rows (V,H) of layer 0 or L at position t. */
+static size_t rows_of(const Model *m, int t)
 {
-    return ((size_t)t * (size_t)m->vocab + (size_t)id) * (size_t)sizes(m)->hidden;
+    return (size_t)t * (size_t)m->vocab * (size_t)sizes(m)->hidden;
 }
 
 /* ---------------------------------------------------------------- masks */
@@ -289,7 +289,7 @@ static void input_forward(Model *m, real *a /* (n,H) */, const int32_t *x, int n
         memcpy(sum, state(m)->w.layers[0].b, (size_t)H * sizeof *sum);
         for (int t = 0; t < T; t++) {
             int32_t id = x[(size_t)i * (size_t)T + (size_t)t];
-            m->gemm.K->add(sum, state(m)->masked[0] + row_of(m, t, id), H);
+            symbol_add(m, sum, state(m)->masked[0] + rows_of(m, t), (size_t)H, id, H);
         }
     }
     profile_mark(m->profile, PHASE_EMBEDDING);
@@ -303,7 +303,7 @@ static void input_backward(Model *m, const real *da /* (n,H) */, const int32_t *
     for (int t = 0; t < T; t++)
         for (int i = 0; i < n; i++) {
             int32_t id = x[(size_t)i * (size_t)T + (size_t)t];
-            m->gemm.K->add(g->w + row_of(m, t, id), da + (size_t)i * (size_t)H, H);
+            symbol_backward(m, g->w + rows_of(m, t), da + (size_t)i * (size_t)H, (size_t)H, id, H);
         }
     sum_columns(m, g->b, da, (size_t)H, n, H);
     profile_mark(m->profile, PHASE_EMBEDDING);
@@ -490,7 +490,7 @@ static void decoder_feed(Decoder *d, int count)
             real *a = known(d)->a + (size_t)i * H;
             int32_t id = d->ids[(size_t)i * (size_t)m->context + (size_t)t];
             if (t == 0) memcpy(a, w->b, H * sizeof *a);
-            m->gemm.K->add(a, w->w + row_of(m, t, id), c->hidden);
+            symbol_add(m, a, w->w + rows_of(m, t), H, id, c->hidden);
         }
         for (int set = 0; set < c->masks; set++)
             for (int l = 0; l < c->layers; l++) reveal(d, set, l, t);
@@ -504,13 +504,13 @@ static void set_logits(Decoder *d, int set, real *out)
     const Weights *w = &state(m)->w;
     const Layer *last = &w->layers[sizes(m)->layers];
     int H = sizes(m)->hidden, V = m->vocab, t = d->pos - 1;
-    linear_streams(m, out, known_units(d, set, sizes(m)->layers - 1), last->w + row_of(m, t, 0),
+    linear_streams(m, out, known_units(d, set, sizes(m)->layers - 1), last->w + rows_of(m, t),
                    last->b + t * V, d->n, H, V);
     for (int i = 0; i < d->n && w->direct != NULL; i++)
         for (int u = 0; u <= t; u++) {
             int32_t id = d->ids[(size_t)i * (size_t)m->context + (size_t)u];
-            size_t at = pairs_at(m, u, id) + (size_t)(t - u) * (size_t)V;
-            m->gemm.K->add(out + (size_t)i * (size_t)V, w->direct + at, V);
+            size_t at = pairs_at(m, u) + (size_t)(t - u) * (size_t)V;
+            symbol_add(m, out + (size_t)i * (size_t)V, w->direct + at, pairs_step(m, u), id, V);
         }
 }
 

@@ -143,10 +143,10 @@ static void bind(Model *m, real *params)
     if (m->use == MODEL_TRAIN) state(m)->g = weights_at(m, m->grads);
 }
 
-/* The row of W or U of symbol `id` at position t. */
-static size_t row_of(const Model *m, int t, int32_t id)
+/* The rows (V,H) of W or U at position t. */
+static size_t rows_of(const Model *m, int t)
 {
-    return ((size_t)t * (size_t)m->vocab + (size_t)id) * (size_t)sizes(m)->hidden;
+    return (size_t)t * (size_t)m->vocab * (size_t)sizes(m)->hidden;
 }
 
 /* ---------------------------------------------------------------- hidden layer
@@ -170,7 +170,7 @@ static void hidden_forward(Model *m, real *h /* (N,H) */, const int32_t *x, int 
         real *a = h + (size_t)i * (size_t)T * row;
         memcpy(a, w->c, row * sizeof *a);
         for (int t = 0; t < T; t++, a += row) {
-            m->gemm.K->add(a, w->w + row_of(m, t, x[(size_t)i * (size_t)T + (size_t)t]), H);
+            symbol_add(m, a, w->w + rows_of(m, t), row, x[(size_t)i * (size_t)T + (size_t)t], H);
             if (t + 1 < T) memcpy(a + row, a, row * sizeof *a);
             relu(a, a, H);
         }
@@ -194,7 +194,7 @@ static void hidden_backward(Model *m, real *dh, const real *h, const int32_t *x,
     for (int t = 0; t < T; t++)
         for (int i = 0; i < n; i++) {
             size_t r = (size_t)i * (size_t)T + (size_t)t;
-            m->gemm.K->add(g->w + row_of(m, t, x[r]), dh + r * row, H);
+            symbol_backward(m, g->w + rows_of(m, t), dh + r * row, row, x[r], H);
         }
     sum_columns(m, g->c, dh, sequence, n, H);
     profile_mark(m->profile, PHASE_EMBEDDING);
@@ -220,7 +220,7 @@ static void output_forward(Model *m, real *logits /* (N,V) */, const real *h, in
         memcpy(logits + (size_t)i * row, s->w.b, row * sizeof *logits);
     OMP(parallel for schedule(static) num_threads(m->gemm.threads))
     for (int t = 0; t < T; t++) {
-        View u = view(s->w.u + row_of(m, t, 0), V, H);
+        View u = view(s->w.u + rows_of(m, t), V, H);
         Packed outputs = gemm_pack(m->gemm.K, packed_space(s), transposed(u));
         gemm_packed(&m->gemm, logits + t * V, T * V, view_ld(h + t * H, n, H, T * H), outputs, V,
                     (Causal){ CAUSAL_NONE, 0 }, true);
@@ -236,7 +236,7 @@ static void output_backward(Model *m, real *dh, const real *dlogits, const real 
     int H = sizes(m)->hidden, V = m->vocab;
     OMP(parallel for schedule(static) num_threads(m->gemm.threads))
     for (int t = 0; t < T; t++) {
-        size_t at = row_of(m, t, 0);
+        size_t at = rows_of(m, t);
         View d = view_ld(dlogits + t * V, n, V, T * V);
         Packed inputs = gemm_pack(K, packed_space(s), view(s->w.u + at, V, H));
         gemm_packed(&m->gemm, dh + t * H, T * H, d, inputs, H, all, false);
@@ -300,7 +300,7 @@ static void decoder_feed(Decoder *d, int count)
         real *a = sums(d)->a + (size_t)i * (size_t)H;
         if (d->pos == 0) memcpy(a, w->c, (size_t)H * sizeof *a);
         for (int t = d->pos; t < d->pos + count; t++)
-            m->gemm.K->add(a, w->w + row_of(m, t, ids[t]), H);
+            symbol_add(m, a, w->w + rows_of(m, t), (size_t)H, ids[t], H);
     }
 }
 
@@ -310,7 +310,7 @@ static void decoder_logits(Decoder *d)
     const Weights *w = &state(m)->w;
     int H = sizes(m)->hidden, V = m->vocab, t = d->pos - 1;
     relu(sums(d)->h, sums(d)->a, d->n * H);
-    linear_streams(m, d->logits, sums(d)->h, w->u + row_of(m, t, 0), w->b + t * V, d->n, H, V);
+    linear_streams(m, d->logits, sums(d)->h, w->u + rows_of(m, t), w->b + t * V, d->n, H, V);
 }
 
 static void copy(Decoder *d, int to, int from)

@@ -21,6 +21,7 @@
 #define NETWORK_H
 
 #include "../kernels/kernels.h"
+#include "../numbers.h"
 #include "../system/profile.h"
 #include "family.h"
 
@@ -85,6 +86,7 @@ struct Model {
     Space config, state;    /* the network's own structs */
     ModelUse use;
     int vocab, context;
+    Numbers numbers;        /* the owner's, set once it is open: of a text of numbers; else 0 */
     int slice;              /* sequences of `context` characters worked on at once */
     Gemm gemm;
     Tensor *tensors;

@@ -71,7 +71,9 @@ cat > "$work/may" <<'END'
 base.h                  tests/faults.h
 config.h                base.h networks/family.h
 config.c                config.h
-tokenizer.h             base.h
+numbers.h               base.h
+numbers.c               numbers.h
+tokenizer.h             base.h numbers.h
 tokenizer.c             base.h formats/accents.h tokenizer.h
 corpus.h                base.h tokenizer.h text/windows.h
 corpus.c                base.h corpus.h text/documents.h formats/digest.h formats/kind.h
@@ -103,7 +105,7 @@ networks/made.c         layers.h
 networks/lstm.c         layers.h
 networks/cnn.c          layers.h
 networks/nade.c         layers.h
-networks/network.h      ../kernels/kernels.h ../system/profile.h family.h
+networks/network.h      ../kernels/kernels.h ../numbers.h ../system/profile.h family.h
 networks/network.c      network.h list.h
 networks/ngram.c        network.h
 training/command.c      settings.h

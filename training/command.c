@@ -82,6 +82,17 @@ void settings_print_resumed(Output *out, const Settings *s, bool patience)
     }
 }
 
+/* Whether an option says what a run computes with. */
+static bool is_of_run(const Settings *s, const Option *option)
+{
+    static const size_t others[] = { offsetof(Settings, init_from), offsetof(Settings, common.isa),
+                                     offsetof(Settings, values), offsetof(Settings, deviation) };
+    bool of_run = settings_is_model(s, (int)(option - s->rows)) || (option->flags & STORED);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        of_run = of_run || option->offset == others[i];
+    return of_run;
+}
+
 int settings_print_repeated(Output *out, const Settings *s, Err *err)
 {
     char *bare[] = { NULL };
@@ -97,8 +108,7 @@ int settings_print_repeated(Output *out, const Settings *s, Err *err)
         bool steps = option->offset == offsetof(Settings, plan.steps);
         if (model && row > s->family_row
             && family_field(settings_family(s), option->name + 2) == NULL) continue;
-        if (!model && !(option->flags & STORED) && option->offset != offsetof(Settings, init_from)
-            && option->offset != offsetof(Settings, common.isa)) continue;
+        if (!is_of_run(s, option)) continue;
         cli_get_text(option, s, value, sizeof value);
         cli_get_text(option, &plain, other, sizeof other);
         if (steps || strcmp(value, other) != 0) settings_print_option(out, s, row);

@@ -113,8 +113,14 @@ void display_heading(Display *d, const Settings *s, const Trainer *t, const Head
     char sizes[200], parameters[32], length[60];
     size_t trained = corpus_train_characters(c), count = family_parameters(f, t->how.config);
     display_note(d, "text     %s", c->read);
-    display_note(d, "         %zu characters, %d symbols; training %zu, validation %zu",
-                 c->characters, h->tokenizer->count, trained, c->characters - trained);
+    const Numbers *numbers = &h->tokenizer->numbers;
+    if (tokenizer_has_numbers(h->tokenizer))
+        display_note(d, "         %zu numbers, %.4g +- %.4g; training %zu, validation %zu",
+                     c->characters, numbers->center, numbers->scale, trained,
+                     c->characters - trained);
+    else
+        display_note(d, "         %zu characters, %d symbols; training %zu, validation %zu",
+                     c->characters, h->tokenizer->count, trained, c->characters - trained);
     show_held_out(d, s, h);
     if (count < SMALL_MODEL) snprintf(parameters, sizeof parameters, "%zu", count);
     else snprintf(parameters, sizeof parameters, "%.2fM", (double)count / 1e6);

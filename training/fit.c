@@ -34,8 +34,40 @@ static int check_images(const Corpus *text, int width, Err *err)
     return 0;
 }
 
+/* Vectors of one length, which is the context. */
+static int fit_vectors(Settings *s, const Corpus *text, int vocab, Err *err)
+{
+    const Family *f = settings_family(s);
+    Space config;
+    char length[24];
+    size_t size = text->longest_size;
+    for (size_t i = 1, begin = 0; i <= text->count; i++) {
+        if (i < text->count && text->ids[i] != SEPARATOR_ID) continue;
+        if (i - begin - 1 != size)
+            return fail(err, EXIT_TEXT, "%s: one of its vectors has %zu numbers, and another %zu; "
+                        "all must have as many", text->read, i - begin - 1, size);
+        begin = i;
+    }
+    snprintf(length, sizeof length, "%zu", size);
+    const Choice fitting[] = {
+        { "sampling", "document" }, { FIELD_CONTEXT, length }, { NULL, NULL }
+    };
+    if (size > CONTEXT_MAX)
+        return fail(err, EXIT_TEXT, "%s: its vectors have %zu numbers, and %d are the most that a "
+                    "network takes", text->read, size, CONTEXT_MAX);
+    if (settings_adopt(s, fitting, err) || settings_config(s, &config, vocab, err)
+        || family_check_numbers(f, &config, err)) return -1;
+    if (s->eval_batches > 0)
+        return fail(err, EXIT_USAGE, "--eval-batches: vectors are evaluated as a whole; leave it "
+                    "out");
+    if (s->sampling == SAMPLING_DOCUMENT && (size_t)family_context(f, &config) == size) return 0;
+    return fail(err, EXIT_USAGE, "--values needs --sampling document and a --context of %zu, the "
+                "numbers of a vector; leave both options out", size);
+}
+
 int fit_documents(Settings *s, const Corpus *text, int vocab, Err *err)
 {
+    if (s->values) return fit_vectors(s, text, vocab, err);
     const Family *f = settings_family(s);
     Space config;
     char length[24];

@@ -131,9 +131,25 @@ static void note_changes(Settings *s, const Settings *asked, const Checkpoint *f
         s->changed = "eval-every";
 }
 
+/* Of numbers the file's vocabulary says all. */
+static int take_numbers(Settings *s, const Checkpoint *from, const char *path, Err *err)
+{
+    const Numbers *n = &from->tokenizer.numbers;
+    bool numbers = tokenizer_has_numbers(&from->tokenizer);
+    if ((s->values && !numbers) || (GIVEN(s, deviation) && s->deviation != n->deviation))
+        return fail(err, EXIT_USAGE, "%s: the weights of %.200s are of %s; leave the option out, "
+                    "or start anew with another --out", s->values && !numbers ? "--values"
+                    : "--deviation", path, !numbers ? "characters" : n->deviation > 0
+                    ? "numbers with another deviation" : "numbers whose deviation is learnt");
+    s->values = numbers;
+    s->deviation = n->deviation;
+    return 0;
+}
+
 int settings_take(Settings *s, const Checkpoint *from, const char *path, Err *err)
 {
     Settings asked = *s;
+    if (take_numbers(s, from, path, err)) return -1;
     for (int row = 0; s->rows[row].kind != OPT_END; row++) {
         const Option *option = &s->rows[row];
         bool model = settings_is_model(s, row);
@@ -156,7 +172,8 @@ int settings_inherit(Settings *s, const Checkpoint *from, Err *err)
         return fail(err, EXIT_USAGE, "--init-from %s: the %s family learns its text in one step, "
                     "so there is nothing to go on from; leave the option out", s->init_from,
                     from->family->name);
-    s->bytes = from->tokenizer.bytes;
+    if (take_numbers(s, from, s->init_from, err)) return -1;
+    s->bytes = from->tokenizer.bytes && !s->values;
     for (int row = s->family_row; settings_is_model(s, row); row++) {
         const Option *option = &s->rows[row];
         const Field *field = family_field(from->family, option->name + 2);
@@ -173,5 +190,20 @@ int settings_inherit(Settings *s, const Checkpoint *from, Err *err)
         if (cli_set_text(option, s, stored, err)) return -1;
     }
     s->inherited = true;
+    return 0;
+}
+
+int settings_fit_values(Settings *s, Err *err)
+{
+    bool lines = strcmp(s->split_documents, SPLIT_LINE) == 0;
+    if (!s->values && GIVEN(s, deviation))
+        return fail(err, EXIT_USAGE, "--deviation is an option of --values");
+    if (!s->values) return 0;
+    if ((GIVEN(s, split_documents) && !lines) || s->bytes || (GIVEN(s, separator) && !s->separator))
+        return fail(err, EXIT_USAGE, "--values and %s exclude each other: each line is a vector of "
+                    "numbers", s->bytes ? "--bytes" : GIVEN(s, separator) && !s->separator
+                    ? "--separator off" : "--split-documents");
+    s->split_documents = SPLIT_LINE;
+    s->separator = 1;
     return 0;
 }

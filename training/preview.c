@@ -32,8 +32,12 @@ size_t preview_write(Preview *p, real *weights, uint64_t key)
     Model *m = p->decoder.model;
     decoder_reset(&p->decoder);
     model_use(m, weights);
-    for (uint64_t i = 0; i < PREVIEW_LENGTH && id >= 0; i++) {
+    bool numbers = tokenizer_has_numbers(p->tokenizer);
+    uint64_t length = numbers && m->context < PREVIEW_LENGTH ? (uint64_t)m->context
+                                                             : PREVIEW_LENGTH;
+    for (uint64_t i = 0; i < length && id >= 0; i++) {
         id = chooser_pick(&p->chooser, decoder_step(&p->decoder, &id), key, i);
+        if (numbers && i > 0) p->text[size++] = ' ';
         if (id >= 0) size += (size_t)tokenizer_decode(p->tokenizer, id, p->text + size);
     }
     model_use(m, m->params);

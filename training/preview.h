@@ -17,7 +17,7 @@ typedef struct {
     Decoder decoder;
     Chooser chooser;
     int32_t start;              /* the symbol that a text starts from */
-    char text[PREVIEW_LENGTH * UTF8_MAX];
+    char text[PREVIEW_LENGTH * TOKEN_ROOM];
 } Preview;
 
 /* Bytes that preview_open takes. */

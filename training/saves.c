@@ -192,7 +192,7 @@ static void take_rows(const Tokenizer *now, const Tokenizer *old, const real *fr
                       size_t cols)
 {
     for (int id = 0; id < now->count; id++) {
-        int32_t was = tokenizer_translate(old, now, id);
+        int32_t was = tokenizer_has_numbers(now) ? id : tokenizer_translate(old, now, id);
         if (was >= 0) memcpy(to + (size_t)id * cols, from + (size_t)was * cols, cols * sizeof *to);
     }
 }

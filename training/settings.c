@@ -63,6 +63,12 @@ static const Option last_rows[] = {
     REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "share of the text that is not trained on",
          STORED),
     SWITCH("bytes", bytes, "symbols are bytes, not characters of UTF-8", STORED),
+    SWITCH("values", values,
+           "the text is numbers, one vector a line, and each has a Gaussian, whose mean and "
+           "deviation the network gives, in place of a choice among symbols"),
+    REAL("deviation", deviation, "0", 0, 1e30,
+         "of --values: standard deviation of every Gaussian, in units of the text; 1: the loss is "
+         "half the squared error and a constant; 0: the network gives it"),
     WORD("separator", separator, "on", "off|on", "a symbol " SEPARATOR_NAME " that separates texts",
          STORED),
     STRING("split-documents", "HOW", split_documents, SPLIT_OFF,
@@ -334,7 +340,8 @@ TrainingPlan settings_plan(const Settings *s, uint64_t attempt)
 
 CorpusOptions settings_corpus(const Settings *s)
 {
-    return (CorpusOptions){ .bytes = s->bytes, .separator = s->separator != 0,
+    return (CorpusOptions){ .bytes = s->bytes, .values = s->values, .deviation = s->deviation,
+                            .separator = s->separator != 0,
                             .unknown = UNKNOWN_FAILS, .split = corpus_split(s->split_documents),
                             .hold_out = (HoldOut)s->hold_out, .val_fraction = s->val_fraction };
 }

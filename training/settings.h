@@ -44,7 +44,8 @@ typedef struct {
     int sampling, separator, hold_out;
     double minutes, val_fraction;
     const char *out, *preset, *init_from, *log, *split_documents;
-    bool resume, overwrite, bytes, profile;
+    bool resume, overwrite, bytes, values, profile;
+    double deviation;
     const char *changed;                    /* the option that a resumed start changed, so that no
                                              * single start gives the run's bytes; NULL: none */
     bool given[CLI_ROWS];                   /* row i is on the command line */
@@ -79,6 +80,9 @@ int settings_suit(Settings *s, Err *err);
 int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *reduced, Err *err);
 /* The configuration of the family, checked. EXIT_USAGE. */
 int settings_config(const Settings *s, Space *config, int vocab, Err *err);
+/* --values: a document is a line. EXIT_USAGE for an option that says otherwise, and for one of
+ * --values without it. */
+int settings_fit_values(Settings *s, Err *err);
 /* How parameters change. Rates halve with every return. */
 TrainingPlan settings_plan(const Settings *s, uint64_t attempt);
 CorpusOptions settings_corpus(const Settings *s);

@@ -47,6 +47,7 @@ int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
         return -1;
     }
     t->how.config = t->model.config.bytes;
+    m->numbers = how->numbers;
     t->x = malloc(windows_of(how) * sizeof *t->x);
     t->y = malloc(windows_of(how) * sizeof *t->y);
     if (t->x != NULL && t->y != NULL) return 0;

@@ -32,6 +32,7 @@ typedef struct {
     const Kernels *kernels;
     TrainingPlan plan;
     Part part;              /* what is trained on */
+    Numbers numbers;        /* of its tokenizer */
     int batch;              /* windows of the context in a step */
     int slice;              /* of these worked on at once; 0: what suits the cache */
     int sampling;           /* SAMPLING_DOCUMENT needs part.documents */

@@ -8,7 +8,7 @@
 #include "../../tokenizer.h"
 #include "fuzz.h"
 
-enum { BYTES = 1, SEPARATOR = 2, FROM_VALUES = 4, FROM_FILE = 8, WINDOWS = 16 };
+enum { BYTES = 1, SEPARATOR = 2, FROM_VALUES = 4, FROM_FILE = 8, WINDOWS = 16, NUMBERS = 32 };
 enum { SIZE_LIMIT = 1 << 16 };
 
 typedef struct {
@@ -45,7 +45,7 @@ static void require_sound(const Tokenizer *t)
     int first = t->separator ? 1 : 0;
     REQUIRE(t->count > first);
     for (int id = 0; id < t->count; id++) {
-        char name[40], bytes[UTF8_MAX];
+        char name[40], bytes[TOKEN_ROOM];
         int length = tokenizer_decode(t, id, bytes);
         tokenizer_name(t, id, name, sizeof name);
         REQUIRE(name[0] != '\0' && strspn(name, "\t\r\n\x1b\x7f") == 0);
@@ -59,12 +59,36 @@ static void require_sound(const Tokenizer *t)
     }
 }
 
+/* A text of numbers is learnt and encoded, or refused; what is encoded can be printed. */
+static void try_numbers(const char *text, size_t size)
+{
+    static const char *const name = "text";
+    Numbers n = { .deviation = 0 };
+    Err err = { 0 };
+    size_t skipped;
+    if (numbers_learn(&n, &text, &size, &name, 1, &err)) {
+        REQUIRE(fuzz_refusal(&err, EXIT_TEXT));
+        return;
+    }
+    int32_t *ids = malloc((size + 1) * sizeof *ids);
+    if (ids == NULL) abort();
+    size_t count = numbers_encode(&n, text, size, ids, &skipped);
+    REQUIRE(count > 0 && count <= size && skipped == 0 && n.scale > 0 && isfinite(n.center));
+    for (size_t i = 0; i < count; i++) {
+        char out[NUMBER_ROOM];
+        REQUIRE(ids[i] > 0 && isfinite(number_standard(ids[i])));
+        REQUIRE(number_print(&n, ids[i], out) < NUMBER_ROOM);
+        REQUIRE(fabs(strtod(out, NULL) - number_value(&n, ids[i])) <= n.scale * 1e-6);
+    }
+    free(ids);
+}
+
 /* encode, and decode(encode(x)): x itself, but for what was skipped. */
 static void try_encode(const Tokenizer *t, const Piece *p, bool known)
 {
     Err err = { 0 };
     Encoding e = { .ids = malloc((p->size + 1) * sizeof *e.ids) };
-    char *back = malloc(p->size + UTF8_MAX);
+    char *back = malloc(p->size + TOKEN_ROOM);
     size_t used = 0;
     if (e.ids == NULL || back == NULL) abort();
     int failed = tokenizer_encode(t, p->text, p->size, "text", UNKNOWN_SKIPPED, EXIT_USAGE, &e,
@@ -225,6 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] & FROM_VALUES) try_any_values(&other, separator);
     if (data[0] & FROM_FILE) try_file(&other, separator, data[1]);
     if (data[0] & WINDOWS) try_windows(data + 2, rest);
+    if (data[0] & NUMBERS) try_numbers(second, rest - cut);
     free(first);
     free(second);
     return 0;

@@ -78,8 +78,11 @@ static void add_seed(Seeds *s, const uint8_t *head, size_t head_size, const void
     s->items[s->count++] = one;
 }
 
-/* A checkpoint with two evaluations; train: with all that resuming needs, and an average. */
-static char *some_checkpoint(Config config, bool bytes, bool train, size_t *size)
+typedef enum { SOME_BYTES, SOME_CHARACTERS, SOME_NUMBERS, KINDS } SomeKind;
+
+/* A checkpoint with two evaluations, of bytes, of characters or of numbers; train: with all that
+ * resuming needs, and an average. */
+static char *some_checkpoint(Config config, SomeKind kind, bool train, size_t *size)
 {
     enum { TENSORS = 40, ELEMENTS = 1000 };
     static const char text[] = "a\n\xc3\xa9";
@@ -95,8 +98,9 @@ static char *some_checkpoint(Config config, bool bytes, bool train, size_t *size
     Err err = { 0 };
     char *file = NULL;
     for (int i = 0; i < ELEMENTS; i++) flat[i] = (real)rng_normal(1, (uint64_t)i);
-    if (tokenizer_start(&t, bytes, true, &err)
-        || tokenizer_add(&t, text, sizeof text - 1, "text", &err) || tokenizer_finish(&t, &err))
+    if (kind == SOME_NUMBERS ? tokenizer_from_numbers(&t, (Numbers){ 172.25, 9.1, 0.5 }, &err)
+        : tokenizer_start(&t, kind == SOME_BYTES, true, &err)
+          || tokenizer_add(&t, text, sizeof text - 1, "text", &err) || tokenizer_finish(&t, &err))
         return NULL;
     config.vocab = t.count;
     gpt_complete(&config);
@@ -130,7 +134,7 @@ static void checkpoint_seeds(Seeds *s)
     for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++)
         for (int train = 0; train < 2; train++) {
             size_t size = 0;
-            char *file = some_checkpoint(configs[i], i % 2 == 0, train, &size);
+            char *file = some_checkpoint(configs[i], (SomeKind)(i % KINDS), train, &size);
             CHECK(file != NULL, "checkpoint %zu", i);
             for (size_t k = 0; k < sizeof switches && file != NULL; k++)
                 add_seed(s, switches + k, 1, file, size);
@@ -148,10 +152,11 @@ static void text_seeds(Seeds *s)
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "\x1f\x8b\x08 PK\x03\x04word/ %PDF-1.7 \xff\xfe BZh91AY&SY GGUF\x03 <html> \x80\x04",
         "PK\x03\x04[Content_Types].xml", "GIF89a\x01", "\xff\xfe" "a",
+        "1 2.5,-3e4\n\t.5 7. 1e30\r\n0.1 1e-300", "7 7 7",
         "\x01\x02\x03\x04\x05\x06\x07\x08\x10\x02 windows \x80\x02\x03\x04", "",
     };
     static const uint8_t heads[][2] = { { 30, 128 }, { 31, 128 }, { 28, 0 }, { 2, 255 },
-                                        { 29, 64 } };
+                                        { 29, 64 }, { 32, 0 } };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         for (size_t k = 0; k < sizeof heads / sizeof heads[0]; k++)
             add_seed(s, heads[k], 2, texts[i], strlen(texts[i]));

@@ -459,6 +459,38 @@ static void test_protocols(void)
         }
 }
 
+/* Numbers have the Gaussian's mean and deviation, times the temperature; or are its mean. */
+static void test_numbers(void)
+{
+    enum { NUMBERS_DRAWN = 20000 };
+    Tokenizer t = { 0 };
+    Chooser c;
+    Err err = { 0 };
+    const real outputs[] = { (real)0.5, (real)-1.2 };
+    const double spread = 4 * exp(6.9 * tanh(-1.2 / 6.9)), mean = 100 + 4 * 0.5;
+    CHECK(tokenizer_from_numbers(&t, (Numbers){ 100, 4, 0 }, &err) == 0
+          && chooser_open(&c, &t, &err) == 0, "%s", err.msg);
+    for (int fixed = 0; fixed < 2; fixed++) {
+        double sum = 0, squares = 0, want = fixed ? 3 : spread;
+        if (fixed) t.numbers.deviation = 3;
+        c.temperature = 0.5;
+        for (uint64_t i = 0; i < NUMBERS_DRAWN; i++) {
+            double x = number_value(&t.numbers, chooser_pick(&c, outputs, 7, i)) - mean;
+            sum += x;
+            squares += x * x;
+        }
+        CHECK_NEAR(sum / NUMBERS_DRAWN, 0, 0, 2 * want / sqrt(NUMBERS_DRAWN), "mean");
+        CHECK_NEAR(sqrt(squares / NUMBERS_DRAWN), want / 2, 0.03, 0, "deviation");
+        c.temperature = 0;
+        CHECK_NEAR(number_value(&t.numbers, chooser_pick(&c, outputs, 7, 1)), mean, 1e-5, 0,
+                   "the mean itself");
+    }
+    const real bad[] = { (real)NAN, 0 };
+    CHECK(chooser_pick(&c, bad, 7, 1) == -1, "not finite");
+    chooser_close(&c);
+    tokenizer_close(&t);
+}
+
 int main(void)
 {
     test_sampling();
@@ -466,6 +498,7 @@ int main(void)
     test_repeat_penalty();
     test_separator_is_not_penalised();
     test_separator_is_not_drawn();
+    test_numbers();
     test_stops();
     test_protocols();
     return check_report("inference");

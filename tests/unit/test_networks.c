@@ -16,7 +16,7 @@
 
 enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711, IDS = 90 };
 
-/* A family and its fields; `vocab` is V. */
+/* A family and its fields; `vocab` is V. With `deviation` ids are numbers. */
 static const char *const cases[] = {
     "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2",
     "qwen3 layers=1 heads=2 channels=8 context=6",
@@ -32,6 +32,14 @@ static const char *const cases[] = {
     "cnn layers=2 channels=4 context=9 kernel=5 dilations=3 image-width=4 dropout=0.2",
     "lstm layers=1 channels=7 context=6",
     "lstm layers=2 channels=9 context=6 dropout=0.2",
+    "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2 deviation=0",
+    "qwen3 layers=1 heads=2 channels=8 context=6 deviation=0.7",
+    "fvsbn context=6 deviation=0",
+    "fvsbn context=1 deviation=0",
+    "nade hidden=7 context=6 deviation=0",
+    "made layers=2 hidden=9 context=6 direct=on deviation=0",
+    "cnn layers=2 channels=5 context=8 kernel=3 dilations=3 image-width=3 deviation=0",
+    "lstm layers=2 channels=9 context=6 deviation=0",
     "ngram order=0 context=6",
     "ngram order=1 context=6",
     "ngram order=4 context=6",
@@ -42,6 +50,7 @@ typedef struct {
     const char *line;
     const Family *family;
     Space config;
+    Numbers numbers;            /* scale 0: ids are symbols */
     int T;
     int32_t *x, *y;             /* (B,T); some targets do not count */
     size_t targets;
@@ -74,10 +83,15 @@ static void parse(Case *c, const char *line)
     while ((word = strtok(NULL, " ")) != NULL) {
         char *value = strchr(word, '=');
         *value++ = '\0';
+        if (strcmp(word, "deviation") == 0) {
+            c->numbers = (Numbers){ 3, 2, strtod(value, NULL) };
+            continue;
+        }
         const Field *f = family_field(c->family, word);
         if (f == NULL || field_set(&c->config, f, value)) stop(line, word);
     }
-    if (family_check(c->family, &c->config, V, &err)
+    bool numbers = c->numbers.scale > 0;
+    if (family_check(c->family, &c->config, numbers ? NUMBER_OUTPUTS : V, &err)
         || family_fit(c->family, &c->config, IDS, &err)) stop(line, err.msg);
     c->T = family_context(c->family, &c->config);
     size_t N = (size_t)(B * c->T);
@@ -86,7 +100,11 @@ static void parse(Case *c, const char *line)
     for (size_t i = 0; i < N; i++) {
         c->x[i] = (int32_t)rng_below(1, i, V);
         c->y[i] = rng_below(2, i, 5) == 0 ? -1 : (int32_t)rng_below(3, i, V);
-        if (c->y[i] >= 0) c->targets++;
+        if (numbers) {
+            c->x[i] = number_id(&c->numbers, 3 + 2 * rng_normal(1, i));
+            if (c->y[i] > 0) c->y[i] = number_id(&c->numbers, 3 + 2 * rng_normal(3, i));
+        }
+        if (c->y[i] > 0 || (c->y[i] == 0 && !numbers)) c->targets++;
     }
 }
 
@@ -104,6 +122,7 @@ static void open_model(Model *m, const Case *c, ModelUse use, int slice)
     Err err = { 0 };
     if (model_open(m, network_of(c->family), &c->config, kernels_usable(0), use, slice, &err))
         stop(c->line, err.msg);
+    m->numbers = c->numbers;
     model_init(m, 1);
     int32_t ids[IDS];
     for (size_t i = 0; i < IDS; i++) ids[i] = (int32_t)rng_below(4, i, 1 + rng_below(6, i, V));
@@ -221,12 +240,49 @@ static void test_strings(const Case *c)
     model_close(&m);
 }
 
+/* The density of a number integrates to one, whatever was read before it; a later number changes
+ * no earlier density. */
+static void test_density(const Case *c)
+{
+    const double step = 0.02, most = 30;
+    Model m;
+    open_model(&m, c, MODEL_EVAL, 1);
+    int T = c->T < 2 ? c->T : 2;
+    double sum[2] = { 0 }, first = 0;
+    int32_t text[3] = { 0, c->x[1], 0 };
+    for (double value = -most; value <= most; value += step)
+        for (int t = 0; t < T; t++) {
+            real nats[2];
+            text[1] = t == 0 ? number_id(&c->numbers, value) : c->x[1];
+            text[2] = number_id(&c->numbers, value);
+            model_losses(&m, text, text + 1, 1, T, nats);
+            sum[t] += exp(-nats[t]) * step;
+            if (t == 0) continue;
+            if (first == 0) first = nats[0];
+            CHECK(nats[0] == first, "%s: a later number changes an earlier density", c->line);
+        }
+    for (int t = 0; t < T; t++) CHECK_NEAR(sum[t], 1, 0, 1e-4, "%s: number %d", c->line, t);
+    model_close(&m);
+}
+
+/* -log of the normal density, as its definition says. */
+static double minus_log_normal(const Case *c, const real *outputs, int32_t y)
+{
+    const Numbers *n = &c->numbers;
+    double mean = n->center + n->scale * outputs[0];
+    double spread = n->deviation > 0 ? n->deviation
+                                     : n->scale * exp(6.9 * tanh(outputs[1] / 6.9));
+    double off = (number_value(n, y) - mean) / spread;
+    return -log(exp(-off * off / 2) / (spread * sqrt(2 * acos(-1))));
+}
+
 /* The logits of the whole window, and the losses that follow from them; of shorter windows too. */
 static void test_losses(const Case *c)
 {
     Model m;
     open_model(&m, c, MODEL_EVAL, B);
-    real *logits = memory((size_t)(c->T * V), sizeof *logits);
+    int W = m.vocab;
+    real *logits = memory((size_t)(c->T * W), sizeof *logits);
     real *nats = memory((size_t)(B * c->T), sizeof *nats);
     for (int T = c->T; T >= 1; T -= 2) {
         model_losses(&m, c->x, c->y, B, T, nats);
@@ -235,8 +291,10 @@ static void test_losses(const Case *c)
             for (int t = 0; t < T; t++) {
                 double sum = 0;
                 int32_t y = c->y[b * T + t];
-                for (int v = 0; v < V; v++) sum += exp(logits[t * V + v]);
-                double want = y < 0 ? 0 : log(sum) - logits[t * V + y];
+                bool numbers = c->numbers.scale > 0, counts = numbers ? y > 0 : y >= 0;
+                for (int v = 0; v < W; v++) sum += exp(logits[t * W + v]);
+                double want = !counts ? 0 : numbers ? minus_log_normal(c, logits + t * W, y)
+                            : log(sum) - logits[t * W + y];
                 CHECK_NEAR(nats[b * T + t], want, 1e-9, 1e-9, "%s: T %d", c->line, T);
             }
         }
@@ -258,16 +316,20 @@ static void test_decoder(const Case *c)
     Err err = { 0 };
     open_model(&m, c, MODEL_EVAL, 1);
     if (decoder_open(&d, &m, STREAMS, &err)) stop(c->line, err.msg);
-    real *logits = memory((size_t)(c->T * V), sizeof *logits);
+    int W = m.vocab;
+    real *logits = memory((size_t)(c->T * W), sizeof *logits);
     for (int i = 0; i < STEPS; i++) {
         int32_t ids[STREAMS];
-        for (int s = 0; s < STREAMS; s++) ids[s] = (int32_t)rng_below(7, (uint64_t)(i * 9 + s), V);
+        for (int s = 0; s < STREAMS; s++) {
+            ids[s] = (int32_t)rng_below(7, (uint64_t)(i * 9 + s), V);
+            if (c->numbers.scale > 0) ids[s] = c->x[(i * STREAMS + s) % (B * c->T)];
+        }
         if (i == COPIED) decoder_copy(&d, 2, 0);
         const real *got = decoder_step(&d, ids);
         for (int s = 0; s < STREAMS; s++) {
             model_logits(&m, d.ids + s * c->T, d.pos, logits);
-            for (int v = 0; v < V; v++)
-                CHECK_NEAR(got[s * V + v], logits[(d.pos - 1) * V + v], 1e-9, 1e-9,
+            for (int v = 0; v < W; v++)
+                CHECK_NEAR(got[s * W + v], logits[(d.pos - 1) * W + v], 1e-9, 1e-9,
                            "%s: step %d, stream %d", c->line, i, s);
         }
     }
@@ -362,6 +424,7 @@ static void test_by_heart(const Case *c)
     Case batch = *c;
     if (model_open(&m, network_of(c->family), &c->config, kernels_usable(0), MODEL_TRAIN, B, &err))
         stop(c->line, err.msg);
+    m.numbers = c->numbers;
     model_init(&m, 1);
     TrainingPlan plan = { .steps = STEPS, .lr = 0.03, .min_lr = 0.03, .warmup = 5, .beta1 = 0.9,
                           .beta2 = 0.99, .clip = 1 };
@@ -376,13 +439,18 @@ static void test_by_heart(const Case *c)
             y[t] = (x[0] + x[t] + 1) % V;
             if (t + 1 < c->T) x[t + 1] = y[t];
         }
+        for (int t = 0; t < c->T && c->numbers.scale > 0; t++) {    /* a line is not too much */
+            x[t] = number_id(&c->numbers, b + t);
+            y[t] = number_id(&c->numbers, b + t + 1);
+        }
     }
     double before = run(&m, &batch), after = 0;
     for (int64_t step = 0; step < STEPS; step++) {
         after = run(&m, &batch);
         optimizer_step(&o, step, optimizer_norm(&o, m.grads), m.params, m.grads);
     }
-    CHECK(after < 0.1 && after < before, "%s: %g from %g", c->line, after, before);
+    double little = c->numbers.deviation > 0 ? 1.1 : 0.1;
+    CHECK(after < little && after < before, "%s: %g from %g", c->line, after, before);
     free(batch.y);
     optimizer_close(&o);
     model_close(&m);
@@ -581,10 +649,11 @@ int main(int argc, char **argv)
         parse(&c, cases[i]);
         if (has_gradients(&c)) test_gradients(&c);
         test_slices(&c);
-        test_strings(&c);
+        if (c.numbers.scale > 0) test_density(&c);
+        else test_strings(&c);
         test_losses(&c);
         test_decoder(&c);
-        test_draws(&c);
+        if (c.numbers.scale == 0) test_draws(&c);
         if (has_gradients(&c)) test_by_heart(&c);
         release(&c);
     }

@@ -31,7 +31,7 @@ static bool same_again(const Tokenizer *t, const char *text, size_t size)
 {
     Err err = { 0 };
     Encoding e = { .ids = malloc((size + 1) * sizeof *e.ids) };
-    char *back = malloc(size + UTF8_MAX);
+    char *back = malloc(size + TOKEN_ROOM);
     size_t n = 0;
     bool same = e.ids != NULL && back != NULL
              && tokenizer_encode(t, text, size, "text", UNKNOWN_FAILS, EXIT_TEXT, &e, &err) == 0;
@@ -322,7 +322,7 @@ static void test_names(void)
         tokenizer_name(&t, order[i], name, sizeof name);
         CHECK(strcmp(name, want[i]) == 0, "id %d is %s, not %s", order[i], name, want[i]);
     }
-    char out[UTF8_MAX];
+    char out[TOKEN_ROOM];
     CHECK(tokenizer_decode(&t, SEPARATOR_ID, out) == 0, "the separator is never printed");
     tokenizer_name(&t, 0, name, 5);
     CHECK(strcmp(name, "<|en") == 0, "cut to its room: %s", name);
@@ -1079,6 +1079,54 @@ static void in_new_folder(void)
           folder);
 }
 
+/* Numbers to ids and back, whatever their scale; the mean and the deviation are those of all. */
+static void test_numbers(void)
+{
+    static const char *const texts[] = { "1 2\t3,\r\n-4,5e0\n", "\n 1.5" };
+    const size_t sizes[] = { strlen(texts[0]), strlen(texts[1]) };
+    static const char *const names[] = { "a", "b" };
+    static const double want[] = { 1, 2, 3, -4, 5 };
+    enum { COUNT = sizeof want / sizeof want[0] };
+    Numbers n = { .deviation = 0 };
+    Err err = { 0 };
+    int32_t ids[COUNT];
+    size_t skipped;
+    char out[TOKEN_ROOM];
+    CHECK(numbers_learn(&n, texts, sizes, names, 2, &err) == 0, "%s", err.msg);
+    CHECK_NEAR(n.center, 8.5 / 6, 1e-12, 0, "mean");
+    CHECK_NEAR(n.scale, sqrt((1 + 4 + 9 + 16 + 25 + 2.25) / 6 - n.center * n.center), 1e-12, 0,
+               "deviation");
+    CHECK(numbers_encode(&n, texts[0], sizes[0], ids, &skipped) == COUNT && skipped == 0, "all");
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_NEAR(number_value(&n, ids[i]), want[i], 0, n.scale * 1e-6, "number %d", i);
+        CHECK_NEAR(n.center + n.scale * number_standard(ids[i]), want[i], 0, n.scale * 1e-6, "z");
+        int length = number_print(&n, ids[i], out);
+        CHECK(length == (int)strlen(out) && strtod(out, NULL) == want[i], "%s is %g", out, want[i]);
+    }
+    CHECK(number_id(&n, n.center) == NUMBER_ZERO && number_standard(0) == 0, "the middle");
+    CHECK(number_id(&n, 1e30) == INT32_MAX && number_id(&n, -1e30) == 1, "the ends");
+
+    static const struct { const char *text, *says; } wrong[] = {
+        { "1\n2 three", "x: line 2: three is not a number" }, { "1 0x10", "x: 0x10 is not" },
+        { "nan", "x: nan is not" }, { "1e31", "x: 1e31 is not" }, { "1e999", "x: 1e999 is not" },
+        { "--1", "x: --1 is not" }, { "1.2.3", "x: 1.2.3 is not" }, { "\x1b[2J", "x: ?[2J is not" },
+        { "1\n\n20000", "x: line 3: 20000 is more than a thousand standard deviations" },
+        { "12345678901234567890123456789012345678901234567890123456789012345", "234... is not" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        int failed = numbers_check(&n, wrong[i].text, strlen(wrong[i].text), "x", EXIT_TEXT, &err);
+        CHECK(failed && err.status == EXIT_TEXT && strstr(err.msg, wrong[i].says) != NULL, "%s",
+              err.msg);
+    }
+    CHECK(numbers_encode(&n, wrong[0].text, 9, ids, &skipped) == 2 && skipped == 1, "skipped");
+
+    static const char *const same = "7 7 7", *const none = " \n";
+    const size_t five = 5, two = 2;
+    CHECK(numbers_learn(&n, &same, &five, names, 1, &err) == 0 && n.center == 7 && n.scale == 1,
+          "one value has no deviation");
+    CHECK(numbers_learn(&n, &none, &two, names, 1, &err) && err.status == EXIT_TEXT, "no number");
+}
+
 int main(int argc, char **argv)
 {
     test_decode_every_sequence();
@@ -1093,6 +1141,7 @@ int main(int argc, char **argv)
     test_from_values();
     test_names();
     test_unknown_characters();
+    test_numbers();
     test_permutations();
     test_permutations_are_random();
     test_sha256();
