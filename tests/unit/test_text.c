@@ -1103,6 +1103,8 @@ static void test_numbers(void)
         int length = number_print(&n, ids[i], out);
         CHECK(length == (int)strlen(out) && strtod(out, NULL) == want[i], "%s is %g", out, want[i]);
     }
+    number_print(&n, number_id(&n, 2.71828), out);
+    CHECK_NEAR(strtod(out, NULL), 2.71828, 0, 2e-6 * n.scale, "%s", out);
     CHECK(number_id(&n, n.center) == NUMBER_ZERO && number_standard(0) == 0, "the middle");
     CHECK(number_id(&n, 1e30) == INT32_MAX && number_id(&n, -1e30) == 1, "the ends");
 
