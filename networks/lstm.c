@@ -64,7 +64,7 @@ static const Field fields[] = {
 #undef INT
 
 static const Choice always[] = {
-    { "optimizer", "adamw" }, { "lr", "0.004" }, { "min-lr", "0" }, { "warmup", "20" },
+    { "optimizer", "adamw" }, { "lr", "0.032" }, { "min-lr", "0" }, { "warmup", "20" },
     { "schedule", "wsd" }, { "sampling", "epoch" }, { NULL, NULL }
 };
 #define SIZES(layers, channels, context, batch) \

@@ -34,12 +34,14 @@ static int check_images(const Corpus *text, int width, Err *err)
     return 0;
 }
 
-/* Vectors of one length, which is the context. */
+/* Vectors of one length, which is the context; of short ones a step takes more, so that it has
+ * about as many numbers as it would have had characters. */
 static int fit_vectors(Settings *s, const Corpus *text, int vocab, Err *err)
 {
     const Family *f = settings_family(s);
+    enum { BATCH_MOST = 256 };
     Space config;
-    char length[24];
+    char length[24], batch[24];
     size_t size = text->longest_size;
     for (size_t i = 1, begin = 0; i <= text->count; i++) {
         if (i < text->count && text->ids[i] != SEPARATOR_ID) continue;
@@ -48,13 +50,18 @@ static int fit_vectors(Settings *s, const Corpus *text, int vocab, Err *err)
                         "all must have as many", text->read, i - begin - 1, size);
         begin = i;
     }
-    snprintf(length, sizeof length, "%zu", size);
-    const Choice fitting[] = {
-        { "sampling", "document" }, { FIELD_CONTEXT, length }, { NULL, NULL }
-    };
     if (size > CONTEXT_MAX)
         return fail(err, EXIT_TEXT, "%s: its vectors have %zu numbers, and %d are the most that a "
                     "network takes", text->read, size, CONTEXT_MAX);
+    if (settings_config(s, &config, vocab, err)) return -1;
+    int64_t windows = s->batch * family_context(f, &config) / (int64_t)size;
+    windows = windows < BATCH_MOST ? windows : BATCH_MOST;
+    windows = windows > s->batch ? windows : s->batch;
+    snprintf(batch, sizeof batch, "%lld", (long long)windows);
+    snprintf(length, sizeof length, "%zu", size);
+    const Choice fitting[] = {
+        { "sampling", "document" }, { "batch", batch }, { FIELD_CONTEXT, length }, { NULL, NULL }
+    };
     if (settings_adopt(s, fitting, err) || settings_config(s, &config, vocab, err)
         || family_check_numbers(f, &config, err)) return -1;
     if (s->eval_batches > 0)

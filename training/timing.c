@@ -5,7 +5,8 @@
 
 enum {
     EVAL_SHARE = 50,        /* a timed run spends one part in so many on evaluations, */
-    EVALS_MAX = 20          /* and makes at most about so many */
+    EVALS_MAX = 20,         /* and makes at most about so many; */
+    MANY_EPOCHS = 30        /* with as many one an epoch, or the best weights are missed */
 };
 
 /* To measure the machine's speed: seconds, and share of the time that --minutes gives. */
@@ -186,13 +187,13 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
 
     int context = family_context(f, &config);
     double tokens = flops / f->flops(&config, context), batch = (double)s->batch * context;
-    if (settings_adopt(s, timing_regularisation(tokens / (double)corpus_train_characters(text)),
-                       err))
-        return -1;
+    double characters = (double)corpus_train_characters(text), epochs = tokens / characters;
+    if (settings_adopt(s, timing_regularisation(epochs), err)) return -1;
     double scored = fmin((double)corpus_part(text, PART_VAL).count, EVAL_CHARACTERS);
     double cheap = scored / 3 / batch * EVAL_SHARE;
     char every[24];
     double steps = fmax(1, fmax(cheap, tokens / batch / EVALS_MAX));    /* tokens < 0: too late */
+    if (epochs >= MANY_EPOCHS) steps = fmin(steps, fmax(1, characters / batch));
     snprintf(every, sizeof every, "%lld", (long long)two_digits(steps));
     return settings_adopt(s, (const Choice[]){ { "eval-every", every }, { NULL, NULL } }, err);
 }

@@ -206,42 +206,42 @@ values() {
 
     for family in gpt2 qwen3 fvsbn nade made cnn lstm; do
         run 0 "numbers, $family" ./train vectors.txt --values --family $family --steps 40 \
-            --eval-every 20 --out n.bin --overwrite --quiet
+            --eval-every 20 --out num_n.bin --overwrite --quiet
         run 0 "numbers, $family, stopped" ./train vectors.txt --values --family $family \
-            --steps 40 --eval-every 20 --stop-at 13 --out o.bin --overwrite --quiet --threads 1
-        run 0 "numbers, $family, resumed" ./train vectors.txt --resume --out o.bin --quiet \
+            --steps 40 --eval-every 20 --stop-at 13 --out num_o.bin --overwrite --quiet --threads 1
+        run 0 "numbers, $family, resumed" ./train vectors.txt --resume --out num_o.bin --quiet \
             --threads 2 --slice 3
-        check "numbers, $family: same files" same_files n o
-        run 0 "numbers, $family, drawn" ./sample n.bin --samples 3 --prompt '1.5 3.5'
+        check "numbers, $family: same files" same_files num_n num_o
+        run 0 "numbers, $family, drawn" ./sample num_n.bin --samples 3 --prompt '1.5 3.5'
         check "numbers, $family, drawn: the vectors go on" awk '
             { n += NF == 3 && $1 == 1.5 && $2 == 3.5 } END { exit n != 3 }' stdout
     done
-    run 0 'numbers, scored by vector' ./eval n.bin vectors.txt --per-line
+    run 0 'numbers, scored by vector' ./eval num_n.bin vectors.txt --per-line
     check 'numbers, scored by vector: each' awk 'END { exit NR != 400 }' stdout
     awk '{ s -= $1 } END { printf "%.4f\n", s / 400 }' stdout >vectors.mean
-    run 0 'numbers, scored' ./eval n.bin vectors.txt --part all --json
+    run 0 'numbers, scored' ./eval num_n.bin vectors.txt --part all --json
     check 'numbers, scored: the mean of all vectors' awk -F'[:,]' 'NR == FNR { want = $1; next }
         { off = $6 - want; exit !(off < 1e-3 && off > -1e-3) }' vectors.mean stdout
-    run 0 'numbers, inspected' ./inspect n.bin --verify
+    run 0 'numbers, inspected' ./inspect num_n.bin --verify
     check 'numbers, inspected' grep 'numbers, .* +- .*, deviation of each learnt' stdout
-    run 0 'numbers, fine-tuned' ./train vectors.txt --init-from n.bin --steps 3 --out p.bin \
-        --quiet --overwrite
+    run 0 'numbers, fine-tuned' ./train vectors.txt --init-from num_n.bin --steps 3 \
+        --out num_p.bin --quiet --overwrite
     run 0 'numbers, a ladder' ./ladder vectors.txt --values --steps 2 --families made,lstm
     check 'numbers, a ladder' awk 'NR == 1 { unit = $3 }
         END { exit NR != 3 || unit != "nats/vec" }' stdout
 
-    printf '1 2\n3 x\n' >word.txt
-    printf '1 2\n3\n' >short.txt
-    printf '1 2\n3 inf\n' >infinite.txt
+    printf '1 2\n3 x\n' >num_word.txt
+    printf '1 2\n3\n' >num_short.txt
+    printf '1 2\n3 inf\n' >num_infinite.txt
     refused_values() {
-        run "$1" "numbers, $2" ./train $3 --steps 2 --out q.bin --quiet --overwrite
+        run "$1" "numbers, $2" ./train $3 --steps 2 --out num_q.bin --quiet --overwrite
         says "numbers, $2" "$4"
     }
-    refused_values 3 'a word' 'word.txt --values' 'word.txt: line 2: x is not a number'
-    refused_values 3 'another length' 'short.txt --values' \
+    refused_values 3 'a word' 'num_word.txt --values' 'num_word.txt: line 2: x is not a number'
+    refused_values 3 'another length' 'num_short.txt --values' \
         'one of its vectors has 1 numbers, and another 2'
-    refused_values 3 'infinity' 'infinite.txt --values' 'line 2: inf is not a number'
-    run 2 'numbers, n-grams' ./train vectors.txt --values --family ngram --out q.bin
+    refused_values 3 'infinity' 'num_infinite.txt --values' 'line 2: inf is not a number'
+    run 2 'numbers, n-grams' ./train vectors.txt --values --family ngram --out num_q.bin
     says 'numbers, n-grams' 'the ngram family counts symbols'
     refused_values 2 'several masks' 'vectors.txt --values --family made --masks 2' \
         '--masks 2: the mean of several Gaussians'
@@ -250,21 +250,21 @@ values() {
     refused_values 2 'bytes' 'vectors.txt --values --bytes' \
         '--values and --bytes exclude each other'
     refused_values 2 'another context' 'vectors.txt --values --context 5' 'a --context of 3'
-    run 0 'characters' ./train t.txt $tiny --out r.bin --quiet --overwrite
-    refused_values 2 'a checkpoint of characters' 'vectors.txt --values --init-from r.bin' \
+    run 0 'characters' ./train t.txt $tiny --out num_r.bin --quiet --overwrite
+    refused_values 2 'a checkpoint of characters' 'vectors.txt --values --init-from num_r.bin' \
         'are of characters'
-    rm -f r.bin r.last.bin
-    run 2 'numbers, resumed with a deviation' ./train vectors.txt --resume --out n.bin \
+    rm -f num_r.bin num_r.last.bin
+    run 2 'numbers, resumed with a deviation' ./train vectors.txt --resume --out num_n.bin \
         --deviation 2
     says 'numbers, resumed with a deviation' 'numbers whose deviation is learnt'
-    run 2 'numbers, too long a prompt' ./sample n.bin --prompt '1 2 3 4'
+    run 2 'numbers, too long a prompt' ./sample num_n.bin --prompt '1 2 3 4'
     says 'numbers, too long a prompt' 'has 4 numbers, and a vector of this model 3'
-    run 2 'numbers, top-k' ./sample n.bin --top-k 3
+    run 2 'numbers, top-k' ./sample num_n.bin --top-k 3
     says 'numbers, top-k' 'has no symbols to choose among'
-    run 2 'numbers, averaged' ./eval n.bin o.bin vectors.txt
+    run 2 'numbers, averaged' ./eval num_n.bin num_o.bin vectors.txt
     says 'numbers, averaged' 'is a model of numbers, and these are not averaged'
-    run 2 'numbers, another protocol' ./eval n.bin vectors.txt --protocol full
-    rm -f n.* o.* q.* heights.*
+    run 2 'numbers, another protocol' ./eval num_n.bin vectors.txt --protocol full
+    rm -f num_* heights.* vectors.* num_word.txt num_short.txt num_infinite.txt
 }
 
 network_groups='own_network ngrams every_network shorter_texts images values'
