@@ -205,10 +205,16 @@ values() {
           exit !(off < 1e-3 && off > -1e-3) }' stdout
 
     for family in gpt2 qwen3 fvsbn nade made cnn lstm; do
-        run 0 "numbers, $family" ./train vectors.txt --values --family $family --steps 40 \
+        case $family in
+        gpt2 | qwen3) sizes='--layers 1 --heads 2 --channels 16' ;;
+        nade | made) sizes='--hidden 16' ;;
+        cnn | lstm) sizes='--layers 2 --channels 16' ;;
+        *) sizes= ;;
+        esac
+        run 0 "numbers, $family" ./train vectors.txt --values --family $family $sizes --steps 40 \
             --eval-every 20 --out num_n.bin --overwrite --quiet
         run 0 "numbers, $family, stopped" ./train vectors.txt --values --family $family \
-            --steps 40 --eval-every 20 --stop-at 13 --out num_o.bin --overwrite --quiet --threads 1
+            $sizes --steps 40 --eval-every 20 --stop-at 13 --out num_o.bin --overwrite --quiet --threads 1
         run 0 "numbers, $family, resumed" ./train vectors.txt --resume --out num_o.bin --quiet \
             --threads 2 --slice 3
         check "numbers, $family: same files" same_files num_n num_o
@@ -226,7 +232,7 @@ values() {
     check 'numbers, inspected' grep 'numbers, .* +- .*, deviation of each learnt' stdout
     run 0 'numbers, fine-tuned' ./train vectors.txt --init-from num_n.bin --steps 3 \
         --out num_p.bin --quiet --overwrite
-    run 0 'numbers, a ladder' ./ladder vectors.txt --values --steps 2 --families made,lstm
+    run 0 'numbers, a ladder' ./ladder vectors.txt --values --steps 2 --families made,fvsbn
     check 'numbers, a ladder' awk 'NR == 1 { unit = $3 }
         END { exit NR != 3 || unit != "nats/vec" }' stdout
 
