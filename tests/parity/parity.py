@@ -198,37 +198,55 @@ def copy_of(tensors):
     return {name: t.detach().clone() for name, t in tensors.items()}
 
 
-def train_torch(o, train, val):
-    """Runs the recipe. Returns val losses by step, one record per step, weights after FIRST_STEPS
-    (and at the start, step 0), and the first moments after step 1: 0.1 x the clipped gradient."""
-    w = initial_weights(o)
-    groups = [{"params": [t for t in w.values() if t.dim() == 2], "weight_decay": WEIGHT_DECAY},
-              {"params": [t for t in w.values() if t.dim() == 1], "weight_decay": 0.0}]
-    adamw = torch.optim.AdamW(groups, lr=LR, betas=BETAS, eps=1e-8)
+def adamw_of(w):
+    """Matrices decay; biases and gains do not."""
+    groups = [{"params": [], "weight_decay": decay} for decay in (0.0, WEIGHT_DECAY)]
+    for name, t in w.items():
+        groups[t.dim() == 2 and name.endswith(".weight")]["params"].append(t)
+    return torch.optim.AdamW(groups, betas=BETAS, eps=1e-8)
+
+
+def train_torch(o, w, rate, loss_at, validate):
+    """Trains the tensors w: rate(step), loss_at(step) of a batch, validate(). Returns val losses
+    by step, one record per step, weights after FIRST_STEPS (and at the start, step 0), and the
+    first moments after step 1: 0.1 x the clipped gradient."""
+    adamw = adamw_of(w)
     val_losses, records, weights, moments = {}, {}, {0: copy_of(w)}, None
     for step in range(o.steps + 1):
         if step % o.eval_every == 0 or step == o.steps:
-            loss = nats_per_character(lambda x: logits_of(w, o, x), val, o.context, EVAL_CHARACTERS)
+            loss = validate()
             val_losses[step] = loss
             print(f"parity: torch, step {step}/{o.steps}, val {loss:.4f}", file=sys.stderr,
                   flush=True)
         if step == o.steps:
             break
-        x, y = batch_of(train, o, step)
-        loss = F.cross_entropy(logits_of(w, o, x).flatten(0, 1), y.flatten())
+        loss = loss_at(step)
         adamw.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(w.values(), CLIP)
         for group in adamw.param_groups:
-            group["lr"] = learning_rate(o, step)
+            group["lr"] = rate(step)
         adamw.step()
-        records[step + 1] = {"loss": loss.item(), "grad_norm": norm.item(),
-                             "lr": learning_rate(o, step)}
+        records[step + 1] = {"loss": loss.item(), "grad_norm": norm.item(), "lr": rate(step)}
         if step + 1 in FIRST_STEPS:
             weights[step + 1] = copy_of(w)
         if step == 0:
             moments = {name: adamw.state[t]["exp_avg"].clone() for name, t in w.items()}
     return val_losses, records, weights, moments
+
+
+def train_gpt(o, train, val):
+    """The recipe."""
+    w = initial_weights(o)
+
+    def loss_at(step):
+        x, y = batch_of(train, o, step)
+        return F.cross_entropy(logits_of(w, o, x).flatten(0, 1), y.flatten())
+
+    def validate():
+        return nats_per_character(lambda x: logits_of(w, o, x), val, o.context, EVAL_CHARACTERS)
+
+    return train_torch(o, w, lambda step: learning_rate(o, step), loss_at, validate)
 
 
 # ---------------------------------------------------------------- Folio
@@ -249,8 +267,8 @@ def train_folio(o, run_name, *more):
     by step."""
     out, log = o.work / f"{run_name}.bin", o.work / f"{run_name}.log"
     settings = []
-    for name in "layers heads channels context batch steps bias gelu seed threads".split():
-        settings += [f"--{name}", getattr(o, name)]
+    for name in o.settings:
+        settings += [f"--{name}", getattr(o, name.replace("-", "_"))]
     run(o.programs / "train", o.text, "--preset", "nanogpt-cpu", *settings,
         "--eval-every", o.eval_every, "--eval-batches", 0, "--overwrite", "--quiet",
         "--out", out, "--log", log, *more)
@@ -259,11 +277,14 @@ def train_folio(o, run_name, *more):
 
 
 def load(path, names, prefix=""):
-    """Tensors of a checkpoint by name. A block's matrices are stored (in, out) and turned here."""
+    """Tensors of a checkpoint by name. A block's matrices are stored (in, out) and turned here;
+    an LSTM's bias is stored in parts, which are joined."""
     tensors = {}
     with safe_open(str(path), "pt") as f:
+        stored = set(f.keys())
         for name in names:
-            t = f.get_tensor(prefix + name)
+            parts = [prefix + name + part for part in ("", ".i", ".f", ".go")]
+            t = torch.cat([f.get_tensor(part) for part in parts if part in stored])
             tensors[name] = t.T.contiguous() if t.dim() == 2 and ".h." in name else t
     return tensors
 
@@ -398,13 +419,14 @@ def parse():
     if o.steps < max(FIRST_STEPS):
         p.error(f"--steps: at least {max(FIRST_STEPS)}")
     o.eval_every = max(o.steps // 4, 1)
+    o.settings = "layers heads channels context batch steps bias gelu seed threads".split()
     return o
 
 
 def compare(o):
     torch.set_num_threads(o.threads)
     train, val = read_text(o)
-    val_losses, records, weights, moments = train_torch(o, train, val)
+    val_losses, records, weights, moments = train_gpt(o, train, val)
     print(f"{o.layers} layers, {o.heads} heads, {o.channels} channels, context {o.context}, "
           f"batch {o.batch}, {o.steps} steps")
     table = Table()
@@ -415,8 +437,8 @@ def compare(o):
     return table.failed != 0
 
 
-def main():
-    o = parse()
+def in_folder(o, compare):
+    """compare(o) with a working folder, which --work keeps."""
     if o.work is not None:
         o.work.mkdir(parents=True, exist_ok=True)
         return compare(o)
@@ -426,4 +448,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_folder(parse(), compare))

@@ -214,7 +214,8 @@ values() {
         run 0 "numbers, $family" ./train vectors.txt --values --family $family $sizes --steps 40 \
             --eval-every 20 --out num_n.bin --overwrite --quiet
         run 0 "numbers, $family, stopped" ./train vectors.txt --values --family $family \
-            $sizes --steps 40 --eval-every 20 --stop-at 13 --out num_o.bin --overwrite --quiet --threads 1
+            $sizes --steps 40 --eval-every 20 \
+            --stop-at 13 --out num_o.bin --overwrite --quiet --threads 1
         run 0 "numbers, $family, resumed" ./train vectors.txt --resume --out num_o.bin --quiet \
             --threads 2 --slice 3
         check "numbers, $family: same files" same_files num_n num_o
