@@ -143,7 +143,8 @@ foreign_files() {
     keeps 2 'an empty e.bin' 'e.bin' ../train t.txt $tiny --out e.bin
 }
 
-# A lock that is deleted during a run is taken again at the next save, if nobody else has it.
+# A lock that is deleted during a run is taken again at the next save, if nobody else has it. While
+# the script looks at it the run stands still, so that it can neither save meanwhile nor end.
 deleted_locks() {
     whole_long_run
     remove gone
@@ -151,12 +152,13 @@ deleted_locks() {
     wait_for gone.log 21
     rm gone.lock
     wait_for gone.log 60
+    kill -STOP $running
     check 'a deleted lock is there again' [ "$(cat gone.lock)" = "$running" ]
     run 1 'a deleted lock: a second trainer' ./train t.txt $tiny --out gone.bin --overwrite
     says 'a deleted lock: a second trainer' "process $running"
-    # One rename: a save between two steps would take the name again, and the notes would be in it.
     echo 'my notes' >notes
     mv notes gone.lock
+    kill -CONT $running
     end_long
     check 'a lock of somebody else: exit 1' [ $ended -eq 1 ]
     check 'a deleted lock: one line' [ "$(grep -c 'gone.lock was deleted' gone.err)" = 1 ]
