@@ -65,19 +65,26 @@ def stretches(known, text, length):
     return count, covered
 
 
+def named_text(path):
+    """The operand and what it holds; what cannot be read is the user's mistake."""
+    try:
+        return path, pathlib.Path(path).read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f'{path}: {error}') from error
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('known', help='the text that was trained on')
-    parser.add_argument('texts', nargs='*', help='what was drawn')
+    parser.add_argument('known', type=named_text, help='the text that was trained on')
+    parser.add_argument('texts', type=named_text, nargs='*', help='what was drawn')
     parser.add_argument('--val-fraction', type=float, default=0.1)
     parser.add_argument('--length', type=int, default=50, help='of a stretch that counts (50)')
     o = parser.parse_args()
 
-    whole = pathlib.Path(o.known).read_bytes().decode()
+    whole = o.known[1]
     cut = int((1 - o.val_fraction) * len(whole))
     known = whole[:cut]
-    texts = [('held-out part', whole[cut:][:YARDSTICK])]
-    texts += [(name, pathlib.Path(name).read_bytes().decode()) for name in o.texts]
+    texts = [('held-out part', whole[cut:cut + YARDSTICK]), *o.texts]
     copied = [longest(known, text) for _, text in texts]
 
     print(f'{"text":32} {"characters":>10} {"longest":>8} {f">= {o.length}":>6} {"share":>8}')
