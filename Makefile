@@ -64,7 +64,8 @@ PROGRAMS = train sample eval inspect ladder
 ROOMS    = kernels networks training inference text formats cli system
 PARTS    = $(filter-out $(PROGRAMS),$(basename $(wildcard *.c $(ROOMS:%=%/*.c))))
 TESTS    = test_text test_documents test_kernels test_model test_decoder test_checkpoint test_cli \
-           test_optimizer test_inference test_training test_gradients test_networks test_fuzz
+           test_optimizer test_inference test_training test_gradients test_networks test_memory \
+           test_fuzz
 FUZZED   = checkpoint text options json
 SCRIPTS  = cli/cli run/train cli/pages
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -100,7 +101,7 @@ LINK = $(COMPILE) $^ -o $@ $(LDLIBS)
 $(PROGRAMS:%=$(BIN)%): $(BIN)%: $(OBJ)/float/%.o $(OBJ)/float/folio.a
 	$(LINK)
 
-DOUBLE  = test_gradients test_networks
+DOUBLE  = test_gradients test_networks test_memory
 $(DOUBLE:%=$(OBJ)/%): $(OBJ)/%: $(OBJ)/double/tests/unit/%.o $(OBJ)/double/folio.a
 	$(LINK)
 FAULTS  = $(OBJ)/float/tests/faults.o $(OBJ)/faults/folio.a

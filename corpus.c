@@ -476,10 +476,23 @@ void corpus_close(Corpus *c)
     *c = (Corpus){ 0 };
 }
 
+void corpus_keep_back(Corpus *c, size_t most)
+{
+    Documents *d = c->documents;
+    c->kept_back = most < c->train_count ? most : c->train_count - 1;
+    if (d == NULL || d->count == 0) return;
+    size_t count = d->count;
+    while (count > 1 && c->train_count - d->begins[count - 1] <= most) count--;
+    c->kept_back = c->train_count - d->begins[count];
+    d->count = count;
+    d->ordered = false;
+}
+
 Part corpus_part(const Corpus *c, PartName name)
 {
-    size_t first = name == PART_VAL ? c->train_count : 0;
-    size_t end = name == PART_TRAIN ? c->train_count : c->count;
+    size_t trained = c->train_count - c->kept_back;
+    size_t first = name == PART_VAL ? c->train_count : name == PART_KEPT ? trained : 0;
+    size_t end = name == PART_TRAIN ? trained : name == PART_KEPT ? c->train_count : c->count;
     const Documents *d = c->documents;
     bool split = name == PART_TRAIN && d != NULL && d->count > 0;
     return (Part){ .ids = c->ids + first, .count = end - first, .separator = c->separator,

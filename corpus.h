@@ -12,7 +12,8 @@
 #include "tokenizer.h"
 #include "text/windows.h"
 
-typedef enum { PART_TRAIN, PART_VAL, PART_ALL } PartName;
+/* PART_KEPT: what corpus_keep_back took from the training part. */
+typedef enum { PART_TRAIN, PART_VAL, PART_ALL, PART_KEPT } PartName;
 
 /* How a word splits: NULL for "off". */
 const char *corpus_split(const char *word);
@@ -71,6 +72,7 @@ typedef struct {
     size_t characters;      /* N: ids that are not the separator */
     size_t train_count;     /* ids in the training part */
     size_t train_separators;    /* among train_count */
+    size_t kept_back;       /* ids at the end of the training part that are not trained on */
     size_t pieces, held_out;    /* documents, files or stretches, and those of them held out */
     bool separator;         /* id 0 is one */
     Documents *documents;   /* of the training part; none where the text was not split */
@@ -95,8 +97,11 @@ int corpus_open(Corpus *c, Tokenizer *t, const CorpusOptions *o, const char *con
                 Err *err);
 void corpus_close(Corpus *c);
 
+/* Takes up to so many ids from the end of the training part away from it, for what must be chosen
+ * on text that nothing has learnt: of documents whole ones, all but the first at most. */
+void corpus_keep_back(Corpus *c, size_t most);
 Part corpus_part(const Corpus *c, PartName name);
-/* Characters of the training part. */
+/* Characters of the training part, what is kept back included. */
 size_t corpus_train_characters(const Corpus *c);
 
 #endif

@@ -27,7 +27,7 @@ enum { PROTOCOL_FULL, PROTOCOL_RANDOM, PROTOCOL_STRIDED, PROTOCOL_DOCUMENTS };
 typedef struct {
     Common common;
     int64_t stride, batches, seed;
-    int part, protocol, unknown, end;
+    int part, protocol, unknown, end, memory;
     bool per_line, given[CLI_ROWS];
 } Options;
 
@@ -58,14 +58,17 @@ static const Option options[] = {
         "of --protocol strided (default: a quarter of the context)"),
     INT("batches", batches, "200", 1, 1e6, "of --protocol random"),
     INT("seed", seed, "1", 0, 9e15, "of --protocol random"),
+    WORD("memory", memory, "on", "off|on",
+         "off: only the network counts, of a model with a memory beside it (./train --memory)"),
     HEADING("Machine and output"),
     THREADS_ROW(0),
     ISA_ROW(0),
     JSON_ROW("print one object: nats_per_char, bits_per_char, perplexity, characters, "
-             "protocol, part; --unknown skip adds skipped, documents add nats_per_document and "
-             "documents; of numbers nats_per_value, rmse, nats_per_vector, values, vectors, part; "
-             "--per-line: a list lines of log_likelihood, characters, unknown, "
-             "bits_per_char", 0),
+             "protocol, part, and of models with a memory whether it counts: memory; "
+             "--unknown skip adds skipped, documents add "
+             "nats_per_document and documents; of numbers nats_per_value, rmse, nats_per_vector, "
+             "values, vectors, part; --per-line: a list lines of log_likelihood, characters, "
+             "unknown, bits_per_char", 0),
     QUIET_ROW(0),
     ABOUT_ROWS(common.about),
     { 0 }
@@ -190,7 +193,8 @@ static void print_score(const Job *job, Score score, size_t documents, Output *o
             output_print(out, "%.4f nats/document, %zu documents, ", document, documents);
         output_print(out, "%zu characters, ", score.characters);
         if (job->o->unknown) output_print(out, "%zu unknown skipped, ", skipped);
-        output_print(out, "protocol %s, part %s\n", protocol, part);
+        output_print(out, "protocol %s, part %s%s\n", protocol, part,
+                     ensemble_memory_words(job->ensemble));
         return;
     }
     output_print(out, "{\"nats_per_char\":");
@@ -206,7 +210,9 @@ static void print_score(const Job *job, Score score, size_t documents, Output *o
     }
     output_print(out, ",\"characters\":%zu", score.characters);
     if (job->o->unknown) output_print(out, ",\"skipped\":%zu", skipped);
-    output_print(out, ",\"protocol\":\"%s\",\"part\":\"%s\"}\n", protocol, part);
+    output_print(out, ",\"protocol\":\"%s\",\"part\":\"%s\"%s}\n", protocol, part,
+                 ensemble_remembers(job->ensemble) ? ",\"memory\":true"
+                 : *ensemble_memory_words(job->ensemble) ? ",\"memory\":false" : "");
 }
 
 static int score_part(const Job *job, Part part, Output *out, Err *err)
@@ -544,6 +550,7 @@ static int evaluate(const Call *call, Output *out, Err *err)
     if (texts == 0)
         return fail(err, EXIT_USAGE, "missing TEXT after the checkpoints; try --help");
     if (check_options(o, err) || ensemble_load(&e, operands->items, count, err)) return -1;
+    e.network_only = !o->memory;
     ensemble_name(&e, job.names, sizeof job.names);
     int failed = o->per_line ? score_lines(&job, paths, texts, out, err)
                              : score_text(&job, o, paths, texts, out, err);

@@ -90,7 +90,7 @@ typedef struct {
 static size_t element_width(const StoredTensor *t)
 {
     static const struct { const char *dtype; size_t width; } widths[] = {
-        { "F32", 4 }, { "F64", 8 }, { "U64", 8 }, { "U8", 1 }
+        { "F32", 4 }, { "F64", 8 }, { "U64", 8 }, { "U8", 1 }, { "U16", 2 }, { "U32", 4 }
     };
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
         if (strcmp(t->dtype, widths[i].dtype) == 0) return widths[i].width;
@@ -192,6 +192,22 @@ static void print_sizes(const Checkpoint *c, Output *out)
     output_wrap(out, text, LABEL, LABEL);
     print_label(out, "parameters");
     output_print(out, "%zu\n", family_parameters(c->family, &c->config));
+}
+
+/* What the memory counts, and the exponents of the mixture: networks/memory.h has the formula. */
+static void print_memory(const Checkpoint *c, Output *out)
+{
+    static const char *const parts[] = { "network", "memory" };
+    const SavedMemory *m = &c->memory;
+    if (m->count == 0) return;
+    print_label(out, "memory");
+    output_print(out, "n-grams of order %d of %zu characters\n", m->order, m->count);
+    for (int part = 0; part < 2; part++) {
+        const double *e = m->exponents.of[part];
+        print_label(out, "");
+        output_print(out, "%-7s ^ (%.3f %+.3f k %+.3f ln c %+.3f ln d)\n", parts[part], e[0], e[1],
+                     e[2], e[3]);
+    }
 }
 
 /* How many symbols, and as many of them as fit on the line. */
@@ -326,6 +342,7 @@ static void print_summary(const Checkpoint *c, const char *path, Output *out)
     print_label(out, "family");
     output_print(out, "%s\n", c->family->name);
     print_sizes(c, out);
+    print_memory(c, out);
     print_alphabet(c, out);
     print_training(c, out);
     print_settings(c, out);
@@ -404,6 +421,19 @@ static void json_train(const Checkpoint *c, Output *out)
     output_print(out, "}");
 }
 
+static void json_memory(const SavedMemory *m, Output *out)
+{
+    if (m->count == 0) return;
+    output_print(out, ",\"memory\":{\"order\":%d,\"characters\":%zu,\"exponents\":", m->order,
+                 m->count);
+    for (int i = 0; i < 2 * MEMORY_FEATURES; i++) {
+        bool first = i % MEMORY_FEATURES == 0;
+        output_print(out, i == 0 ? "[[" : first ? "],[" : ",");
+        output_json_real(out, m->exponents.of[i / MEMORY_FEATURES][i % MEMORY_FEATURES]);
+    }
+    output_print(out, "]]}");
+}
+
 static void json_vocab(const Tokenizer *t, Output *out)
 {
     const Numbers *n = &t->numbers;
@@ -468,6 +498,7 @@ static void print_json(const Checkpoint *c, const char *path, bool verified, Out
     output_print(out, ",\"bytes\":%zu", c->size);
     json_config(c, out);
     json_train(c, out);
+    json_memory(&c->memory, out);
     json_vocab(&c->tokenizer, out);
     json_history(&c->history, out);
     json_tensors(c, out);

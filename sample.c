@@ -33,7 +33,7 @@ typedef struct {
     Strings stop;
     int64_t length, top_k, samples, seed, repeat_window, image_width;
     double temperature, top_p, min_p, repeat_penalty;
-    int middle, unknown, colour;
+    int middle, unknown, colour, memory;
     bool interactive, show_probs, given[CLI_ROWS];
 } Options;
 
@@ -75,6 +75,8 @@ static const Option options[] = {
          "positive logit is divided by X, a negative one multiplied; 1: none"),
     INT("repeat-window", repeat_window, "64", 0, 1e6, "characters that --repeat-penalty looks at"),
     INT("seed", seed, "1", 0, 9e15, "same seed, same text"),
+    WORD("memory", memory, "on", "off|on",
+         "off: only the network chooses, of a model with a memory beside it (./train --memory)"),
     HEADING("Machine and output"),
     SWITCH("show-probs", show_probs,
            "colour each new character by -ln p in nats, p the model's probability of it "
@@ -745,6 +747,7 @@ static int sample(const Call *call, Output *out, Err *err)
         free(file);
         return -1;
     }
+    e.network_only = !o->memory;
     ensemble_name(&e, names, sizeof names);
     if (!o->common.quiet)
         program_say("sample: %s, %s, %d thread%s\n", names, call->kernels->name, call->threads,

@@ -19,6 +19,7 @@
 #include "training/places.h"
 #include "training/preview.h"
 #include "training/runlog.h"
+#include "training/runmemory.h"
 #include "training/saves.h"
 #include "training/settings.h"
 #include "training/timing.h"
@@ -41,7 +42,8 @@ typedef struct {
     Tokenizer tokenizer;
     Corpus corpus;
     Trainer trainer;
-    Scorer scorer;
+    RunMemory memory;
+    Scorer scorer, memory_scorer;       /* of the network; of the network with its memory */
     Saves saves;
     Timing timing;
     RunLog log;
@@ -118,6 +120,7 @@ static int save(Run *r, bool all, Err *err)
 {
     Err why = { 0 };
     if (!trainer_sound(&r->trainer)) return diverged(r, err);
+    runmemory_fit(&r->memory, &r->trainer);
     if (saves_write(&r->saves, &r->trainer, all, &why)) display_complaint(&r->display, why.msg);
     if (r->saves.locked_again)
         display_note(&r->display, "note: %s was deleted; this run has taken it again",
@@ -155,26 +158,35 @@ static void log_step(Run *r, double val_loss)
     log_failed(r, runlog_step(&r->log, &line, &why), &why);
 }
 
-/* Scores the validation part. A signal that comes first makes no evaluation: *val_loss stays. */
-static int evaluate(Run *r, double *val_loss, Err *err)
+/* Scores the validation part with the weights that are kept. */
+static Score score_val(Run *r, Scorer *scorer)
 {
     const Settings *s = r->settings;
     Trainer *t = &r->trainer;
     Model *m = &t->model;
     Part val = corpus_part(&r->corpus, PART_VAL);
     Profile *profile = m->profile;
-    double start = clock_seconds();
     m->profile = NULL;                                      /* all of it is one phase */
     model_use(m, trainer_weights(t));
     Score score = s->eval_batches > 0
-        ? evaluate_random(&r->scorer, val, trainer_key(t, RNG_EVAL),
+        ? evaluate_random(scorer, val, trainer_key(t, RNG_EVAL),
                           (size_t)(s->eval_batches * s->batch), m->context)
         : s->sampling == SAMPLING_DOCUMENT
-        ? evaluate_documents(&r->scorer, val, m->context, EVAL_CHARACTERS)
-        : evaluate_full(&r->scorer, val, m->context, EVAL_CHARACTERS);
+        ? evaluate_documents(scorer, val, m->context, EVAL_CHARACTERS)
+        : evaluate_full(scorer, val, m->context, EVAL_CHARACTERS);
     model_use(m, m->params);
     m->profile = profile;
     profile_mark(profile, PHASE_EVALUATION);
+    return score;
+}
+
+/* An evaluation, of the network alone. A signal that comes first makes none: *val_loss stays. */
+static int evaluate(Run *r, double *val_loss, Err *err)
+{
+    const Settings *s = r->settings;
+    Trainer *t = &r->trainer;
+    double start = clock_seconds();
+    Score score = score_val(r, &r->scorer);
     r->timing.last_evaluation = clock_seconds() - start;
     r->timing.evaluating += r->timing.last_evaluation;
     if (score.stopped) return 0;
@@ -335,7 +347,8 @@ static int train_loop(Run *r, Err *err)
 
 /* ---------------------------------------------------------------- the end */
 
-static void print_result(const Run *r, Output *out)
+/* with_memory: the last validation loss of the network and its memory, if it has one. */
+static void print_result(const Run *r, double with_memory, Output *out)
 {
     const History *h = &r->saves.history;
     const TrainState *state = &r->trainer.state;
@@ -344,6 +357,10 @@ static void print_result(const Run *r, Output *out)
     output_json_real(out, r->trainer.step > 0 ? state->train_loss : (double)NAN);
     output_print(out, ",\"val_loss\":");
     output_json_real(out, h->count > 0 ? h->val_loss[h->count - 1] : (double)NAN);
+    if (r->settings->memory > 0) {
+        output_print(out, ",\"val_loss_with_memory\":");
+        output_json_real(out, with_memory);
+    }
     output_print(out, ",\"best_step\":%llu,\"best_val_loss\":",
                  (unsigned long long)state->best_step);
     output_json_real(out, state->best_step > 0 ? state->best_loss : (double)NAN);
@@ -377,12 +394,22 @@ static const char *why_not_repeated(const Run *r)
         : "it ended early; the same --patience would be needed";
 }
 
+/* Of the last weights, with the exponents that were chosen for them at the last save. */
+static double evaluate_with_memory(Run *r)
+{
+    double loss = score_mean(score_val(r, &r->memory_scorer));
+    display_note(&r->display, "step %lld with its memory: val %.4f", (long long)r->trainer.step,
+                 loss);
+    return loss;
+}
+
 /* `finished`: the run had all its steps before this start. */
 static int finish(Run *r, bool finished, Output *out, Err *err)
 {
     const Settings *s = r->settings;
     const Trainer *t = &r->trainer;
     uint64_t best = t->state.best_step;
+    double with_memory = (double)NAN;
     Err why = { 0 };
     if ((!finished || r->saves.best_due || !r->saves.has_best) && save(r, !finished, err))
         return -1;
@@ -398,6 +425,7 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
         show_resume_command(r);
         return 0;
     }
+    if (s->memory > 0 && has_val(r) && !finished) with_memory = evaluate_with_memory(r);
     if (all_steps_made(r)) display_more_command(&r->display, s, r->timing.planned_step > 0);
     else show_resume_command(r);
     display_note(&r->display, "%s: step %llu%s", r->saves.paths.best,
@@ -408,7 +436,7 @@ static int finish(Run *r, bool finished, Output *out, Err *err)
         if (display_repeat_command(&r->display, s, &r->saves.paths, why_not_repeated(r), err))
             return -1;
     }
-    if (s->common.json) print_result(r, out);
+    if (s->common.json) print_result(r, with_memory, out);
     if (r->log.failed) return fail(err, EXIT_RUNTIME, "%s: the log is incomplete", s->log);
     return 0;
 }
@@ -436,6 +464,9 @@ static int open_init(Run *r, Checkpoint *from, Err *err)
     if (split && !GIVEN(s, split_documents))        /* a matter of the text, and this is another */
         display_note(&r->display, "note: %s was trained with --split-documents %s, this run is not",
                      s->init_from, documents);
+    if (from->memory.count > 0 && s->memory == 0)
+        display_note(&r->display, "note: the memory of %s is of its own text, and this run has "
+                     "none; --memory %d counts this text", s->init_from, from->memory.order);
     return 0;
 }
 
@@ -554,11 +585,13 @@ static double memory_needed(const Run *r, const TrainerOptions *how, size_t load
     int slice = trainer_slice(how), context = family_context(how->family, how->config);
     double text = (double)r->corpus.count * sizeof(int32_t)
                 + (double)tokenizer_bytes(&r->tokenizer);
-    double bytes = (double)trainer_bytes(how) + scorer_bytes(1, slice, context) + (double)loaded
+    double scorers = (s->memory > 0 ? 2 : 1) * scorer_bytes(1, slice, context);
+    double bytes = (double)trainer_bytes(how) + scorers + (double)loaded
                  + (double)saves_bytes(how->family, how->config, evaluations_of(s));
     if (s->sample_every > 0) bytes += (double)preview_bytes(how->family, how->config);
     if (s->init_from != NULL && loaded > 0)             /* its weights, in their own layout */
         bytes += (double)family_parameters(how->family, how->config) * sizeof(real);
+    bytes += runmemory_bytes(s, &r->corpus, r->tokenizer.count, context, how->kernels);
     return text + fmax(bytes, fmax((double)r->corpus.characters, r->timing.measured));
 }
 
@@ -567,20 +600,28 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
 {
     const Settings *s = r->settings;
     Space config;
-    if (settings_config(s, &config, r->tokenizer.count, err)
-        || family_fit(settings_family(s), &config, r->corpus.train_count, err)) return -1;
+    int vocab = r->tokenizer.count;
+    if (settings_config(s, &config, vocab, err)
+        || family_fit(settings_family(s), &config, r->corpus.train_count, err)
+        || runmemory_keep_back(s, &r->corpus, vocab, family_context(settings_family(s), &config),
+                               err)) return -1;
     TrainerOptions how = { .family = settings_family(s), .config = &config, .kernels = K,
                            .plan = settings_plan(s, 0), .part = corpus_part(&r->corpus, PART_TRAIN),
                            .numbers = r->tokenizer.numbers, .batch = (int)s->batch,
                            .slice = (int)s->slice, .sampling = s->sampling,
                            .seed = (uint64_t)s->seed };
     *memory = memory_needed(r, &how, loaded);
-    if (memory_check(*memory, err) || trainer_open(&r->trainer, &how, err)) return -1;
+    if (memory_check(*memory, err) || trainer_open(&r->trainer, &how, err)
+        || runmemory_open(&r->memory, s, &r->corpus, &r->trainer, err)) return -1;
+    if (s->memory > 0) r->saves.memory = &r->memory.saved;
     settle(r);
     SavedText text = { &r->tokenizer, r->corpus.sha256, text_has_val(r) };
     if (scorer_open(&r->scorer, &r->trainer.model, 1, r->tokenizer.separator, err)
         || saves_open(&r->saves, &r->trainer, &text, evaluations_of(s), err))
         return -1;
+    if (s->memory > 0
+        && scorer_open(&r->memory_scorer, &r->memory.memory.mixture, 1, r->tokenizer.separator,
+                       err)) return -1;
     r->scorer.stop = r->trainer.stop = stop_asked;
     if (s->sample_every == 0) return 0;
     bool known = s->sampling == SAMPLING_DOCUMENT
@@ -611,6 +652,16 @@ static int open_log(Run *r, const Call *call, bool resumed, bool finished, Err *
     return 0;
 }
 
+static void show_memory(Run *r)
+{
+    const RunMemory *m = &r->memory;
+    char remark[200];
+    display_note(&r->display, "memory   order %d, %zu characters; %zu kept back to weigh it; val: "
+                 "network alone", m->saved.order, m->saved.count, m->kept.count);
+    runmemory_remark(&r->memory, &r->corpus, remark, sizeof remark);
+    if (remark[0] != '\0') display_note(&r->display, "note: %s", remark);
+}
+
 /* From the command line to the first step. *finished: all of them were made by earlier starts. */
 static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, bool *finished,
                     Err *err)
@@ -632,6 +683,7 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
     Heading heading = { &r->corpus, &r->tokenizer, has_val(r), 0, memory, &r->saves.paths };
     heading.minutes = (r->timing.deadline - r->timing.begun) / 60;
     display_heading(&r->display, s, &r->trainer, &heading);
+    if (s->memory > 0) show_memory(r);
     return 0;
 }
 
@@ -656,7 +708,9 @@ static void close_run(Run *r)
     Err unused;
     runlog_close(&r->log, &unused);
     preview_close(&r->preview);
+    runmemory_close(&r->memory);
     scorer_close(&r->scorer);
+    scorer_close(&r->memory_scorer);
     trainer_close(&r->trainer);
     corpus_close(&r->corpus);
     saves_close(&r->saves);

@@ -36,6 +36,7 @@ enum { ON_RESUME = 1,       /* may differ from the checkpoint on --resume */
        STORED = 2,          /* a setting of the checkpoint, under its name without the dashes */
        CHOSEN = 4,          /* the program may choose: --help says that instead of the default */
        DESTROYS = 8,        /* never suggested for a mistyped option */
+       ADDED = 32,          /* STORED, but files of before lack it: they have the default */
        MANY = 16 };         /* OPT_STRING into Strings: may be given up to CLI_MANY times; has no
                              * default, and is in no preset */
 

@@ -48,6 +48,7 @@ static const struct {
 
 enum { TRAIN_FIELDS = sizeof train_fields / sizeof train_fields[0] };
 
+static const char ids_name[] = "memory.ids", exponents_name[] = "memory.exponents";
 static const char crc_zeroed[] = "00000000", crc_key[] = "folio.header_crc32c";
 
 /* The error of a file that is not a sound checkpoint. */
@@ -97,6 +98,14 @@ static real get_f32(const void *bytes)
     float value;
     memcpy(&value, &bits, sizeof value);
     return (real)value;
+}
+
+/* An id of `width` bytes; one of four that is no id is below 0. */
+static int32_t get_id(const char *bytes, size_t width)
+{
+    uint32_t id = 0;
+    for (size_t b = width; b > 0; b--) id = id << 8 | (unsigned char)bytes[b - 1];
+    return id <= INT32_MAX ? (int32_t)id : -1;
 }
 
 static void put_u32(void *bytes, uint32_t value)
@@ -214,6 +223,7 @@ typedef struct {
     const Tensor *tensor;       /* F32: the layout, and the flat array that holds it */
     const real *flat;
     const void *words;          /* U64 or F64 */
+    const int32_t *ids;         /* U8, U16 or U32 */
 } Item;
 
 struct Saver {
@@ -257,7 +267,25 @@ static void plan_words(Saver *p, const char *name, const char *dtype, size_t cou
     item->words = words;
 }
 
-/* The order of the file: matrices first, whose sizes keep the next one aligned; numbers last. */
+/* The type that holds the ids of a vocabulary, and its bytes. */
+static const char *ids_type(int vocab, size_t *width)
+{
+    *width = vocab <= 1 << 8 ? 1 : vocab <= 1 << 16 ? 2 : 4;
+    return *width == 1 ? "U8" : *width == 2 ? "U16" : "U32";
+}
+
+static void plan_memory(Saver *p, const SavedMemory *m, int vocab)
+{
+    size_t width;
+    const char *dtype = ids_type(vocab, &width);
+    plan_words(p, exponents_name, "F64", sizeof m->exponents / sizeof(double), m->exponents.of);
+    Item *item = plan_item(p, "", ids_name, dtype, width * m->count);
+    item->shape[0] = m->count;
+    item->ids = m->ids;
+}
+
+/* The order of the file: matrices first, whose sizes keep the next one aligned; then numbers; bytes
+ * last. */
 static void plan_file(Saver *p, const Snapshot *s)
 {
     static const History none;
@@ -276,6 +304,7 @@ static void plan_file(Saver *p, const Snapshot *s)
     plan_words(p, "history.step", "U64", h->count, h->step);
     plan_words(p, "history.train_loss", "F64", h->count, h->train_loss);
     plan_words(p, "history.val_loss", "F64", h->count, h->val_loss);
+    if (s->memory) plan_memory(p, s->memory, s->tokenizer->count);
 }
 
 static void text_setting(Text *out, const char *name, const char *value, bool is_number)
@@ -407,9 +436,13 @@ static void store_columns(char *out, const real *x, size_t rows, size_t cols, si
 static size_t store_piece(char *out, size_t room, const Item *item, size_t at)
 {
     const Tensor *t = item->tensor;
-    size_t unit = t == NULL ? 8 : t->stored_transposed ? 4 * (size_t)t->rows : 4;
+    size_t unit = item->ids != NULL ? item->size / item->shape[0] : t == NULL ? 8
+                : t->stored_transposed ? 4 * (size_t)t->rows : 4;
     size_t left = item->size - at, size = (left < room ? left : room) / unit * unit;
-    if (t == NULL) {
+    if (item->ids != NULL) {
+        for (size_t k = 0; k < size; k++)
+            out[k] = (char)(item->ids[(at + k) / unit] >> 8 * ((at + k) % unit));
+    } else if (t == NULL) {
         for (size_t k = 0; k < size; k += 8) {
             uint64_t bits;
             memcpy(&bits, (const char *)item->words + at + k, sizeof bits);
@@ -460,8 +493,9 @@ static size_t buffer_room(const Tensor *tensors, int n)
     return room;
 }
 
-/* Weights, two moments and perhaps the weights beside an average; then scalars and the history. */
-static size_t items_room(int tensors) { return 4 * (size_t)tensors + TRAIN_FIELDS + 3; }
+/* Weights, two moments and perhaps the weights beside an average; then scalars, the history and a
+ * memory. */
+static size_t items_room(int tensors) { return 4 * (size_t)tensors + TRAIN_FIELDS + 3 + 2; }
 
 size_t saver_bytes(const Tensor *tensors, int n)
 {
@@ -1020,6 +1054,37 @@ static int read_history(Checkpoint *c, int *known, Err *err)
     return 0;
 }
 
+/* The memory, if the settings say that there is one. */
+static int read_memory(Checkpoint *c, int *known, Err *err)
+{
+    const Setting *s = find_setting(c, MEMORY_SETTING);
+    SavedMemory *m = &c->memory;
+    const StoredTensor *any = find(c, ids_name);
+    const uint64_t exponents = sizeof m->exponents / sizeof(double);
+    const uint64_t count = any ? any->shape[0] : 0;
+    size_t width;
+    const char *dtype = ids_type(c->tokenizer.count, &width);
+    double order = s != NULL ? strtod(s->value, NULL) : 0;
+    const Field *most = family_field(family_named("ngram"), "order");
+    if (any == NULL && order == 0) return 0;
+    if (!(order >= 1 && order <= most->high && order == floor(order)) || !s->is_number)
+        return unsound(err, "is not sound: `" MEMORY_SETTING "` of its settings is not the order "
+                       "of a memory");
+    if (count == 0 || count > MEMORY_IDS)
+        return unsound(err, "is not sound: its memory has %" PRIu64 " characters", count);
+    const StoredTensor *ids = expect(c, ids_name, dtype, 1, &count, err);
+    const StoredTensor *by = ids ? expect(c, exponents_name, "F64", 1, &exponents, err) : NULL;
+    if (by == NULL) return -1;
+    c->memory_ids = malloc((size_t)count * sizeof *c->memory_ids);
+    if (c->memory_ids == NULL) return no_memory(err, "for its memory");
+    *m = (SavedMemory){ (int)order, (size_t)count, c->memory_ids, { { { 0 } } } };
+    for (size_t i = 0; i < m->count; i++) c->memory_ids[i] = get_id(ids->data + i * width, width);
+    for (int i = 0; i < 2 * MEMORY_FEATURES; i++)
+        m->exponents.of[i / MEMORY_FEATURES][i % MEMORY_FEATURES] = get_f64(by->data + 8 * i);
+    *known += 2;
+    return 0;
+}
+
 static int read_tensors(Checkpoint *c, Err *err)
 {
     int known = 0;
@@ -1030,7 +1095,7 @@ static int read_tensors(Checkpoint *c, Err *err)
     for (int i = 0; i < c->stored_count; i++)
         if (strncmp(c->stored[i].name, "train.raw.", 10) == 0) c->has_raw = true;
     if (check_reals(c, &known, err) || read_history(c, &known, err)) return -1;
-    if (c->has_train && read_train(c, &known, err)) return -1;
+    if ((c->has_train && read_train(c, &known, err)) || read_memory(c, &known, err)) return -1;
     c->extra = c->stored_count - known;
     return 0;
 }
@@ -1048,6 +1113,18 @@ static const char *tensor_damage(const StoredTensor *t)
 
 /* A mean of losses, each -ln p. Where all of them are 0, rounding may leave it a little less. */
 static bool possible_loss(double x) { return isfinite(x) && x > -1e-4; }
+
+/* The tensor of the memory that has a value it cannot have, or NULL. */
+static const char *memory_wrong(const Checkpoint *c)
+{
+    const SavedMemory *m = &c->memory;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->ids[i] < 0 || m->ids[i] >= c->tokenizer.count) return ids_name;
+    for (int i = 0; i < 2 * MEMORY_FEATURES; i++)
+        if (!(fabs(m->exponents.of[i / MEMORY_FEATURES][i % MEMORY_FEATURES]) <= EXPONENT_MOST))
+            return exponents_name;
+    return NULL;
+}
 
 /* Checksums say nothing about a file that was made to harm: what no run reaches is refused before
  * anything counts on from it. */
@@ -1072,6 +1149,7 @@ static int check_reach(const Checkpoint *c, Err *err)
         else if (!possible_loss(h->train_loss[i])) wrong = "history.train_loss";
         else if (!possible_loss(h->val_loss[i])) wrong = "history.val_loss";
     }
+    if (wrong == NULL) wrong = memory_wrong(c);
     if (wrong == NULL) return 0;
     return unsound(err, "is not sound: %s has a value that no run can reach", wrong);
 }
@@ -1178,6 +1256,7 @@ void checkpoint_close(Checkpoint *c)
     free(c->history.step);
     free(c->history.train_loss);
     free(c->history.val_loss);
+    free(c->memory_ids);
     free(c->stored);
     free(c->names);
     free(c->bytes);

@@ -9,7 +9,9 @@
  *     deviation, and the fixed deviation of conditionals or 0)
  *     step   sha256 (of the text)   folio.crc32c (JSON: tensor name -> CRC32C)
  *     folio.header_crc32c (of the header with this field zeroed)
- * `optim.*`, `train.*` (U64/F64 scalars and vectors) and `history.*` are tensors too.
+ * `optim.*`, `train.*` (U64/F64 scalars and vectors) and `history.*` are tensors too; with a memory
+ * beside the network `memory.ids` (its text: U8, U16 or U32, as the vocabulary needs) and
+ * `memory.exponents` (F64).
  *
  *     Checkpoint c;
  *     if (checkpoint_load(&c, "ckpt.bin", &err)) ...;                (checks everything)
@@ -21,6 +23,7 @@
 #define CHECKPOINT_H
 
 #include "../base.h"
+#include "../networks/exponents.h"
 #include "../networks/family.h"
 #include "../tokenizer.h"
 
@@ -60,6 +63,16 @@ typedef struct {
     double grad_norm;       /* likewise: its line of the log may still have to be written */
 } TrainState;
 
+/* An n-gram memory beside the network (networks/memory.h). */
+typedef struct {
+    int order;                          /* the setting MEMORY_SETTING; 0: there is none */
+    size_t count;
+    const int32_t *ids;                 /* (count) the text that it counts */
+    Exponents exponents;
+} SavedMemory;
+
+#define MEMORY_SETTING "memory"
+
 /* What a save needs. In NAME.bin: moments NULL, train NULL; moments NULL too where a family learns
  * without gradients. */
 typedef struct {
@@ -79,6 +92,7 @@ typedef struct {
     const real *raw;
     const TrainState *train;
     const History *history;
+    const SavedMemory *memory;          /* NULL: none; the order is among the settings */
 } Snapshot;
 
 /* A tensor inside a loaded file. */
@@ -110,6 +124,8 @@ typedef struct {
     bool has_raw;           /* train.raw.* too: the weights without a prefix are an average */
     TrainState train;
     History history;
+    SavedMemory memory;
+    int32_t *memory_ids;    /* storage of its ids */
     int extra;              /* tensors that Folio does not know: ignored, worth a note */
     char *names;            /* storage of strings */
 } Checkpoint;

@@ -29,9 +29,14 @@ double log_sum_exp(const real *logits, int count)
 
 void ensemble_close(Ensemble *e)
 {
-    for (int m = 0; m < e->built; m++) model_close(&e->models[m]);
+    for (int m = 0; m < e->built; m++) {
+        memory_close(&e->memories[m]);
+        model_close(&e->networks[m]);
+    }
     for (int m = 0; m < e->loaded; m++) checkpoint_close(&e->checkpoints[m]);
     free(e->models);
+    free(e->networks);
+    free(e->memories);
     free(e->checkpoints);
     *e = (Ensemble){ 0 };
 }
@@ -51,7 +56,10 @@ int ensemble_load(Ensemble *e, const char *const *paths, int count, Err *err)
     *e = (Ensemble){ .paths = paths, .count = count };
     e->checkpoints = calloc((size_t)count, sizeof *e->checkpoints);
     e->models = calloc((size_t)count, sizeof *e->models);
-    bool failed = e->checkpoints == NULL || e->models == NULL;
+    e->networks = calloc((size_t)count, sizeof *e->networks);
+    e->memories = calloc((size_t)count, sizeof *e->memories);
+    bool failed = e->checkpoints == NULL || e->models == NULL || e->networks == NULL
+               || e->memories == NULL;
     if (failed) fail(err, EXIT_RUNTIME, "not enough memory for %d checkpoints", count);
     for (int m = 0; m < count && !failed; m++) {
         failed = checkpoint_load(&e->checkpoints[m], paths[m], err) != 0;
@@ -70,15 +78,58 @@ int ensemble_load(Ensemble *e, const char *const *paths, int count, Err *err)
     return failed ? -1 : 0;
 }
 
+/* Whether model m computes with a memory. */
+static bool remembers(const Ensemble *e, int m)
+{
+    return e->checkpoints[m].memory.count > 0 && !e->network_only;
+}
+
+bool ensemble_remembers(const Ensemble *e)
+{
+    int m = 0;
+    while (m < e->count && !remembers(e, m)) m++;
+    return m < e->count;
+}
+
+const char *ensemble_memory_words(const Ensemble *e)
+{
+    bool any = false;
+    for (int m = 0; m < e->count; m++) any = any || e->checkpoints[m].memory.count > 0;
+    return !any ? "" : e->network_only ? " without memory" : " with memory";
+}
+
+static MemorySize memory_size(const Checkpoint *c)
+{
+    return (MemorySize){ .order = c->memory.order, .ids = c->memory.count };
+}
+
+/* Puts the memory of a checkpoint beside its network. */
+static int build_memory(Ensemble *e, int m, Err *err)
+{
+    const SavedMemory *saved = &e->checkpoints[m].memory;
+    MemorySize size = memory_size(&e->checkpoints[m]);
+    Memory *memory = &e->memories[m];
+    if (memory_open(memory, &e->networks[m], &size, err)) return -1;
+    memory_learn(memory, saved->ids, saved->count);
+    memory->exponents = saved->exponents;
+    e->models[m] = memory->mixture;
+    return 0;
+}
+
 int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, double more, Err *err)
 {
     double bytes = more;
-    for (const Checkpoint *c = e->checkpoints; c < e->checkpoints + e->count; c++)
+    for (int m = 0; m < e->count; m++) {
+        const Checkpoint *c = &e->checkpoints[m];
+        MemorySize size = memory_size(c);
         bytes += (double)model_bytes(network_of(c->family), &c->config, kernels, MODEL_EVAL, slice)
                + (double)c->size + (double)tokenizer_bytes(&c->tokenizer);
+        if (remembers(e, m))
+            bytes += memory_bytes(c->tokenizer.count, c->context, kernels, &size);
+    }
     if (memory_check(bytes, err)) return -1;
     for (int m = 0; m < e->count; m++) {
-        Model *model = &e->models[m];
+        Model *model = &e->networks[m];
         const Checkpoint *c = &e->checkpoints[m];
         if (model_open(model, network_of(c->family), &c->config, kernels, MODEL_EVAL, slice, err))
             return -1;
@@ -87,6 +138,8 @@ int ensemble_build(Ensemble *e, const Kernels *kernels, int slice, double more, 
         if (checkpoint_copy(c, "", model->tensors, model->tensor_count, model->params, err))
             return -1;
         model_use(model, model->params);
+        e->models[m] = *model;
+        if (remembers(e, m) && build_memory(e, m, err)) return -1;
     }
     return 0;
 }
@@ -95,10 +148,14 @@ void ensemble_name(const Ensemble *e, char *out, size_t room)
 {
     size_t used = 0;
     out[0] = '\0';
-    for (int m = 0; m < e->count && used < room; m++)
-        used += (size_t)snprintf(out + used, room - used, "%s%s, step %llu",
+    for (int m = 0; m < e->count && used < room; m++) {
+        bool holds = e->checkpoints[m].memory.count > 0;
+        used += (size_t)snprintf(out + used, room - used, "%s%s, step %llu%s",
                                  m == 0 ? "" : m == 1 ? ", averaged with " : ", ", e->paths[m],
-                                 (unsigned long long)e->checkpoints[m].step);
+                                 (unsigned long long)e->checkpoints[m].step,
+                                 !holds ? "" : e->network_only ? " without its memory"
+                                 : " with its memory");
+    }
 }
 
 int ensemble_context(const Ensemble *e)
@@ -181,8 +238,11 @@ void writers_close(Writers *w)
 double writers_bytes(const Ensemble *e, int streams)
 {
     double V = ensemble_tokenizer(e)->count, bytes = (e->count + 1) * V * sizeof(real);
-    for (const Checkpoint *c = e->checkpoints; c < e->checkpoints + e->count; c++)
+    for (int m = 0; m < e->count; m++) {
+        const Checkpoint *c = &e->checkpoints[m];
         bytes += (double)decoder_bytes(network_of(c->family), &c->config, streams);
+        if (remembers(e, m)) bytes += memory_decoder_bytes(c->tokenizer.count, streams);
+    }
     return bytes;
 }
 

@@ -1,9 +1,9 @@
 /* ensemble.h: a model, or several of one vocabulary whose probabilities are averaged.
  *
- * Owns: loading them, the mean itself, p = 1/M sum_m p_m, the symbol that a text without a prompt
- * starts from, and writing several texts at once under all models. Families, sizes and contexts may
- * differ. Sums over models are one chain in the order in which they were named; the mean of one
- * model is that model, to the last bit.
+ * Owns: loading them, each with the memory that its checkpoint holds, the mean itself,
+ * p = 1/M sum_m p_m, the symbol that a text without a prompt starts from, and writing several texts
+ * at once under all models. Families, sizes and contexts may differ. Sums over models are one chain
+ * in the order in which they were named; the mean of one model is that model, to the last bit.
  *
  *     Ensemble e;
  *     if (ensemble_load(&e, paths, count, &err)) ...;     e.checkpoints, vocabularies compared
@@ -20,14 +20,18 @@
 
 #include "../base.h"
 #include "../formats/checkpoint.h"
+#include "../networks/memory.h"
 #include "../networks/network.h"
 #include "../tokenizer.h"
 
 typedef struct {
     const char *const *paths;   /* (count) the caller's */
     Checkpoint *checkpoints;    /* (count) */
-    Model *models;              /* (count) */
+    Model *models;              /* (count) what computes: a network, or it and its memory */
+    Model *networks;            /* (count) of models with a memory the network alone */
+    Memory *memories;           /* (count) */
     int count, loaded, built;
+    bool network_only;          /* the caller's, before they are built: leaves memories out */
 } Ensemble;
 
 /* -ln of the mean of the probabilities e^-nats[m stride]. The largest of them is taken out first,
@@ -46,7 +50,12 @@ void ensemble_close(Ensemble *e);
 
 /* The vocabulary that all have. */
 const Tokenizer *ensemble_tokenizer(const Ensemble *e);
-/* "a.bin, step 5", or "a.bin, step 5, averaged with b.bin, step 7". */
+/* Whether any model computes with the memory of its checkpoint. */
+bool ensemble_remembers(const Ensemble *e);
+/* What a figure says: " with memory" if any model has one, " without memory" if it is left out,
+ * else "". */
+const char *ensemble_memory_words(const Ensemble *e);
+/* "a.bin, step 5", or "a.bin, step 5 with its memory, averaged with b.bin, step 7". */
 void ensemble_name(const Ensemble *e, char *out, size_t room);
 /* The smallest context. */
 int ensemble_context(const Ensemble *e);

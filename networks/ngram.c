@@ -14,7 +14,7 @@
  *
  *     ./train text.txt --family ngram --order 6
  */
-#include "network.h"
+#include "ngram.h"
 
 enum {
     ORDER_MAX = 64,
@@ -348,9 +348,15 @@ static double add_followers(const State *s, const Gram *g, int32_t next, Kind ki
     return weight * left / sum;
 }
 
-/* p (V) of what follows the `read` characters that end before `end`. */
-static void predict(const State *s, const int32_t *end, int read, double *p)
+static int32_t followers(const Gram *g)
 {
+    return g->count == 1 ? 1 : (g + 1)->first - g->first;
+}
+
+/* p (V) of what follows the `read` characters that end before `end`. */
+static NgramContext predict(const State *s, const int32_t *end, int read, double *p)
+{
+    NgramContext known = { .length = -1 };
     double weight = 1;
     int most = read < s->order - 1 ? read : s->order - 1;
     for (int v = 0; v < s->vocab; v++) p[v] = 0;
@@ -358,10 +364,18 @@ static void predict(const State *s, const int32_t *end, int read, double *p)
         int32_t next = 0;
         Kind kind = k == most ? OCCURRENCES : PREDECESSORS;
         const Gram *g = find_gram(s, end - k, k, &next);
-        if (g != NULL)
-            weight = add_followers(s, g, next, kind, s->discounts[k + 1].of[kind], weight, p);
+        if (g == NULL) continue;
+        if (known.length < 0 && !(g->count == 1 && next == s->length))
+            known = (NgramContext){ k, g->count, followers(g) };
+        weight = add_followers(s, g, next, kind, s->discounts[k + 1].of[kind], weight, p);
     }
     for (int v = 0; v < s->vocab; v++) p[v] += weight / s->vocab;
+    return known.length < 0 ? (NgramContext){ 0 } : known;
+}
+
+NgramContext ngram_predict(const Model *m, const int32_t *end, int read, double *p)
+{
+    return predict((const State *)(const void *)m->state.bytes, end, read, p);
 }
 
 static void losses(Model *m, const Slice *x, real *nats)

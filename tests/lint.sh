@@ -107,7 +107,11 @@ networks/cnn.c          layers.h
 networks/nade.c         layers.h
 networks/network.h      ../kernels/kernels.h ../numbers.h ../system/profile.h family.h
 networks/network.c      network.h list.h
-networks/ngram.c        network.h
+networks/exponents.h
+networks/memory.h       exponents.h network.h
+networks/memory.c       memory.h ngram.h
+networks/ngram.h        network.h
+networks/ngram.c        ngram.h
 training/command.c      settings.h
 training/display.h      ../system/files.h settings.h timing.h trainer.h
 training/display.c      display.h
@@ -122,17 +126,21 @@ training/preview.h      ../inference/sampling.h ../networks/network.h
 training/preview.c      preview.h
 training/runlog.h       ../base.h
 training/runlog.c       runlog.h ../cli/options.h ../cli/output.h
+training/runmemory.h    ../networks/memory.h settings.h trainer.h
+training/runmemory.c    runmemory.h
 training/saves.h        ../formats/checkpoint.h ../system/files.h trainer.h
 training/saves.c        saves.h
 training/settings.h     ../base.h ../cli/options.h ../cli/output.h ../cli/program.h ../corpus.h
 training/settings.h     ../formats/checkpoint.h ../networks/family.h optimizer.h
-training/settings.c     settings.h ../cli/rows.h trainer.h
+training/settings.c     settings.h trainer.h
+training/table.c        settings.h ../cli/rows.h trainer.h
 training/timing.h       settings.h trainer.h
 training/timing.c       timing.h fit.h ../system/machine.h
 training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/network.h
 training/trainer.h      optimizer.h
 training/trainer.c      trainer.h ../system/machine.h
-inference/ensemble.h    ../base.h ../formats/checkpoint.h ../networks/network.h ../tokenizer.h
+inference/ensemble.h    ../base.h ../formats/checkpoint.h ../networks/memory.h
+inference/ensemble.h    ../networks/network.h ../tokenizer.h
 inference/ensemble.c    ../base.h ../formats/checkpoint.h ../networks/network.h ../system/machine.h
 inference/ensemble.c    ../tokenizer.h ensemble.h
 inference/evaluate.h    ../base.h ../corpus.h ../networks/network.h
@@ -144,7 +152,7 @@ inference/stops.h       ../base.h
 inference/stops.c       ../base.h stops.h
 formats/accents.h       ../base.h
 formats/accents.c       accents.h ../tokenizer.h
-formats/checkpoint.h    ../base.h ../networks/family.h ../tokenizer.h
+formats/checkpoint.h    ../base.h ../networks/exponents.h ../networks/family.h ../tokenizer.h
 formats/checkpoint.c    ../base.h checkpoint.h digest.h json.h kind.h ../system/files.h
 formats/digest.h        ../base.h
 formats/digest.c        ../base.h digest.h

@@ -48,7 +48,7 @@ grep -e "${1:-}" tests/mutations > table
 tests=$(awk '{ print $1 }' table | grep -v : | sort -u)
 for t in $tests; do
     kind=float
-    case $t in gradients | networks) kind=double ;; esac
+    case $t in gradients | networks | memory) kind=double ;; esac
     compile $kind "tests/unit/test_$t.c" && link $kind "tests/unit/test_$t.o" "bin/test_$t" ||
         stop "test_$t does not link"
     "bin/test_$t" > output 2>&1 || stop "test_$t fails before anything is changed"
@@ -66,7 +66,7 @@ source_of() {
 # rebuild TEST FILE: the test with what FILE is now.
 rebuild() {
     kind=float
-    case $1 in gradients | networks) kind=double ;; esac
+    case $1 in gradients | networks | memory) kind=double ;; esac
     compile $kind "$(source_of "$2")" || return
     case $1:$2 in
     train:*:sample.c) link $kind sample.o bin/sample ;;

@@ -34,7 +34,8 @@ static const char *stored_value(const Checkpoint *from, const Option *option,
         field_get(&from->config, field, text, SETTING_TEXT);
         return text;
     }
-    return checkpoint_setting(from, option->name + 2);
+    const char *stored = checkpoint_setting(from, option->name + 2);
+    return stored == NULL && (option->flags & ADDED) ? option->text : stored;
 }
 
 /* Whether --init-from can start from the run with another value of this option. */

@@ -82,6 +82,7 @@ static Snapshot snapshot(const Saves *s, const Trainer *t, bool all)
         .settings = s->settings, .setting_count = s->setting_count, .step = (uint64_t)t->step,
         .sha256 = s->text.sha256, .tensors = t->model.tensors,
         .tensor_count = t->model.tensor_count, .params = trainer_weights(t), .history = &s->history,
+        .memory = s->memory,
     };
     if (!all) return shot;
     shot.moment1 = t->optimizer.m;

@@ -31,6 +31,7 @@ typedef struct {
     RunLock lock;
     bool locked_again;      /* the lock had been deleted: worth a line, once */
     SavedText text;
+    const SavedMemory *memory;  /* the owner's; NULL: the run has none */
     Saver *saver;
     Setting settings[SETTINGS_MAX];
     int setting_count;
@@ -47,7 +48,7 @@ typedef struct {
 /* Bytes that saves_open takes. */
 size_t saves_bytes(const Family *f, const void *config, size_t evaluations);
 /* Takes the memory that saves need, so that no later one asks for any; of the history for so many
- * evaluations at first. s->settings are filled in. EXIT_RUNTIME. */
+ * evaluations at first. s->settings and s->memory are set. EXIT_RUNTIME. */
 int saves_open(Saves *s, const Trainer *t, const SavedText *text, size_t evaluations, Err *err);
 /* Frees everything and releases the lock. */
 void saves_close(Saves *s);

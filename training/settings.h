@@ -39,7 +39,7 @@ typedef struct {
     int family;                             /* number of it (family_at) */
     FieldValue fields[FIELDS_MAX];          /* of all families, in the order of their rows */
     TrainingPlan plan;                      /* as asked for; steps 0: not settled yet (--minutes) */
-    int64_t batch, slice, seed;
+    int64_t batch, slice, seed, memory;
     int64_t eval_every, eval_batches, sample_every, save_every, stop_at, patience;
     int sampling, separator, hold_out;
     double minutes, val_fraction;
@@ -56,6 +56,10 @@ typedef struct {
     char families[200], families_help[400];
     Cli cli;
 } Settings;
+
+/* table.c: the rows before those of the fields, those after them, and the presets. */
+extern const Option settings_first_rows[], settings_last_rows[];
+extern const Preset settings_presets[];
 
 #define GIVEN(s, field) CLI_GIVEN(&(s)->cli, s, Settings, field)
 

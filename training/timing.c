@@ -11,6 +11,8 @@ enum {
 
 /* To measure the machine's speed: seconds, and share of the time that --minutes gives. */
 static const double measure_most = 0.7, measure_share = 0.02;
+/* An evaluation with the memory, in evaluations of the network alone. */
+static const double memory_evaluation = 1.5;
 /* Off by so much, the end is moved, and looked at so often: share of that time, and seconds at
  * least. */
 static const double adjusted_share = 0.02, adjusted_least = 1.5;
@@ -200,13 +202,14 @@ int timing_choose(Timing *t, Settings *s, const Kernels *K, const Corpus *text, 
 
 /* ---------------------------------------------------------------- the end */
 
-/* How many steps of so many seconds fit, after step `at`: with their evaluations, and the last ones
- * and the saves. */
+/* How many steps of so many seconds fit, after step `at`: with their evaluations, the last ones of
+ * the network and of it and its memory, and the saves. */
 static int64_t steps_that_fit(const Timing *t, const Settings *s, int64_t at, double step,
                               double last_save)
 {
     double every = (double)s->eval_every, since = (double)(at % s->eval_every);
-    double left = t->deadline - clock_seconds() - t->last_evaluation - 2 * last_save;
+    double last = t->last_evaluation * (s->memory > 0 ? 1 + memory_evaluation : 1);
+    double left = t->deadline - clock_seconds() - last - 2 * last_save;
     if (left <= 0) return 0;
     left += since * step;                               /* as from the last evaluation */
     double round = every * step + t->last_evaluation, rounds = floor(left / round);

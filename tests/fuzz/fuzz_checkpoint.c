@@ -14,7 +14,7 @@ int main(int argc, char **argv);
 #include "../../inspect.c"
 #undef main
 #include "../../inference/sampling.h"
-#include "../../networks/network.h"
+#include "../../networks/memory.h"
 
 enum {
     CHECKSUMS = 1,              /* repair the checksums */
@@ -198,6 +198,7 @@ static void repair(File *f, int switches)
     if (switches & SPOIL) {
         spoil_words(f, "\"history.");
         spoil_words(f, "\"train.");
+        spoil_words(f, "\"memory.exp");
     }
     if (switches & CHECKSUMS) repair_checksums(f);
 }
@@ -317,6 +318,7 @@ static char *saved(const Checkpoint *c, size_t *size)
         .sha256 = c->sha256, .tensors = l.tensors, .tensor_count = l.count, .params = l.weights,
         .moment1 = l.moment1, .moment2 = l.moment2, .raw = l.raw,
         .train = c->has_train ? &c->train : NULL, .history = &c->history,
+        .memory = c->memory.count > 0 ? &c->memory : NULL,
     };
     char *bytes = saved_bytes(&s, size, &err);
     REQUIRE(bytes != NULL);
@@ -344,14 +346,32 @@ static void try_saving(const Checkpoint *c)
     free(second);
 }
 
-/* A few characters are written by a model that is small enough. */
+static void write_some(const Checkpoint *c, Model *m)
+{
+    Err err = { 0 };
+    Decoder d;
+    Chooser chooser;
+    REQUIRE(decoder_open(&d, m, 1, &err) == 0 && chooser_open(&chooser, &c->tokenizer, &err) == 0);
+    chooser.top_k = 3;
+    chooser.top_p = 0.9;
+    int32_t id = c->tokenizer.count - 1;
+    for (uint64_t i = 0; i < 5 && id >= 0; i++) {
+        id = chooser_pick(&chooser, decoder_step(&d, &id), 1, i);
+        int32_t end = chooser.numbers != NULL ? INT32_MAX : c->tokenizer.count - 1;
+        REQUIRE(id == -1 || (id >= chooser.first && id <= end));
+    }
+    chooser_close(&chooser);
+    decoder_close(&d);
+}
+
+/* A few characters are written by a model that is small enough, and by it and its memory. */
 static void try_writing(const Checkpoint *c)
 {
     Err err = { 0 };
     const Kernels *K = kernels_pick(NULL, &err);
+    MemorySize size = { .order = c->memory.order, .ids = c->memory.count };
     Model m;
-    Decoder d;
-    Chooser chooser;
+    Memory memory;
     REQUIRE(K != NULL);
     if (model_bytes(network_of(c->family), &c->config, K, MODEL_EVAL, 1) > MODEL_LIMIT) return;
     REQUIRE(model_open(&m, network_of(c->family), &c->config, K, MODEL_EVAL, 1, &err) == 0);
@@ -359,18 +379,14 @@ static void try_writing(const Checkpoint *c)
     m.numbers = c->tokenizer.numbers;
     model_use(&m, m.params);
     if (decoder_bytes(network_of(c->family), &c->config, 1) <= MODEL_LIMIT) {
-        REQUIRE(decoder_open(&d, &m, 1, &err) == 0
-                && chooser_open(&chooser, &c->tokenizer, &err) == 0);
-        chooser.top_k = 3;
-        chooser.top_p = 0.9;
-        int32_t id = c->tokenizer.count - 1;
-        for (uint64_t i = 0; i < 5 && id >= 0; i++) {
-            id = chooser_pick(&chooser, decoder_step(&d, &id), 1, i);
-            int32_t end = chooser.numbers != NULL ? INT32_MAX : c->tokenizer.count - 1;
-            REQUIRE(id == -1 || (id >= chooser.first && id <= end));
+        write_some(c, &m);
+        if (size.ids > 0 && memory_bytes(m.vocab, m.context, K, &size) <= MODEL_LIMIT) {
+            REQUIRE(memory_open(&memory, &m, &size, &err) == 0);
+            memory_learn(&memory, c->memory.ids, size.ids);
+            memory.exponents = c->memory.exponents;
+            write_some(c, &memory.mixture);
+            memory_close(&memory);
         }
-        chooser_close(&chooser);
-        decoder_close(&d);
     }
     model_close(&m);
 }

@@ -87,7 +87,9 @@ static char *some_checkpoint(Config config, SomeKind kind, bool train, size_t *s
     enum { TENSORS = 40, ELEMENTS = 1000 };
     static const char text[] = "a\n\xc3\xa9";
     static Setting settings[] = { { "lr", "0.001", true }, { "schedule", "cosine", false },
-                                  { "separators", "0", true } };
+                                  { "separators", "0", true }, { "memory", "3", true } };
+    static const int32_t ids[] = { 1, 2, 1, 2, 0, 1 };
+    SavedMemory memory = { 3, 6, ids, { { { 0.4, 0.1 }, { 0.6, 0, -0.1, 0.2 } } } };
     Tensor tensors[TENSORS];
     real flat[ELEMENTS];
     uint64_t steps[] = { 0, 300 };
@@ -111,6 +113,10 @@ static char *some_checkpoint(Config config, SomeKind kind, bool train, size_t *s
     size_t elements = SIZE_MAX;
     if (family_tensors(gpt_family(&config), &config, NULL, NULL) <= TENSORS)
         s.tensor_count = family_tensors(gpt_family(&config), &config, tensors, &elements);
+    if (kind != SOME_NUMBERS) {
+        s.setting_count++;
+        s.memory = &memory;
+    }
     if (train) {
         s.moment1 = s.moment2 = s.raw = flat;
         s.train = &state;

@@ -1004,7 +1004,7 @@ threads_waiting() {
 # ---------------------------------------------------------------- all of it
 
 modern_groups='' minutes_groups='' fault_groups='' text_groups='' network_groups=''
-file_groups='' resume_groups=''
+file_groups='' resume_groups='' memory_groups=''
 . "$tests/train_modern.sh"
 . "$tests/train_minutes.sh"
 . "$tests/train_faults.sh"
@@ -1012,12 +1012,13 @@ file_groups='' resume_groups=''
 . "$tests/train_networks.sh"
 . "$tests/train_files.sh"
 . "$tests/train_resume.sh"
+. "$tests/train_memory.sh"
 groups='same_bytes same_bytes_otherwise same_bytes_isa log_lines resume_rules missing_best
     in_the_way killed_runs signals locks kill_at_every_operation kill_while_overwriting
     no_memory failing_calls failing_log places full_disk
     texts no_validation names_of_texts numbers divergence output evaluations threads_waiting'
 groups="$groups $modern_groups $minutes_groups $fault_groups $text_groups $network_groups"
-groups="$groups $file_groups $resume_groups"
+groups="$groups $file_groups $resume_groups $memory_groups"
 
 # A whole run, the same stopped half way, and a different one; every group compares with these.
 run 0 'a plain run' ./train t.txt $tiny --out ref.bin --log ref.log --json

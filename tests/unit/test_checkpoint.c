@@ -34,7 +34,9 @@ typedef struct {
     History history;
     uint64_t steps[3];
     double losses[6];
-    Setting settings[3];
+    Setting settings[4];
+    int32_t ids[7];
+    SavedMemory memory;
     Snapshot snapshot;
 } World;
 
@@ -85,9 +87,14 @@ static void world_open(World *w, Config config, bool bytes, bool separator, bool
     set_setting(&w->settings[0], "lr", "0.00029999999999999997", true);
     set_setting(&w->settings[1], "schedule", "co\"s\\ine", false);
     set_setting(&w->settings[2], "layers", "77", true);     /* the configuration's own field wins */
+    set_setting(&w->settings[3], "memory", separator ? "3" : "0", true);
+    for (int i = 0; i < 7; i++)
+        w->ids[i] = (int32_t)rng_below(key + 4, (uint64_t)i, (uint64_t)w->tokenizer.count);
+    w->memory = (SavedMemory){ 3, 7, w->ids, { { { 0.5, -1.0 / 3, 0, 1e3 }, { -1e3, 2, 3, 4 } } } };
     w->snapshot = (Snapshot){
         .family = gpt_family(&w->config), .config = &w->config, .tokenizer = &w->tokenizer,
-        .settings = w->settings, .setting_count = 3, .step = 987654321098,
+        .settings = w->settings, .setting_count = 4,
+        .memory = separator ? &w->memory : NULL, .step = 987654321098,
         .sha256 = some_sha, .tensors = w->tensors, .tensor_count = count, .params = w->params,
         .moment1 = train ? w->moment1 : NULL, .moment2 = train ? w->moment2 : NULL,
         .train = train ? &w->train : NULL, .history = &w->history,
@@ -358,6 +365,11 @@ static void check_back(const World *w, const Checkpoint *c, bool train)
               && memcmp(h->train_loss, w->losses, 24) == 0
               && memcmp(h->val_loss, w->losses + 3, 24) == 0,
           "history");
+    const SavedMemory *m = &c->memory;
+    if (w->snapshot.memory == NULL) CHECK(m->count == 0 && m->order == 0, "no memory");
+    else
+        CHECK(m->count == 7 && m->order == 3 && memcmp(m->ids, w->ids, sizeof w->ids) == 0
+              && memcmp(&m->exponents, &w->memory.exponents, sizeof m->exponents) == 0, "memory");
     check_reals_back(w, c, "", w->params);
     if (train) check_reals_back(w, c, "optim.m.", w->moment1);
     if (train) check_reals_back(w, c, "optim.v.", w->moment2);
@@ -500,6 +512,23 @@ static void check_values(const World *w, const char *file, const char *prefix, c
     CHECK(wrong == 0, "%s: %zu values are wrong", name, wrong);
 }
 
+/* The memory, read by hand. */
+static void check_memory(const World *w, const char *file, size_t size)
+{
+    size_t begin, end;
+    uint64_t bits;
+    char entry[120];
+    const char *data = find_entry(file, "memory.ids", entry, sizeof entry, &begin, &end);
+    CHECK(data != NULL && end == size - 8 - header_size(file), "memory.ids is the last");
+    CHECK(strcmp(entry, "\"dtype\":\"U8\",\"shape\":[7],") == 0, "memory.ids: %s", entry);
+    for (int i = 0; i < 7; i++) CHECK(data[i] == w->ids[i], "id %d", i);
+    data = find_entry(file, "memory.exponents", entry, sizeof entry, &begin, &end);
+    memcpy(&bits, &w->memory.exponents.of[0][1], sizeof bits);
+    CHECK(data != NULL && number_at(data + 8, 8) == bits
+          && strcmp(entry, "\"dtype\":\"F64\",\"shape\":[8],") == 0, "memory.exponents: %s",
+          entry);
+}
+
 static void test_layout(void)
 {
     Config config = { .family = FAMILY_GPT2, .layers = 2, .heads = 2, .channels = 16, .context = 5,
@@ -548,8 +577,7 @@ static void test_layout(void)
                   && strcmp(entry, "\"dtype\":\"U64\",\"shape\":[1],") == 0,
               "%s: %s", counts[i].name, entry);
     }
-    CHECK(find_entry(file, "history.val_loss", entry, sizeof entry, &begin, &end) != NULL
-          && end == size - 8 - header_size(file), "history.val_loss is the last");
+    check_memory(&w, file, size);
     free(text);
     free(file);
     world_close(&w);
@@ -1086,6 +1114,90 @@ static void test_reach(void)
         w.snapshot.moment2 = w.moment2;
     }
     world_close(&w);
+}
+
+/* Ids that are none, exponents that no text asks for, and an order that is none; two and four bytes
+ * an id. */
+static void test_memory_reach(void)
+{
+    static const double lost[] = { 1001, -1001, HUGE_VAL, -HUGE_VAL, (double)NAN };
+    static const char *const orders[] = { "0", "65", "1.5", "-1", "1e300" };
+    static const int32_t ids[] = { 4, 255 };
+    World w;
+    world_open(&w, tiny, true, true, true, 1);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        int32_t was = w.ids[i];
+        w.ids[i] = ids[i];
+        save_refused(&w, "memory.ids");
+        w.ids[i] = was;
+    }
+    for (int i = 0; i < 5 * 8; i++) {
+        double *x = &w.memory.exponents.of[i / 20][i / 5 % 4], was = *x;
+        *x = lost[i % 5];
+        save_refused(&w, "memory.exponents");
+        *x = was;
+    }
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        set_setting(&w.settings[3], "memory", orders[i], true);
+        save_refused(&w, "`memory` of its settings is not the order");
+    }
+    set_setting(&w.settings[3], "memory", "3", false);
+    save_refused(&w, "`memory` of its settings is not the order");
+    set_setting(&w.settings[3], "memory", "3", true);
+    w.memory.count = 0;
+    save_refused(&w, "its memory has 0 characters");
+    w.snapshot.memory = NULL;
+    save_refused(&w, "its memory has 0 characters");
+    world_close(&w);
+}
+
+/* A vocabulary of so many code points; ids at its ends come back, in as many bytes as they need. */
+static void check_wide(int symbols, const char *dtype)
+{
+    enum { FIRST = 0x10000 };
+    World w;
+    Checkpoint c;
+    Err err = { 0 };
+    size_t size, begin, end;
+    char entry[120];
+    uint32_t *values = calloc((size_t)symbols, sizeof *values);
+    Config config = tiny;
+    if (values == NULL) abort();
+    for (int i = 0; i < symbols; i++) values[i] = (uint32_t)(FIRST + i);
+    world_open(&w, tiny, true, true, false, 1);
+    world_close(&w);
+    config.vocab = 0;
+    CHECK(tokenizer_from_values(&w.tokenizer, values, symbols, false, false, &err) == 0, "%s",
+          err.msg);
+    w.config = config;
+    w.config.vocab = symbols;
+    gpt_complete(&w.config);
+    w.snapshot.tensor_count = family_tensors(gpt_family(&w.config), &w.config, w.tensors, &w.size);
+    w.params = some_reals(w.size, 1);
+    w.moment1 = w.moment2 = w.raw = NULL;
+    w.snapshot.params = w.params;
+    w.ids[0] = symbols - 1;
+    w.ids[1] = 0;
+    w.ids[6] = symbols - 2;
+    char *file = world_bytes(&w, &size);
+    find_entry(file, "memory.ids", entry, sizeof entry, &begin, &end);
+    CHECK(strstr(entry, dtype) != NULL, "%d symbols: %s", symbols, entry);
+    int status = checkpoint_parse(&c, file, size, "x.bin", &err);
+    CHECK(status == 0, "%d symbols: %s", symbols, err.msg);
+    if (status == 0) {
+        CHECK(memcmp(c.memory.ids, w.ids, sizeof w.ids) == 0, "%d symbols", symbols);
+        checkpoint_close(&c);
+    }
+    free(values);
+    world_close(&w);
+}
+
+static void test_wide(void)
+{
+    check_wide(256, "\"U8\"");
+    check_wide(257, "\"U16\"");
+    check_wide(65536, "\"U16\"");
+    check_wide(65537, "\"U32\"");
 }
 
 /* The borders themselves load; so does a mean of zeros that was rounded below zero. */
@@ -1648,7 +1760,7 @@ static void test_verify(void)
     put_bytes("ckpt.bin", file, size);
     CHECK(checkpoint_verify("ckpt.bin", note_damage, &d, &err) == 2 && d.count == 2,
           "two damages: %s", err.msg);
-    CHECK(strcmp(d.names[0], "history.val_loss: its checksum is wrong") == 0
+    CHECK(strcmp(d.names[0], "memory.ids: its checksum is wrong") == 0
           && strcmp(d.names[1], "transformer.wte.weight: its checksum is wrong") == 0,
           "%s, %s", d.names[0], d.names[1]);
     file[20] ^= 1;
@@ -1914,6 +2026,8 @@ int main(void)
     test_not_finite();
     test_reach();
     test_reached();
+    test_memory_reach();
+    test_wide();
     test_looks_like();
     test_large_file();
     test_many();

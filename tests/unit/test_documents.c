@@ -575,8 +575,38 @@ static void test_document_windows(void)
     }
 }
 
+/* ---------------------------------------------------------------- what is kept back */
+
+/* Of a plain text just so much, but not all; of documents whole ones, but not the first. */
+static void test_keep_back(void)
+{
+    static const struct { size_t most, plain, split; } cases[] = {
+        { 0, 0, 0 }, { 1, 1, 0 }, { 3, 3, 0 }, { 4, 4, 4 }, { 5, 5, 4 }, { 6, 6, 6 }, { 8, 8, 6 },
+        { 9, 9, 6 }, { 10, 9, 6 }, { 1000, 9, 6 },
+    };
+    int32_t ids[14] = { 0, 1, 2, 3, 0, 4, 0, 5, 6, 7, 0, 8, 9, 10 };    /* the last are held out */
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        size_t begins[] = { 0, 4, 6, 10 }, order[3], ends[3];
+        Documents d = { .count = 3, .begins = begins, .order = order, .ends = ends };
+        bool split = i % 2 == 1;
+        Corpus c = { .ids = ids, .count = 14, .train_count = 10, .separator = true,
+                     .documents = split ? &d : NULL };
+        corpus_keep_back(&c, cases[i / 2].most);
+        size_t want = split ? cases[i / 2].split : cases[i / 2].plain;
+        Part train = corpus_part(&c, PART_TRAIN), kept = corpus_part(&c, PART_KEPT);
+        Part val = corpus_part(&c, PART_VAL);
+        CHECK(kept.count == want && train.count == 10 - want && val.count == 4, "case %zu: %zu", i,
+              kept.count);
+        CHECK(train.ids == ids && kept.ids == ids + train.count && val.ids == ids + 10,
+              "case %zu: places", i);
+        CHECK(!split || begins[d.count] == train.count, "case %zu: %zu documents", i, d.count);
+        CHECK(kept.documents == NULL && (train.documents != NULL) == split, "case %zu", i);
+    }
+}
+
 int main(void)
 {
+    test_keep_back();
     test_documents();
     test_no_documents();
     test_random_documents();

@@ -10,13 +10,15 @@
  *     test_networks               the verdict
  *     test_networks WORD          only the cases whose line has WORD
  */
+#include "../../networks/memory.h"
 #include "../../networks/network.h"
 #include "../../training/optimizer.h"
 #include "check.h"
 
 enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711, IDS = 90 };
 
-/* A family and its fields; `vocab` is V. With `deviation` ids are numbers. */
+/* A family and its fields; `vocab` is V. With `deviation` ids are numbers; with `memory` there is
+ * one of this order beside the network. */
 static const char *const cases[] = {
     "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2",
     "qwen3 layers=1 heads=2 channels=8 context=6",
@@ -44,6 +46,10 @@ static const char *const cases[] = {
     "ngram order=1 context=6",
     "ngram order=4 context=6",
     "ngram order=9 context=6",
+    "qwen3 layers=1 heads=2 channels=8 context=6 memory=4",
+    "gpt2 layers=1 heads=2 channels=8 context=6 memory=2",
+    "lstm layers=1 channels=7 context=6 memory=9",
+    "made layers=2 hidden=9 context=6 direct=on masks=3 memory=3",
 };
 
 typedef struct {
@@ -51,6 +57,7 @@ typedef struct {
     const Family *family;
     Space config;
     Numbers numbers;            /* scale 0: ids are symbols */
+    int memory;                 /* 0: none */
     int T;
     int32_t *x, *y;             /* (B,T); some targets do not count */
     size_t targets;
@@ -87,6 +94,10 @@ static void parse(Case *c, const char *line)
             c->numbers = (Numbers){ 3, 2, strtod(value, NULL) };
             continue;
         }
+        if (strcmp(word, "memory") == 0) {
+            c->memory = atoi(value);
+            continue;
+        }
         const Field *f = family_field(c->family, word);
         if (f == NULL || field_set(&c->config, f, value)) stop(line, word);
     }
@@ -114,7 +125,35 @@ static void release(Case *c)
     free(c->y);
 }
 
-static bool has_gradients(const Case *c) { return network_of(c->family)->learn == NULL; }
+static bool has_gradients(const Case *c)
+{
+    return network_of(c->family)->learn == NULL && c->memory == 0;
+}
+
+static struct { Model network; Memory memory; } beside;
+
+/* Puts a memory beside the network; *m is the two. */
+static void add_memory(Model *m, const Case *c, const int32_t *ids)
+{
+    Err err = { 0 };
+    MemorySize size = { .order = c->memory, .ids = IDS };
+    beside.network = *m;
+    if (memory_open(&beside.memory, &beside.network, &size, &err)) stop(c->line, err.msg);
+    memory_learn(&beside.memory, ids, IDS);
+    for (int i = 0; i < 2 * MEMORY_FEATURES; i++)
+        beside.memory.exponents.of[i / MEMORY_FEATURES][i % MEMORY_FEATURES]
+            = 0.3 * rng_normal(8, (uint64_t)i);
+    *m = beside.memory.mixture;
+}
+
+static void close_model(Model *m)
+{
+    if (m->params == NULL) {
+        memory_close(&beside.memory);
+        *m = beside.network;
+    }
+    model_close(m);
+}
 
 /* Parameters are far from their start, so that nothing is zero or nearly even by design. */
 static void open_model(Model *m, const Case *c, ModelUse use, int slice)
@@ -126,8 +165,9 @@ static void open_model(Model *m, const Case *c, ModelUse use, int slice)
     model_init(m, 1);
     int32_t ids[IDS];
     for (size_t i = 0; i < IDS; i++) ids[i] = (int32_t)rng_below(4, i, 1 + rng_below(6, i, V));
-    if (!has_gradients(c)) model_learn(m, ids, IDS);
+    if (m->network->learn != NULL) model_learn(m, ids, IDS);
     else for (size_t i = 0; i < m->size; i++) m->params[i] += 0.3 * rng_normal(5, i);
+    if (c->memory > 0) add_memory(m, c, ids);
 }
 
 /* Mean loss of the batch, in slices, of a network without gradients. */
@@ -187,7 +227,7 @@ static void test_gradients(const Case *c)
         CHECK(most > 0, "%s: %s has an effect", c->line, t->name);
     }
     free(grads);
-    model_close(&m);
+    close_model(&m);
 }
 
 /* Bit for bit. */
@@ -201,15 +241,16 @@ static void test_slices(const Case *c)
             open_model(&m, c, MODEL_TRAIN, slice);
             double now = run(&m, c);
             const real *got = has_gradients(c) ? m.grads : m.params;
+            if (got == NULL) got = &beside.network.params[0];
             size_t bytes = m.size * sizeof *want;
             if (want == NULL) {
                 loss = now;
-                want = memory(m.size, sizeof *want);
+                want = memory(m.size + 1, sizeof *want);
                 memcpy(want, got, bytes);
             }
             CHECK(now == loss && memcmp(want, got, bytes) == 0, "%s: slices of %d, %d threads",
                   c->line, slice, threads);
-            model_close(&m);
+            close_model(&m);
         }
     omp_set_num_threads(1);
     free(want);
@@ -238,7 +279,7 @@ static void test_strings(const Case *c)
         }
         CHECK_NEAR(sum, 1, 0, 1e-9, "%s: all strings after %d", c->line, (int)first);
     }
-    model_close(&m);
+    close_model(&m);
 }
 
 /* The density of a number integrates to one, whatever was read before it; a later number changes
@@ -263,7 +304,7 @@ static void test_density(const Case *c)
             CHECK(nats[0] == first, "%s: a later number changes an earlier density", c->line);
         }
     for (int t = 0; t < T; t++) CHECK_NEAR(sum[t], 1, 0, 1e-4, "%s: number %d", c->line, t);
-    model_close(&m);
+    close_model(&m);
 }
 
 /* -log of the normal density, as its definition says. */
@@ -302,7 +343,7 @@ static void test_losses(const Case *c)
     }
     free(logits);
     free(nats);
-    model_close(&m);
+    close_model(&m);
 }
 
 /* ---------------------------------------------------------------- decoding */
@@ -338,7 +379,7 @@ static void test_decoder(const Case *c)
     CHECK(d.pos == 0, "%s: it begins again", c->line);
     free(logits);
     decoder_close(&d);
-    model_close(&m);
+    close_model(&m);
 }
 
 /* Pairs that are drawn one character after another come as often as the losses say: chi-square with
@@ -380,7 +421,7 @@ static void test_draws(const Case *c)
     }
     CHECK(chi < 45, "%s: chi-square of pairs is %g", c->line, chi);
     decoder_close(&d);
-    model_close(&m);
+    close_model(&m);
 }
 
 /* ---------------------------------------------------------------- images */
@@ -409,7 +450,7 @@ static void test_neighbours(void)
     }
     free(before);
     free(after);
-    model_close(&m);
+    close_model(&m);
     release(&c);
 }
 
@@ -454,7 +495,7 @@ static void test_by_heart(const Case *c)
     CHECK(after < little && after < before, "%s: %g from %g", c->line, after, before);
     free(batch.y);
     optimizer_close(&o);
-    model_close(&m);
+    close_model(&m);
 }
 
 /* ---------------------------------------------------------------- n-grams */
@@ -552,7 +593,7 @@ static void compare_counts(const int32_t *ids, int count, int order, int kept)
                        "%s: %d ids, %d read, %d follows", line, count, read, i % V);
         }
     }
-    model_close(&m);
+    close_model(&m);
     release(&c);
 }
 
@@ -600,7 +641,7 @@ static void test_unigrams(void)
         model_logits(&m, ids, 1, logits);
         for (int v = 0; v < V; v++)
             CHECK_NEAR(exp(logits[v]), want[order][v] / 72, 1e-12, 0, "%s: %d", c.line, v);
-        model_close(&m);
+        close_model(&m);
         release(&c);
     }
 }
@@ -630,7 +671,7 @@ static void test_bound_ids(void)
     model_use(&m, m.params);
     model_logits(&m, ids, 1, logits);
     CHECK(memcmp(first, logits, sizeof first) == 0, "the first ids again");
-    model_close(&m);
+    close_model(&m);
     release(&c);
 }
 
