@@ -550,6 +550,14 @@ static bool text_has_val(const Run *r)
     return false;
 }
 
+/* A timed run that reads a text in windows has a memory, unless the user says otherwise. */
+static int choose_memory(Settings *s, Err *err)
+{
+    bool counts = settings_family(s)->fit == NULL && !s->values
+               && s->sampling != SAMPLING_DOCUMENT;
+    return counts ? settings_adopt(s, timing_memory, err) : 0;
+}
+
 /* What --minutes or the text decides. */
 static int complete_settings(Run *r, const Kernels *K, bool resumed, Err *err)
 {
@@ -558,7 +566,7 @@ static int complete_settings(Run *r, const Kernels *K, bool resumed, Err *err)
     const Corpus *text = &r->corpus;
     int vocab = r->tokenizer.count;
     int failed = r->timing.deadline > 0 && !resumed
-        ? timing_choose(&r->timing, s, K, text, vocab, &reduced, err)
+        ? timing_choose(&r->timing, s, K, text, vocab, &reduced, err) || choose_memory(s, err)
         : (!resumed && (fit_family(s, err) || fit_documents(s, text, vocab, err)))
           || settings_fit_context(s, text->train_count, text->read, &reduced, err);
     if (!failed && reduced > 0)

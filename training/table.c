@@ -60,7 +60,8 @@ const Option settings_last_rows[] = {
     INT("seed", seed, "1", 0, 9e15, "same seed, same bytes", STORED),
     INT("memory", memory, "0", 0, 64,
         "an n-gram memory of order N beside the network, in the same checkpoint: counts of the "
-        "training text, mixed with its probabilities in sample and eval; 0: none", STORED | ADDED),
+        "training text, mixed with its probabilities in sample and eval; 0: none",
+        STORED | ADDED | CHOSEN),
     HEADING("Text"),
     REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "share of the text that is not trained on",
          STORED),

@@ -20,6 +20,8 @@ static const double adjusted_share = 0.02, adjusted_least = 1.5;
 /* The network of a plain run. */
 static const Choice common[] = { { "family", "qwen3" }, { NULL, NULL } };
 
+const Choice timing_memory[] = { { "memory", "8" }, { NULL, NULL } };
+
 static const struct {
     double epochs;
     Choice values[3];
