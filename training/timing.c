@@ -27,7 +27,7 @@ static const struct {
     Choice values[3];
 } regularisations[] = {
     { 0, { { "dropout", "0" }, { "weight-decay", "0" } } },
-    { 5, { { "dropout", "0.1" }, { "weight-decay", "0.1" } } },
+    { 4, { { "dropout", "0.1" }, { "weight-decay", "0.1" } } },
     { 30, { { "dropout", "0.2" }, { "weight-decay", "0.1" } } },
 };
 
