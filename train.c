@@ -617,7 +617,8 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
                            .plan = settings_plan(s, 0), .part = corpus_part(&r->corpus, PART_TRAIN),
                            .numbers = r->tokenizer.numbers, .batch = (int)s->batch,
                            .slice = (int)s->slice, .sampling = s->sampling,
-                           .seed = (uint64_t)s->seed };
+                           .seed = (uint64_t)s->seed, .teacher = (int)s->teacher,
+                           .teacher_share = s->teacher_share, .teacher_fade = s->teacher_fade };
     *memory = memory_needed(r, &how, loaded);
     if (memory_check(*memory, err) || trainer_open(&r->trainer, &how, err)
         || runmemory_open(&r->memory, s, &r->corpus, &r->trainer, err)) return -1;
@@ -692,6 +693,9 @@ static int open_run(Run *r, const Call *call, Checkpoint *from, bool *resumed, b
     heading.minutes = (r->timing.deadline - r->timing.begun) / 60;
     display_heading(&r->display, s, &r->trainer, &heading);
     if (s->memory > 0) show_memory(r);
+    if (s->teacher > 0)
+        display_note(&r->display, "teacher  order %lld, %.3g of the targets; loss: the text alone",
+                     (long long)s->teacher, s->teacher_share);
     return 0;
 }
 

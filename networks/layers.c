@@ -1,5 +1,6 @@
 /* layers.c: the layers that several networks share. */
 #include "layers.h"
+#include "ngram.h"
 
 /* ---------------------------------------------------------------- rows of symbols
  * y = w[id]               dw[id] += dy
@@ -175,6 +176,18 @@ void cross_entropy_forward(const Model *m, real *losses, real *p, const int32_t 
     profile_mark(m->profile, PHASE_LOSS);
 }
 
+/* Takes the mixed target of a place off its probabilities. */
+static void subtract_taught(const Model *m, real *row, const int32_t *target)
+{
+    const Slice *s = m->at;
+    const Teacher *t = m->teacher;
+    ptrdiff_t place = target - s->y;
+    double *q = t->q + (ptrdiff_t)omp_get_thread_num() * m->vocab;
+    ngram_teach(t->counts, s->x + place + 1, (int)(place % s->T) + 1, *target, q);
+    for (int v = 0; v < m->vocab; v++) row[v] -= (real)(t->share * q[v]);
+    row[*target] -= (real)(1 - t->share);
+}
+
 void cross_entropy_backward(const Model *m, real *d, const int32_t *targets, int rows, real scale)
 {
     bool numbers = has_numbers(m);
@@ -186,7 +199,8 @@ void cross_entropy_backward(const Model *m, real *d, const int32_t *targets, int
             memset(row, 0, V * sizeof *row);
             continue;
         }
-        if (!numbers) row[targets[r]] -= 1;
+        if (m->teacher != NULL) subtract_taught(m, row, targets + r);
+        else if (!numbers) row[targets[r]] -= 1;
         for (size_t i = 0; i < V; i++) row[i] *= scale;
     }
     profile_mark(m->profile, PHASE_LOSS);

@@ -165,16 +165,9 @@ static void layout(Memory *m, Arena *a)
     m->features = arena_take(a, m->fitted * F, sizeof *m->features);
 }
 
-static const Network *ngrams(void) { return network_of(family_named("ngram")); }
-
-/* The configuration of the n-grams. */
-static int counts_config(Space *config, int vocab, int context, const MemorySize *size, Err *err)
+static NgramSize counts_size(int vocab, int context, const MemorySize *size)
 {
-    const Family *f = ngrams()->family;
-    *config = (Space){ { 0 } };
-    *field_int(config, family_field(f, "order")) = size->order;
-    *field_int(config, family_field(f, FIELD_CONTEXT)) = context;
-    return family_check(f, config, vocab, err) || family_fit(f, config, size->ids, err) ? -1 : 0;
+    return (NgramSize){ size->order, size->ids, vocab, context };
 }
 
 /* Measures the arena. */
@@ -188,21 +181,17 @@ static void describe(Memory *m, int vocab, int context, const MemorySize *size)
 
 double memory_bytes(int vocab, int context, const Kernels *K, const MemorySize *size)
 {
-    Space config;
     Memory m;
-    Err unused;
-    if (counts_config(&config, vocab, context, size, &unused)) return 0;
+    NgramSize counts = counts_size(vocab, context, size);
     describe(&m, vocab, context, size);
-    return (double)m.arena.used + (double)model_bytes(ngrams(), &config, K, MODEL_EVAL, 1);
+    return (double)m.arena.used + ngram_bytes(&counts, K);
 }
 
 int memory_open(Memory *m, Model *network, const MemorySize *size, Err *err)
 {
-    Space config;
-    *m = (Memory){ 0 };
-    if (counts_config(&config, network->vocab, network->context, size, err)) return -1;
+    NgramSize counts = counts_size(network->vocab, network->context, size);
     describe(m, network->vocab, network->context, size);
-    if (model_open(&m->counts, ngrams(), &config, network->gemm.K, MODEL_EVAL, 1, err)
+    if (ngram_open(&m->counts, &counts, network->gemm.K, err)
         || arena_open(&m->arena, "memory", err)) {
         memory_close(m);
         return -1;

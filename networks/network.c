@@ -124,6 +124,7 @@ void model_begin(Model *m)
 
 void model_train(Model *m, const Slice *s, double *sum)
 {
+    m->at = s;
     m->network->gradients(m, s, m->nats);
     for (int r = 0; r < s->n * s->T; r++) *sum += (double)m->nats[r];
 }

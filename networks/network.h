@@ -43,6 +43,14 @@ typedef struct {            /* some sequences of a batch */
 typedef struct Model Model;
 typedef struct Decoder Decoder;
 
+/* Counts as a teacher: the target at each place is (1 - share) times the character that stands
+ * there, and share times what the rest of the text says about it (ngram_teach). */
+typedef struct {
+    const Model *counts;    /* of the ngram family */
+    double share;           /* from 0 to 1 */
+    double *q;              /* (threads,V) */
+} Teacher;
+
 /* A function that may be NULL has nothing to do. */
 typedef struct Network {
     const Family *family;
@@ -94,6 +102,8 @@ struct Model {
     size_t size;            /* elements of params and of grads */
     real *params, *grads;   /* (size); grads only for MODEL_TRAIN and learning by gradients */
     real *nats;             /* (slice,context) of the slice trained on last */
+    const Slice *at;        /* the slice that is trained on */
+    const Teacher *teacher; /* the owner's, set once it is open; NULL: the text alone */
     Profile *profile;       /* NULL, or what the layers charge their time to */
     Arena weights, training, activations;
 };

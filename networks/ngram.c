@@ -328,24 +328,46 @@ static double tally(const Gram *g, Kind kind)
     return g->count == 1 || kind == OCCURRENCES ? g->count : g->is.before;
 }
 
-/* Adds weight (c - D) / sum c to what follows a context; returns weight times its g. */
-static double add_followers(const State *s, const Gram *g, int32_t next, Kind kind,
-                            const double *D, double weight, double *p)
+/* An occurrence that does not count: how often its character has followed the context before, and
+ * what its count loses. */
+typedef struct {
+    int32_t symbol;         /* NO_ID: all count */
+    double lost;
+} LeftOut;
+
+/* Adds weight (c - D) / sum c to what follows a context of k characters; *weight becomes weight
+ * times its g. False: nothing follows that counts. */
+static bool add_followers(const State *s, const Gram *g, int32_t next, Kind kind, int k,
+                          LeftOut out, double *weight, double *p)
 {
     const Gram *first = s->grams + g->first, *end = s->grams + (g + 1)->first;
-    double sum = 0, left = 0;
-    if (g->count == 1 && next == s->length) return weight;
+    const double *D = s->discounts[k + 1].of[kind];
+    double sum = -out.lost, left = 0;
     if (g->count == 1) {
-        p[s->text[next]] += weight * (1 - D[1]);
-        return weight * D[1];
+        bool follows = next < s->length && !(out.lost > 0 && s->text[next] == out.symbol);
+        if (!follows) return false;
+        p[s->text[next]] += *weight * (1 - D[1]);
+        *weight *= D[1];
+        return true;
     }
     for (const Gram *w = first; w < end; w++) sum += tally(w, kind);
+    if (sum <= 0) return false;
     for (const Gram *w = first; w < end; w++) {
-        double c = tally(w, kind), d = D[c < 3 ? (int)c : 3];
-        p[w->symbol] += weight * (c - d) / sum;
+        double c = tally(w, kind) - (w->symbol == out.symbol ? out.lost : 0);
+        double d = D[c < 3 ? (int)c : 3];
+        p[w->symbol] += *weight * (c - d) / sum;
         left += d;
     }
-    return weight * left / sum;
+    *weight *= left / sum;
+    return true;
+}
+
+/* How often a character follows a context in the text. */
+static int32_t occurrences(const State *s, const Gram *g, int32_t next, int32_t symbol)
+{
+    if (g->count == 1) return next < s->length && s->text[next] == symbol;
+    const Gram *w = find_child(s, g, symbol);
+    return w != NULL ? w->count : 0;
 }
 
 static int32_t followers(const Gram *g)
@@ -353,21 +375,29 @@ static int32_t followers(const Gram *g)
     return g->count == 1 ? 1 : (g + 1)->first - g->first;
 }
 
-/* p (V) of what follows the `read` characters that end before `end`. */
-static NgramContext predict(const State *s, const int32_t *end, int read, double *p)
+/* p (V) of what follows the `read` characters that end before `end`, as if the text had one
+ * occurrence of y less there (NO_ID: as it is). A count of predecessors loses one where that was
+ * the only occurrence with its predecessor. */
+static NgramContext predict(const State *s, const int32_t *end, int read, int32_t y, double *p)
 {
     NgramContext known = { .length = -1 };
+    LeftOut out = { .symbol = y };
     double weight = 1;
     int most = read < s->order - 1 ? read : s->order - 1;
+    int32_t before = 1;                     /* occurrences of y after one character more */
+    bool there = y >= 0;                    /* so far the place is one of the text's */
     for (int v = 0; v < s->vocab; v++) p[v] = 0;
     for (int k = most; k >= 0; k--) {
         int32_t next = 0;
         Kind kind = k == most ? OCCURRENCES : PREDECESSORS;
         const Gram *g = find_gram(s, end - k, k, &next);
+        int32_t times = g != NULL && there ? occurrences(s, g, next, y) : 0;
+        there = times > 0;
+        out.lost = there && before == 1;
+        before = times;
         if (g == NULL) continue;
-        if (known.length < 0 && !(g->count == 1 && next == s->length))
-            known = (NgramContext){ k, g->count, followers(g) };
-        weight = add_followers(s, g, next, kind, s->discounts[k + 1].of[kind], weight, p);
+        if (!add_followers(s, g, next, kind, k, out, &weight, p)) continue;
+        if (known.length < 0) known = (NgramContext){ k, g->count, followers(g) };
     }
     for (int v = 0; v < s->vocab; v++) p[v] += weight / s->vocab;
     return known.length < 0 ? (NgramContext){ 0 } : known;
@@ -375,7 +405,12 @@ static NgramContext predict(const State *s, const int32_t *end, int read, double
 
 NgramContext ngram_predict(const Model *m, const int32_t *end, int read, double *p)
 {
-    return predict((const State *)(const void *)m->state.bytes, end, read, p);
+    return predict((const State *)(const void *)m->state.bytes, end, read, NO_ID, p);
+}
+
+void ngram_teach(const Model *m, const int32_t *end, int read, int32_t y, double *q)
+{
+    predict((const State *)(const void *)m->state.bytes, end, read, y, q);
 }
 
 static void losses(Model *m, const Slice *x, real *nats)
@@ -387,14 +422,14 @@ static void losses(Model *m, const Slice *x, real *nats)
         double *p = s->p + (ptrdiff_t)omp_get_thread_num() * s->vocab;
         nats[r] = 0;
         if (x->y[r] < 0) continue;
-        predict(s, x->x + r + 1, (int)(r % x->T) + 1, p);
+        predict(s, x->x + r + 1, (int)(r % x->T) + 1, NO_ID, p);
         nats[r] = (real)-log(p[x->y[r]]);
     }
 }
 
 static void log_probabilities(const State *s, const int32_t *end, int read, double *p, real *logits)
 {
-    predict(s, end, read, p);
+    predict(s, end, read, NO_ID, p);
     for (int v = 0; v < s->vocab; v++) logits[v] = (real)log(p[v]);
 }
 
@@ -427,3 +462,29 @@ const Network network_ngram = {
     &family_ngram, layout, prepare, bind, NULL, NULL, NULL, losses, logits,
     decoder_layout, decoder_feed_ids, decoder_logits, decoder_copy_ids, learn, remark
 };
+
+/* ---------------------------------------------------------------- n-grams beside a network */
+
+static int config_of(Space *config, const NgramSize *size, Err *err)
+{
+    const Family *f = &family_ngram;
+    Ngram c = { .order = size->order, .context = size->context };
+    *config = (Space){ { 0 } };
+    memcpy(config->bytes, &c, sizeof c);
+    return family_check(f, config, size->vocab, err) || family_fit(f, config, size->ids, err);
+}
+
+double ngram_bytes(const NgramSize *size, const Kernels *K)
+{
+    Space config;
+    Err unused;
+    if (config_of(&config, size, &unused)) return 0;
+    return (double)model_bytes(&network_ngram, &config, K, MODEL_EVAL, 1);
+}
+
+int ngram_open(Model *m, const NgramSize *size, const Kernels *K, Err *err)
+{
+    Space config;
+    if (config_of(&config, size, err)) return -1;
+    return model_open(m, &network_ngram, &config, K, MODEL_EVAL, 1, err);
+}

@@ -99,7 +99,7 @@ networks/family.h       ../base.h
 networks/family.c       family.h list.h
 networks/fvsbn.c        layers.h
 networks/layers.h       network.h
-networks/layers.c       layers.h
+networks/layers.c       layers.h ngram.h
 networks/list.h
 networks/made.c         layers.h
 networks/lstm.c         layers.h
@@ -136,9 +136,9 @@ training/settings.c     settings.h trainer.h
 training/table.c        settings.h ../cli/rows.h trainer.h
 training/timing.h       settings.h trainer.h
 training/timing.c       timing.h fit.h ../system/machine.h
-training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/network.h
+training/trainer.h      ../base.h ../corpus.h ../formats/checkpoint.h ../networks/ngram.h
 training/trainer.h      optimizer.h
-training/trainer.c      trainer.h ../system/machine.h
+training/trainer.c      trainer.h ../networks/exponents.h ../system/machine.h
 inference/ensemble.h    ../base.h ../formats/checkpoint.h ../networks/memory.h
 inference/ensemble.h    ../networks/network.h ../tokenizer.h
 inference/ensemble.c    ../base.h ../formats/checkpoint.h ../networks/network.h ../system/machine.h

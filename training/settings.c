@@ -186,9 +186,25 @@ int settings_fit_context(Settings *s, size_t count, const char *text, int64_t *r
     return 0;
 }
 
+/* Counts teach networks that learn characters, by gradients. */
+static int check_teacher(const Settings *s, Err *err)
+{
+    if (s->teacher == 0 && (GIVEN(s, teacher_share) || GIVEN(s, teacher_fade)))
+        return fail(err, EXIT_USAGE, "--teacher-%s is an option of --teacher",
+                    GIVEN(s, teacher_share) ? "share" : "fade");
+    if (s->teacher > 0 && settings_family(s)->fit != NULL)
+        return fail(err, EXIT_USAGE, "--teacher: the %s family counts itself; leave the option out",
+                    settings_family(s)->name);
+    if (s->teacher > 0 && s->values)
+        return fail(err, EXIT_USAGE, "--teacher counts symbols, and numbers are none; leave the "
+                    "option out");
+    return 0;
+}
+
 int settings_config(const Settings *s, Space *config, int vocab, Err *err)
 {
     const Family *f = settings_family(s);
+    if (check_teacher(s, err)) return -1;
     for (int row = s->family_row + 1; settings_is_model(s, row); row++)
         if (s->given[row] && family_field(f, s->rows[row].name + 2) == NULL)
             return fail(err, EXIT_USAGE, "%s: the %s family has no such option", s->rows[row].name,

@@ -39,10 +39,10 @@ typedef struct {
     int family;                             /* number of it (family_at) */
     FieldValue fields[FIELDS_MAX];          /* of all families, in the order of their rows */
     TrainingPlan plan;                      /* as asked for; steps 0: not settled yet (--minutes) */
-    int64_t batch, slice, seed, memory;
+    int64_t batch, slice, seed, memory, teacher;
     int64_t eval_every, eval_batches, sample_every, save_every, stop_at, patience;
-    int sampling, separator, hold_out;
-    double minutes, val_fraction;
+    int sampling, separator, hold_out, teacher_fade;
+    double minutes, val_fraction, teacher_share;
     const char *out, *preset, *init_from, *log, *split_documents;
     bool resume, overwrite, bytes, values, profile;
     double deviation;

@@ -62,6 +62,14 @@ const Option settings_last_rows[] = {
         "an n-gram memory of order N beside the network, in the same checkpoint: counts of the "
         "training text, mixed with its probabilities in sample and eval; 0: none",
         STORED | ADDED | CHOSEN),
+    INT("teacher", teacher, "0", 0, 64,
+        "counts of the training text, n-grams of order N, teach: they soften the targets with what "
+        "the rest of the text says about each place; the network stays what it is; 0: none",
+        STORED | ADDED | CHOSEN),
+    REAL("teacher-share", teacher_share, "0.5", 0, 1,
+         "of --teacher: share of the counts in the targets", STORED | ADDED | CHOSEN),
+    WORD("teacher-fade", teacher_fade, "off", "off|on",
+         "of --teacher: the share falls as the learning rate does", STORED | ADDED | CHOSEN),
     HEADING("Text"),
     REAL("val-fraction", val_fraction, "0.1", 0, 0.99, "share of the text that is not trained on",
          STORED),

@@ -1,5 +1,6 @@
 /* trainer.c: a training step. */
 #include "trainer.h"
+#include "../networks/exponents.h"
 #include "../system/machine.h"
 
 int trainer_slice(const TrainerOptions *how)
@@ -18,6 +19,50 @@ static size_t windows_of(const TrainerOptions *how)
     return (size_t)how->batch * (size_t)family_context(how->family, how->config);
 }
 
+/* A teacher counts the part; of a long one its end, as a memory does. */
+static Part taught(const TrainerOptions *how)
+{
+    Part part = how->part;
+    size_t left_out = part.count > MEMORY_IDS ? part.count - MEMORY_IDS : 0;
+    part.ids += left_out;
+    part.count -= left_out;
+    return part;
+}
+
+static NgramSize counts_size(const TrainerOptions *how)
+{
+    return (NgramSize){ .order = how->teacher, .ids = taught(how).count,
+                        .vocab = family_vocab(how->family, how->config),
+                        .context = family_context(how->family, how->config) };
+}
+
+/* Room for q of every thread. */
+static size_t teacher_reals(const TrainerOptions *how)
+{
+    return (size_t)omp_get_max_threads() * (size_t)family_vocab(how->family, how->config);
+}
+
+static size_t teacher_bytes(const TrainerOptions *how)
+{
+    NgramSize size = counts_size(how);
+    if (how->teacher == 0) return 0;
+    return (size_t)ngram_bytes(&size, how->kernels) + teacher_reals(how) * sizeof(double);
+}
+
+static int open_teacher(Trainer *t, Err *err)
+{
+    NgramSize size = counts_size(&t->how);
+    Part part = taught(&t->how);
+    if (t->how.teacher == 0) return 0;
+    if (ngram_open(&t->counts, &size, t->how.kernels, err)) return -1;
+    t->teacher = (Teacher){ .counts = &t->counts, .share = t->how.teacher_share };
+    t->teacher.q = calloc(teacher_reals(&t->how), sizeof *t->teacher.q);
+    if (t->teacher.q == NULL) return fail(err, EXIT_RUNTIME, "not enough memory for a teacher");
+    model_learn(&t->counts, part.ids, part.count);
+    t->model.teacher = &t->teacher;
+    return 0;
+}
+
 size_t trainer_bytes(const TrainerOptions *how)
 {
     size_t size = 0;
@@ -31,7 +76,7 @@ size_t trainer_bytes(const TrainerOptions *how)
     free(tensors);
     int slice = trainer_slice(how);
     return model_bytes(network, how->config, how->kernels, MODEL_TRAIN, slice) + optimizer
-         + 2 * windows_of(how) * sizeof(int32_t);
+         + 2 * windows_of(how) * sizeof(int32_t) + teacher_bytes(how);
 }
 
 int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
@@ -48,6 +93,10 @@ int trainer_open(Trainer *t, const TrainerOptions *how, Err *err)
     }
     t->how.config = t->model.config.bytes;
     m->numbers = how->numbers;
+    if (open_teacher(t, err)) {
+        trainer_close(t);
+        return -1;
+    }
     t->x = malloc(windows_of(how) * sizeof *t->x);
     t->y = malloc(windows_of(how) * sizeof *t->y);
     if (t->x != NULL && t->y != NULL) return 0;
@@ -60,6 +109,9 @@ void trainer_close(Trainer *t)
     free(t->x);
     free(t->y);
     t->x = t->y = NULL;
+    free(t->teacher.q);
+    t->teacher.q = NULL;
+    model_close(&t->counts);
     optimizer_close(&t->optimizer);
     model_close(&t->model);
 }
@@ -115,6 +167,14 @@ static void draw_batch(Trainer *t)
     profile_mark(t->model.profile, PHASE_BATCH);
 }
 
+/* Of this step. */
+static double teacher_share(const Trainer *t)
+{
+    const TrainingPlan *p = &t->how.plan;
+    bool fades = t->how.teacher_fade && p->lr > 0;
+    return t->how.teacher_share * (fades ? plan_lr(p, t->step) / p->lr : 1);
+}
+
 static bool stopped(const Trainer *t) { return t->stop != NULL && t->stop(); }
 
 /* The gradient of the batch, slice by slice, and the sum of its losses; false if it was stopped. */
@@ -123,6 +183,7 @@ static bool gradient(Trainer *t, double *sum)
     Model *m = &t->model;
     int B = t->how.batch, T = m->context;
     model_begin(m);
+    t->teacher.share = teacher_share(t);
     profile_mark(m->profile, PHASE_BATCH);
     for (int first = 0; first < B; first += m->slice) {
         if (stopped(t)) return false;

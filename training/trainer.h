@@ -19,7 +19,7 @@
 #include "../base.h"
 #include "../corpus.h"
 #include "../formats/checkpoint.h"
-#include "../networks/network.h"
+#include "../networks/ngram.h"
 #include "optimizer.h"
 
 #define SAMPLING_WORDS "random|epoch|document"
@@ -37,12 +37,17 @@ typedef struct {
     int slice;              /* of these worked on at once; 0: what suits the cache */
     int sampling;           /* SAMPLING_DOCUMENT needs part.documents */
     uint64_t seed;
+    int teacher;            /* order of the n-grams that teach (Teacher of network.h); 0: none do */
+    double teacher_share;
+    bool teacher_fade;      /* the share falls as the rate does */
 } TrainerOptions;
 
 typedef struct {
     TrainerOptions how;
     Model model;
     Optimizer optimizer;
+    Model counts;           /* of the part, where they teach */
+    Teacher teacher;
     int32_t *x, *y;         /* (batch, context) */
     size_t targets;         /* of these that count */
     int64_t step;           /* updates made, those left out included */

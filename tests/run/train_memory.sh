@@ -6,7 +6,7 @@
 #
 # Needs train.sh's functions and t.txt.
 
-memory_groups='memories memory_refusals memory_resumed'
+memory_groups='memories memory_refusals memory_resumed teachers'
 remember="$tiny --memory 5 --ema 0.9"
 
 # figure NAME: what --json of the last run gave for it.
@@ -135,4 +135,51 @@ memory_resumed() {
     remove mem
     remove half2
     remove from
+}
+
+# Counts as a teacher: the same files for any threads, slices and stops; the checkpoint is an
+# ordinary one; the losses that are shown are those of the text.
+teachers() {
+    taught="$tiny --teacher 4 --teacher-share 0.4"
+    run 0 'teacher' ./train t.txt $taught --out tea.bin --log tea.log --json
+    says 'teacher' 'teacher  order 4, 0.4 of the targets; loss: the text alone'
+    run 0 'teacher, other threads' ./train t.txt $taught --out again.bin --threads 3 --slice 1
+    check 'teacher, other threads: same files' same_files tea again
+    run 0 'teacher, stopped' ./train t.txt $taught --out half2.bin --stop-at 7
+    run 2 'teacher, resumed with another' ./train t.txt --resume --out half2.bin --teacher 3
+    says 'teacher, resumed with another' '--teacher 3: the run in half2.last.bin has 4'
+    run 0 'teacher, resumed' ./train t.txt --resume --out half2.bin
+    check 'teacher, resumed: same files' same_files tea half2
+    run 0 'no teacher' ./train t.txt $tiny --teacher 4 --teacher-share 0 --out again.bin \
+        --overwrite
+    ./eval again.bin t.txt --json --quiet >want
+    ./eval ref.bin t.txt --json --quiet >got
+    check 'teacher with no share: the same weights' cmp got want
+    run 0 'teacher, first loss' ./train t.txt $taught --steps 1 --out again.bin --overwrite \
+        --log again.log
+    run 0 'no teacher, first loss' ./train t.txt $tiny --steps 1 --out half2.bin --overwrite \
+        --log half2.log
+    sed -n 's/.*"step":1,.*"loss":\([^,]*\),.*/\1/p' again.log >got
+    sed -n 's/.*"step":1,.*"loss":\([^,]*\),.*/\1/p' half2.log >want
+    check 'teacher: the loss is of the text' cmp got want
+    # A share that falls as the rate: none of it where the rate is 0, all of it where it stays.
+    for how in '--schedule constant --warmup 0' '--schedule wsd'; do
+        for fade in off on; do
+            ./train t.txt $taught $how --teacher-fade $fade --quiet --out half2.bin --overwrite
+            ./eval half2.bin t.txt --json --quiet >got.$fade
+        done
+        [ "$how" = '--schedule wsd' ] || check 'teacher, no fall: the same' cmp got.off got.on
+    done
+    check 'teacher that fades: other weights' not cmp got.off got.on
+    run 2 'fading without a teacher' ./train t.txt $tiny --teacher-fade on --out x.bin
+    says 'fading without a teacher' '--teacher-fade is an option of --teacher'
+    run 2 'teacher of n-grams' ./train t.txt --family ngram --teacher 3 --out x.bin
+    run 2 'teacher of numbers' ./train "$tests/../../data/heights.txt" --values --teacher 3 \
+        --out x.bin
+    run 2 'share without a teacher' ./train t.txt $tiny --teacher-share 0.3 --out x.bin
+    says 'share without a teacher' '--teacher-share is an option of --teacher'
+    remove tea
+    remove again
+    remove half2
+    rm -f got want got.off got.on
 }

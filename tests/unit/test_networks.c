@@ -11,14 +11,14 @@
  *     test_networks WORD          only the cases whose line has WORD
  */
 #include "../../networks/memory.h"
-#include "../../networks/network.h"
+#include "../../networks/ngram.h"
 #include "../../training/optimizer.h"
 #include "check.h"
 
 enum { V = 4, B = 5, STREAMS = 3, DROPOUT_KEY = 4711, IDS = 90 };
 
 /* A family and its fields; `vocab` is V. With `deviation` ids are numbers; with `memory` there is
- * one of this order beside the network. */
+ * one of this order beside the network, with `teacher` counts have this share of the targets. */
 static const char *const cases[] = {
     "gpt2 layers=1 heads=2 channels=8 context=6 dropout=0.2",
     "qwen3 layers=1 heads=2 channels=8 context=6",
@@ -50,6 +50,10 @@ static const char *const cases[] = {
     "gpt2 layers=1 heads=2 channels=8 context=6 memory=2",
     "lstm layers=1 channels=7 context=6 memory=9",
     "made layers=2 hidden=9 context=6 direct=on masks=3 memory=3",
+    "gpt2 layers=1 heads=2 channels=8 context=6 teacher=0.4",
+    "qwen3 layers=1 heads=2 channels=8 context=6 teacher=1",
+    "lstm layers=1 channels=7 context=6 teacher=0.3",
+    "nade hidden=7 context=6 teacher=0.6",
 };
 
 typedef struct {
@@ -58,6 +62,7 @@ typedef struct {
     Space config;
     Numbers numbers;            /* scale 0: ids are symbols */
     int memory;                 /* 0: none */
+    double share;               /* of the teacher; 0: none */
     int T;
     int32_t *x, *y;             /* (B,T); some targets do not count */
     size_t targets;
@@ -92,6 +97,10 @@ static void parse(Case *c, const char *line)
         *value++ = '\0';
         if (strcmp(word, "deviation") == 0) {
             c->numbers = (Numbers){ 3, 2, strtod(value, NULL) };
+            continue;
+        }
+        if (strcmp(word, "teacher") == 0) {
+            c->share = strtod(value, NULL);
             continue;
         }
         if (strcmp(word, "memory") == 0) {
@@ -130,7 +139,18 @@ static bool has_gradients(const Case *c)
     return network_of(c->family)->learn == NULL && c->memory == 0;
 }
 
-static struct { Model network; Memory memory; } beside;
+static struct { Model network, counts; Memory memory; Teacher teacher; double q[3 * V]; } beside;
+
+/* Lets counts of other ids teach the model. */
+static void add_teacher(Model *m, const Case *c, const int32_t *ids)
+{
+    Err err = { 0 };
+    NgramSize size = { .order = 3, .ids = IDS, .vocab = V, .context = c->T };
+    if (ngram_open(&beside.counts, &size, m->gemm.K, &err)) stop(c->line, err.msg);
+    model_learn(&beside.counts, ids, IDS);
+    beside.teacher = (Teacher){ &beside.counts, c->share, beside.q };
+    m->teacher = &beside.teacher;
+}
 
 /* Puts a memory beside the network; *m is the two. */
 static void add_memory(Model *m, const Case *c, const int32_t *ids)
@@ -148,6 +168,7 @@ static void add_memory(Model *m, const Case *c, const int32_t *ids)
 
 static void close_model(Model *m)
 {
+    if (m->teacher != NULL) model_close(&beside.counts);
     if (m->params == NULL) {
         memory_close(&beside.memory);
         *m = beside.network;
@@ -168,6 +189,7 @@ static void open_model(Model *m, const Case *c, ModelUse use, int slice)
     if (m->network->learn != NULL) model_learn(m, ids, IDS);
     else for (size_t i = 0; i < m->size; i++) m->params[i] += 0.3 * rng_normal(5, i);
     if (c->memory > 0) add_memory(m, c, ids);
+    if (c->share > 0 && use == MODEL_TRAIN) add_teacher(m, c, ids);
 }
 
 /* Mean loss of the batch, in slices, of a network without gradients. */
@@ -202,6 +224,28 @@ static double run(Model *m, const Case *c)
 
 /* ---------------------------------------------------------------- gradients */
 
+/* Mean of -((1 - share) ln p(y) + share sum_v q(v) ln p(v)), from the logits. */
+static double taught_loss(Model *m, const Case *c)
+{
+    double sum = 0, q[V];
+    real *logits = memory((size_t)(c->T * V), sizeof *logits);
+    for (int b = 0; b < B; b++) {
+        const int32_t *x = c->x + b * c->T, *y = c->y + b * c->T;
+        model_logits(m, x, c->T, logits);
+        for (int t = 0; t < c->T; t++) {
+            double all = 0;
+            if (y[t] < 0) continue;
+            ngram_teach(&beside.counts, x + t + 1, t + 1, y[t], q);
+            for (int v = 0; v < V; v++) all += exp(logits[t * V + v]);
+            for (int v = 0; v < V; v++)
+                sum += (c->share * q[v] + (v == y[t] ? 1 - c->share : 0))
+                     * (log(all) - logits[t * V + v]);
+        }
+    }
+    free(logits);
+    return sum / (double)c->targets;
+}
+
 /* Central differences; an element of a gradient is a sum of few terms, so that ten digits stay. */
 static void test_gradients(const Case *c)
 {
@@ -216,7 +260,7 @@ static void test_gradients(const Case *c)
             double keep = m.params[i], loss[2];
             for (int side = 0; side < 2; side++) {
                 m.params[i] = keep + (side == 0 ? h : -h);
-                loss[side] = run(&m, c);
+                loss[side] = c->share > 0 ? taught_loss(&m, c) : run(&m, c);
             }
             m.params[i] = keep;
             double slope = (loss[0] - loss[1]) / (2 * h);
@@ -507,6 +551,7 @@ typedef struct {
     const int32_t *ids;
     int count, order;
     double D[ORDERS + 1][2][4]; /* by length, by whether predecessors are counted, D_1 to D_3 */
+    int left_out;               /* grams that end with this id do not count; -1: all do */
 } Counted;
 
 /* Occurrences of a gram in the text, or different characters before these, its start being one. */
@@ -516,6 +561,7 @@ static int tally(const Counted *t, const int32_t *gram, int length, bool predece
     int occurrences = 0, different = 0;
     for (int i = 0; i + length <= t->count; i++) {
         if (memcmp(t->ids + i, gram, (size_t)length * sizeof *gram) != 0) continue;
+        if (i + length - 1 == t->left_out) continue;
         int before = i > 0 ? t->ids[i - 1] : V;
         occurrences++;
         different += !seen[before];
@@ -559,11 +605,40 @@ static double probability(const Counted *t, const int32_t *end, int k, bool long
     return sum > 0 ? own / sum + taken / sum * lower : lower;
 }
 
+/* What teaches at the places of a window of the text's own: counts in which each is left out. */
+static void compare_taught(const Model *m, Counted *t, const int32_t *window)
+{
+    double q[V];
+    for (int i = 0; i < WINDOW && window + i + 1 < t->ids + t->count; i++) {
+        int read = i + 1, k = read < t->order - 1 ? read : t->order - 1;
+        ngram_teach(m, window + read, read, window[read], q);
+        t->left_out = (int)(window + read - t->ids);
+        for (int v = 0; v < V; v++)
+            CHECK_NEAR(q[v], probability(t, window + read, k, true, v), 1e-12, 0,
+                       "order %d, %d ids, %d read: %d of %d is taught", t->order, t->count, read, v,
+                       (int)window[read]);
+    }
+    t->left_out = -1;
+    for (int i = 0; i < WINDOW * V && window + i / V + 1 < t->ids + t->count; i++) {
+        int32_t gram[WINDOW + 1], other = i % V;
+        int read = i / V + 1, k = read < t->order - 1 ? read : t->order - 1;
+        if (k < 0) continue;
+        memcpy(gram, window + read - k, (size_t)k * sizeof *gram);
+        gram[k] = other;
+        if (tally(t, gram, k + 1, false) > 0) continue;     /* else one of its places is left out */
+        double p[V];
+        ngram_predict(m, window + read, read, p);
+        ngram_teach(m, window + read, read, other, q);
+        CHECK(memcmp(p, q, sizeof p) == 0, "order %d, %d ids, %d read: %d stands nowhere there",
+              t->order, t->count, read, (int)other);
+    }
+}
+
 /* Every probability in a window of the text's own and of other characters; `kept`: the order that
  * the model falls back to. */
 static void compare_counts(const int32_t *ids, int count, int order, int kept)
 {
-    Counted t = { .ids = ids, .count = count, .order = kept };
+    Counted t = { .ids = ids, .count = count, .order = kept, .left_out = -1 };
     char line[80], remark[200], want[40];
     real logits[WINDOW * V];
     Case c;
@@ -593,6 +668,7 @@ static void compare_counts(const int32_t *ids, int count, int order, int kept)
                        "%s: %d ids, %d read, %d follows", line, count, read, i % V);
         }
     }
+    for (int begin = 0; begin < count; begin += count / 3 + 1) compare_taught(&m, &t, ids + begin);
     close_model(&m);
     release(&c);
 }
@@ -662,7 +738,7 @@ static void test_bound_ids(void)
     model_logits(&m, ids, 1, first);
     model_use(&m, broken);
     model_logits(&m, ids, 1, logits);
-    Counted t = { .ids = ids, .count = 4, .order = 3 };
+    Counted t = { .ids = ids, .count = 4, .order = 3, .left_out = -1 };
     for (int k = 1; k <= 3; k++)
         for (int kind = 0; kind < 2; kind++) discount(&t, k, kind == 1);
     for (int v = 0; v < V; v++)
@@ -696,7 +772,7 @@ int main(int argc, char **argv)
         test_losses(&c);
         test_decoder(&c);
         if (c.numbers.scale == 0) test_draws(&c);
-        if (has_gradients(&c)) test_by_heart(&c);
+        if (has_gradients(&c) && c.share == 0) test_by_heart(&c);
         release(&c);
     }
     test_neighbours();
