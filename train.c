@@ -394,10 +394,13 @@ static const char *why_not_repeated(const Run *r)
         : "it ended early; the same --patience would be needed";
 }
 
-/* Of the last weights, with the exponents that were chosen for them at the last save. */
+/* Of the last weights, with the exponents that were chosen for them at the last save. NAN if a
+ * signal comes first. */
 static double evaluate_with_memory(Run *r)
 {
-    double loss = score_mean(score_val(r, &r->memory_scorer));
+    Score score = score_val(r, &r->memory_scorer);
+    double loss = score_mean(score);
+    if (score.stopped) return (double)NAN;
     display_note(&r->display, "step %lld with its memory: val %.4f", (long long)r->trainer.step,
                  loss);
     return loss;
@@ -631,7 +634,7 @@ static int open_memory(Run *r, const Kernels *K, size_t loaded, double *memory, 
     if (s->memory > 0
         && scorer_open(&r->memory_scorer, &r->memory.memory.mixture, 1, r->tokenizer.separator,
                        err)) return -1;
-    r->scorer.stop = r->trainer.stop = stop_asked;
+    r->scorer.stop = r->memory_scorer.stop = r->trainer.stop = stop_asked;
     if (s->sample_every == 0) return 0;
     bool known = s->sampling == SAMPLING_DOCUMENT
               || r->corpus.train_separators >= SEPARATORS_ENOUGH;

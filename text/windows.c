@@ -3,6 +3,15 @@
 #include "../tokenizer.h"
 #include "windows.h"
 
+Part part_end(Part part, size_t most)
+{
+    size_t left_out = part.count > most ? part.count - most : 0;
+    part.ids += left_out;
+    part.count -= left_out;
+    part.documents = NULL;
+    return part;
+}
+
 /* Writes a window's `count` ids, one of which is its last target. */
 typedef struct {
     int32_t *x, *y;         /* (length) */

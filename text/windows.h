@@ -32,6 +32,9 @@ typedef struct {
     Documents *documents;   /* NULL: none */
 } Part;
 
+/* The last `most` ids of a part, or all; without its documents. */
+Part part_end(Part part, size_t most);
+
 /* Windows that start uniformly in [0, count - context - 1]; window b uses draw b of the stream
  * `key`. nanoGPT draws from the same distribution. With documents: anywhere, and after the end of a
  * document another one follows, drawn for this window. */

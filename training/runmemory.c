@@ -27,11 +27,7 @@ int runmemory_keep_back(const Settings *s, Corpus *c, int vocab, int context, Er
 /* What is counted: the end of what is trained on. */
 static Part counted(const Corpus *c)
 {
-    Part part = corpus_part(c, PART_TRAIN);
-    size_t left_out = part.count > MEMORY_IDS ? part.count - MEMORY_IDS : 0;
-    part.ids += left_out;
-    part.count -= left_out;
-    return part;
+    return part_end(corpus_part(c, PART_TRAIN), MEMORY_IDS);
 }
 
 static MemorySize size_of(const Settings *s, const Corpus *c)

@@ -22,11 +22,7 @@ static size_t windows_of(const TrainerOptions *how)
 /* A teacher counts the part; of a long one its end, as a memory does. */
 static Part taught(const TrainerOptions *how)
 {
-    Part part = how->part;
-    size_t left_out = part.count > MEMORY_IDS ? part.count - MEMORY_IDS : 0;
-    part.ids += left_out;
-    part.count -= left_out;
-    return part;
+    return part_end(how->part, MEMORY_IDS);
 }
 
 static NgramSize counts_size(const TrainerOptions *how)

@@ -604,8 +604,21 @@ static void test_keep_back(void)
     }
 }
 
+static void test_end(void)
+{
+    int32_t ids[5] = { 0 };
+    Documents d = { .count = 1 };
+    Part part = { .ids = ids, .count = 5, .separator = true, .documents = &d };
+    for (size_t most = 0; most < 7; most++) {
+        Part end = part_end(part, most);
+        CHECK(end.count == (most < 5 ? most : 5) && end.ids + end.count == ids + 5, "%zu", most);
+        CHECK(end.separator && end.documents == NULL, "%zu: no documents", most);
+    }
+}
+
 int main(void)
 {
+    test_end();
     test_keep_back();
     test_documents();
     test_no_documents();
