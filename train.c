@@ -553,12 +553,15 @@ static bool text_has_val(const Run *r)
     return false;
 }
 
-/* A timed run that reads a text in windows has a memory, unless the user says otherwise. */
+/* A timed run that reads a text in windows has a memory, unless the user says otherwise; then the
+ * counts teach. */
 static int choose_memory(Settings *s, Err *err)
 {
     bool counts = settings_family(s)->fit == NULL && !s->values
                && s->sampling != SAMPLING_DOCUMENT;
-    return counts ? settings_adopt(s, timing_memory, err) : 0;
+    if (!counts) return 0;
+    if (settings_adopt(s, timing_memory, err)) return -1;
+    return s->memory == 0 ? settings_adopt(s, timing_teacher, err) : 0;
 }
 
 /* What --minutes or the text decides. */

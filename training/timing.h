@@ -33,8 +33,8 @@ const Choice *timing_sizes(const Family *f, double flops, size_t characters);
 /* What keeps a model from learning the text by heart, by how often it reads it. */
 const Choice *timing_regularisation(double epochs);
 
-/* The memory of a plain run (LAB.md). */
-extern const Choice timing_memory[];
+/* The memory of a plain run, and the teacher of one without a memory (LAB.md). */
+extern const Choice timing_memory[], timing_teacher[];
 
 /* Sets the deadline of a timed run, whose number of steps is open; or the one step of a network
  * that learns without gradients, whatever its time. `last`: the file that is resumed.

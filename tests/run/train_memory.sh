@@ -171,6 +171,15 @@ teachers() {
         [ "$how" = '--schedule wsd' ] || check 'teacher, no fall: the same' cmp got.off got.on
     done
     check 'teacher that fades: other weights' not cmp got.off got.on
+    # A timed run without a memory has one, unless it is told not to.
+    run 0 'timed, no memory' ./train t.txt --minutes 0.01 --threads 1 --memory 0 --out tea.bin \
+        --overwrite
+    says 'timed, no memory' 'teacher  order 6, 0.5 of the targets'
+    run 0 'timed, no teacher' ./train t.txt --minutes 0.01 --threads 1 --memory 0 --teacher 0 \
+        --out tea.bin --overwrite
+    check 'timed, no teacher' not grep -q '^teacher' stderr
+    run 0 'timed, memory' ./train t.txt --minutes 0.01 --threads 1 --out tea.bin --overwrite
+    check 'timed, memory: no teacher' not grep -q '^teacher' stderr
     run 2 'fading without a teacher' ./train t.txt $tiny --teacher-fade on --out x.bin
     says 'fading without a teacher' '--teacher-fade is an option of --teacher'
     run 2 'teacher of n-grams' ./train t.txt --family ngram --teacher 3 --out x.bin
