@@ -137,18 +137,19 @@ def draw(curves, levels, top):
            'the validation part</text>')
     for _, loss in levels:
         yield f'<path class="mark" d="M{LEFT} {y(loss):.1f}H{WIDTH - RIGHT}"/>'
-    for i, (_, points) in enumerate(curves):
+    strokes = [f'class="curve s{i % SHADES}" stroke-dasharray="{DASHES[i // SHADES % len(DASHES)]}"'
+               for i in range(len(curves))]
+    for (_, points), stroke in zip(curves, strokes):
         path = 'L'.join(f'{x(s):.1f} {y(loss):.1f}' for s, loss in points)
-        dash = DASHES[i // SHADES % len(DASHES)]
-        yield f'<path class="curve s{i % SHADES}" stroke-dasharray="{dash}" d="M{path}"/>'
-    names = [(f'{label} {points[-1][1]:.3f}', points[-1][1], i % SHADES)
-             for i, (label, points) in enumerate(curves)]
+        yield f'<path {stroke} d="M{path}"/>'
+    names = [(f'{label} {points[-1][1]:.3f}', points[-1][1], stroke)
+             for (label, points), stroke in zip(curves, strokes)]
     names += [(f'{label} {loss:.3f}', loss, None) for label, loss in levels]
     heights = apart([y(loss) for _, loss, _ in names], LINE)
-    for (name, _, shade), height in zip(names, heights):
-        if shade is not None:
-            yield (f'<path class="curve s{shade}" d="M{WIDTH - RIGHT + 6} {height:.1f}h12"/>')
-        yield f'<text x="{WIDTH - RIGHT + 24}" y="{height + 4:.1f}">{html.escape(name)}</text>'
+    for (name, _, stroke), height in zip(names, heights):
+        if stroke is not None:
+            yield f'<path {stroke} d="M{WIDTH - RIGHT + 6} {height:.1f}h18"/>'
+        yield f'<text x="{WIDTH - RIGHT + 30}" y="{height + 4:.1f}">{html.escape(name)}</text>'
     yield '</svg>'
 
 
