@@ -554,7 +554,7 @@ static bool text_has_val(const Run *r)
 }
 
 /* A timed run that reads a text in windows has a memory, unless the user says otherwise; then the
- * counts teach. */
+ * counts teach the network instead. */
 static int choose_memory(Settings *s, Err *err)
 {
     bool counts = settings_family(s)->fit == NULL && !s->values

@@ -38,13 +38,13 @@ STYLE = """
 
 
 def read_log(lines):
-    """The (seconds, validation loss) of a run, without what a later start took back. A line that a
-    power cut left without its end is passed over.
+    """The (seconds, validation loss) of a run, without what a later start took back. Lines that a
+    power cut left without their end, and lines of a file that is no log, are passed over.
 
     >>> read_log(['{"folio":"0.1.0"}', '{"step":0,"val_loss":4.4}',
     ...           '{"step":1,"seconds":2.0,"loss":3.1,"val_loss":3.0}',
     ...           '{"step":2,"seconds":3.0,"val_loss":2.5}', '{"resumed":1}',
-    ...           '{"step":2,"seconds":3.5,"val_loss":2.4}', '{"step":3,"sec'])
+    ...           '{"step":2,"seconds":3.5,"val_loss":2.4}', '{"step":3,"sec', '7'])
     [(2.0, 3.0), (3.5, 2.4)]
     """
     points = []
@@ -52,6 +52,8 @@ def read_log(lines):
         try:
             entry = json.loads(line)
         except ValueError:
+            continue
+        if not isinstance(entry, dict):
             continue
         if 'resumed' in entry:
             points = [p for p in points if p[0] <= entry['resumed']]

@@ -21,7 +21,7 @@ static const double adjusted_share = 0.02, adjusted_least = 1.5;
 static const Choice common[] = { { "family", "qwen3" }, { NULL, NULL } };
 
 const Choice timing_memory[] = { { "memory", "8" }, { NULL, NULL } };
-const Choice timing_teacher[] = { { "teacher", "6" }, { "teacher-share", "0.5" }, { NULL, NULL } };
+const Choice timing_teacher[] = { { "teacher", "6" }, { NULL, NULL } };
 
 static const struct {
     double epochs;
